@@ -1,10 +1,107 @@
 """The nouns that sources and `prepare` share: labels, scenes, samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segdata.tree import Member, Tree
+
 U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A raw label as its dataset publishes it; `category` is the dataset's own grouping."""
+
+    id: int
+    name: str
+    color: tuple[int, int, int]
+    category: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image and its annotation where they lie; `labels` is None in a split without ground truth.
+
+    `colors` is the colour-coded annotation that serves where there is no id-coded one.
+    """
+
+    key: str
+    split: str
+    image: Member
+    labels: Member | None = None
+    colors: Member | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A scene, decoded: image (H, W, 3) and raw labels (H, W), both uint8."""
+
+    key: str
+    image: U8
+    labels: U8 | None
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A file that has no counterpart: a label without its image, or an image without its label."""
+
+    split: str
+    path: str
+    missing: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source found for one split: scenes sorted by key, and files that could not be paired."""
+
+    scenes: tuple[Scene, ...]
+    orphans: tuple[Orphan, ...] = ()
+
+
+class SceneSource(Protocol):
+    """A dataset: facts (labels, splits, licence) and where its files lie.
+
+    Raw ids are what a label file holds, 0 to 255. `labels` names every id that the dataset defines;
+    any other id in a file is an error, `ignored` is the raw id that means "no label" (or None).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> tuple[Label, ...]: ...
+    @property
+    def splits(self) -> tuple[str, ...]: ...
+    @property
+    def default_splits(self) -> tuple[str, ...]: ...
+    @property
+    def unlabelled_splits(self) -> frozenset[str]: ...
+    @property
+    def default_taxonomy(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def official(self) -> Mapping[str, "Official"]: ...
+
+    def listing(self, tree: Tree, split: str) -> Listing:
+        """The scenes of one split; raises SourceError where its folders are missing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Official:
+    """What the publisher says a split holds: a count, and the keys where they are known."""
+
+    count: int
+    keys: frozenset[str] | None = None
+
+
+def uncommon(found: Sequence[str], official: Official) -> tuple[list[str], list[str]]:
+    """Keys that the official list has and `found` lacks, and the reverse (both sorted)."""
+    if official.keys is None:
+        return [], []
+    have = frozenset(found)
+    return sorted(official.keys - have), sorted(have - official.keys)

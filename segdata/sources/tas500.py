@@ -1,0 +1,35 @@
+"""TAS500 v1.1 (Metzger, Mortimer, Wuensche, ICPR 2020): off-road scenes, flat folders of 19-digit names.
+
+Id-coded labels come first. Five training frames of the release have colour-coded labels with colours
+outside the table while their id-coded ones are fine, so colours are only the fallback.
+"""
+
+from segdata.scene import Label
+
+# id, name, colour, category. The release has no separate train ids; 255 (undefined) is its "no label".
+LABELS = (
+    Label(0, "asphalt", (192, 192, 192), "terrain"),
+    Label(1, "gravel", (105, 105, 105), "terrain"),
+    Label(2, "soil", (160, 82, 45), "terrain"),
+    Label(3, "sand", (244, 164, 96), "terrain"),
+    Label(4, "bush", (60, 179, 113), "vegetation"),
+    Label(5, "forest", (34, 139, 34), "vegetation"),
+    Label(6, "low grass", (154, 205, 50), "vegetation"),
+    Label(7, "high grass", (0, 128, 0), "vegetation"),
+    Label(8, "misc. vegetation", (0, 100, 0), "vegetation"),
+    Label(9, "tree crown", (0, 250, 154), "vegetation"),
+    Label(10, "tree trunk", (139, 69, 19), "vegetation"),
+    Label(11, "building", (1, 51, 73), "construction"),
+    Label(12, "fence", (190, 153, 153), "construction"),
+    Label(13, "wall", (0, 132, 111), "construction"),
+    Label(14, "car", (0, 0, 142), "vehicle"),
+    Label(15, "bus", (0, 60, 100), "vehicle"),
+    Label(16, "sky", (135, 206, 250), "sky"),
+    Label(17, "misc. object", (128, 0, 128), "object"),
+    Label(18, "pole", (153, 153, 153), "object"),
+    Label(19, "traffic sign", (255, 255, 0), "object"),
+    Label(20, "person", (220, 20, 60), "human"),
+    Label(21, "animal", (255, 182, 193), "animal"),
+    Label(22, "ego vehicle", (220, 220, 220), "void"),
+    Label(255, "undefined", (0, 0, 0), "undefined"),
+)

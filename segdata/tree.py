@@ -1,0 +1,181 @@
+"""A dataset's files, read alike from folders and from the zips people download.
+
+A root may be an unpacked tree, a folder that holds the zips, a folder with one level more
+(`gtFine_trainvaltest/gtFine/...`), or one zip. Nothing is unpacked.
+"""
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from segdata.errors import SourceError
+
+MAX_MEMBER_BYTES = 1 << 28  # 256 MiB: no picture of these datasets comes near; a bomb does
+MAX_RATIO = 1100  # deflate cannot exceed 1032:1; a directory that claims more lies
+_ZIP_SYMLINK = stat.S_IFLNK
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """One file of a tree: `path` names it in messages and metadata, the rest says where its bytes are."""
+
+    path: str  # "leftImg8bit/train/aachen/….png": from the dataset's own top folder on, POSIX
+    container: Path  # the folder, or the zip
+    inner: str  # path inside the container
+    zipped: bool = False
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises SourceError when it cannot be read or is far too large."""
+        try:
+            return _read_zipped(self) if self.zipped else _read_file(self)
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+            raise SourceError(f"{self.where}: cannot be read ({error}).") from error
+        except Exception as error:
+            if type(error).__module__ == "zlib":  # zlib.error has no public base class
+                raise SourceError(f"{self.where}: its compressed bytes are damaged ({error}).") from error
+            raise
+
+    @property
+    def where(self) -> str:
+        """For people: the path on disk, or the zip and the member in it."""
+        return f"{self.container}:{self.inner}" if self.zipped else str(self.container / self.inner)
+
+
+def _read_file(member: Member) -> bytes:
+    path = member.container / member.inner
+    size = path.stat().st_size
+    if size > MAX_MEMBER_BYTES:
+        raise SourceError(f"{path}: {size} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
+    return path.read_bytes()
+
+
+def _read_zipped(member: Member) -> bytes:
+    archive = _archive(member.container, os.getpid())
+    info = archive.getinfo(member.inner)
+    if info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
+        raise SourceError(
+            f"{member.where}: declares {info.file_size} bytes packed in {info.compress_size}, "
+            "more than deflate or a picture can hold: a decompression bomb or a damaged zip."
+        )
+    return archive.read(info)
+
+
+@lru_cache(maxsize=16)
+def _archive(path: Path, pid: int) -> zipfile.ZipFile:
+    """The open zip of this process (`pid` keeps a forked worker from sharing its parent's file offset)."""
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{path}: not a complete zip ({error}). Download it again.") from error
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files under one root, found by the path that the dataset gives them."""
+
+    root: Path
+
+    def files(self, folder: str) -> list[Member]:
+        """All files under `folder` ("leftImg8bit/train"), sorted by path; empty when there is none.
+
+        An unpacked folder wins over a zip that holds the same one. Several zips may each hold a part.
+        """
+        for base in self._bases():
+            if (base / folder).is_dir():
+                return sorted(_walk(base, folder, self.root))
+        return sorted(member for zip_path in self._zips() for member in _zip_members(zip_path, folder))
+
+    def has(self, folder: str) -> bool:
+        """Whether the folder is there, in the tree or in a zip."""
+        return any((base / folder).is_dir() for base in self._bases()) or any(
+            any(True for _ in _zip_members(zip_path, folder)) for zip_path in self._zips()
+        )
+
+    def found(self) -> str:
+        """What lies at the root, for error messages."""
+        if not self.root.exists():
+            return "no such folder"
+        if self.root.is_file():
+            return f"a file: {self.root.name}"
+        names = sorted(entry.name for entry in self.root.iterdir())
+        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        return shown or "an empty folder"
+
+    def _bases(self) -> list[Path]:
+        """The root, and each folder in it: the extra `*_trainvaltest/` or `tas500v1.1/` level."""
+        if not self.root.is_dir():
+            return []
+        return [self.root, *sorted(entry for entry in self.root.iterdir() if entry.is_dir())]
+
+    def _zips(self) -> list[Path]:
+        if self.root.is_dir():
+            return sorted(self.root.glob("*.zip"))
+        return [self.root] if self.root.suffix == ".zip" and self.root.is_file() else []
+
+
+def _walk(base: Path, folder: str, root: Path) -> Iterator[Member]:
+    """Every file under base/folder. A symlink may point anywhere inside the dataset's root, not out of it."""
+    home = root.resolve()
+    seen: set[Path] = set()
+    pending = [base / folder]
+    while pending:
+        directory = pending.pop()
+        real = directory.resolve()
+        if real in seen:
+            raise SourceError(f"{directory}: a symlink loop (it leads back to {real}). Remove it.")
+        seen.add(real)
+        _inside(directory, real, home)
+        for entry in os.scandir(directory):
+            path = Path(entry.path)
+            if entry.is_symlink():
+                _inside(path, _resolve(path), home)
+            if entry.is_dir():
+                pending.append(path)
+            else:
+                inner = path.relative_to(base).as_posix()
+                yield Member(inner, base, inner)
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise SourceError(f"{path}: a symlink that leads nowhere or in a circle. Remove it.") from error
+
+
+def _inside(path: Path, real: Path, home: Path) -> None:
+    if not real.is_relative_to(home):
+        raise SourceError(
+            f"{path}: a symlink out of the dataset's root, to {real}. "
+            f"Point --root at the folder that really holds the files."
+        )
+
+
+def _zip_members(path: Path, folder: str) -> Iterator[Member]:
+    """The members under `folder`, which stands at the zip's top or one level below it."""
+    wanted = PurePosixPath(folder).parts
+    for name in _safe_names(path, path.stat().st_mtime_ns):
+        parts = PurePosixPath(name).parts
+        for skip in (0, 1):
+            if parts[skip : skip + len(wanted)] == wanted and len(parts) > skip + len(wanted):
+                yield Member("/".join(parts[skip:]), path, name, zipped=True)
+                break
+
+
+@lru_cache(maxsize=16)
+def _safe_names(path: Path, mtime_ns: int) -> tuple[str, ...]:
+    """The zip's file names, all of them refused if one tries to leave the archive or is a link."""
+    names = []
+    for info in _archive(path, os.getpid()).infolist():
+        pure = PurePosixPath(info.filename)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename or "\0" in info.filename:
+            raise SourceError(f"{path}: member {info.filename!r} points outside the zip. Refused.")
+        if stat.S_IFMT(info.external_attr >> 16) == _ZIP_SYMLINK:
+            raise SourceError(f"{path}: member {info.filename!r} is a symlink. Refused.")
+        if not info.is_dir():
+            names.append(info.filename)
+    return tuple(names)
