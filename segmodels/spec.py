@@ -1,0 +1,203 @@
+"""ModelSpec: what a network file declares about itself, and the checks that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from segmodels.errors import SegmodelsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Size = tuple[int, int]  # (H, W)
+Value = bool | int | float | str | tuple[float, ...]
+Options = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a network; the default's type is the option's type."""
+
+    default: Value
+    help: str
+    choices: tuple[Value, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    many: bool = False  # one number, or several: "0.5" or "0.5,0.9,0.3"
+
+    def check(self, value: object) -> Value:
+        """`value` in the option's type. Raises ValueError that says what was expected."""
+        if self.many and isinstance(value, list | tuple):
+            return tuple(self._number(each, float) for each in value)
+        if isinstance(self.default, bool | str):
+            if type(value) is not type(self.default):
+                raise ValueError(self.expected)
+            return self._among_choices(value)
+        return self._among_choices(self._number(value, type(self.default)))
+
+    def parse(self, text: str) -> object:
+        """`text` of the command line as the Python value that `check` takes."""
+        if isinstance(self.default, bool):
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
+                text.lower(), text
+            )
+        if isinstance(self.default, str):
+            return text
+        numbers = [self._parse_number(part) for part in text.split(",")]
+        return numbers[0] if len(numbers) == 1 else numbers
+
+    @property
+    def expected(self) -> str:
+        """What `check` accepts, in words."""
+        if self.choices:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if isinstance(self.default, bool | str):
+            return "true or false" if isinstance(self.default, bool) else "a text"
+        kind = "a whole number" if isinstance(self.default, int) else "a number"
+        low = "" if self.low is None else f" from {self.low:g}"
+        high = "" if self.high is None else f" up to {self.high:g}"
+        return kind + low + high + (", or a list of them" if self.many else "")
+
+    def _among_choices(self, value: Value) -> Value:
+        if self.choices and value not in self.choices:
+            raise ValueError(self.expected)
+        return value
+
+    def _number(self, value: object, kind: type) -> float:
+        accepted = isinstance(value, int | float) and not isinstance(value, bool)
+        if not accepted or (kind is int and value != int(value)):  # type: ignore[call-overload]
+            raise ValueError(self.expected)
+        number: float = kind(value)
+        # `not (low <= x)` also refuses NaN.
+        if (self.low is not None and not self.low <= number) or (
+            self.high is not None and not number <= self.high
+        ):
+            raise ValueError(self.expected)
+        return number
+
+    def _parse_number(self, text: str) -> float:
+        try:
+            return int(text) if isinstance(self.default, int) else float(text)
+        except ValueError:
+            raise ValueError(self.expected) from None
+
+
+class Geometry(NamedTuple):
+    """What a network asks of its input's size, and where its logits are."""
+
+    stride: int = 1  # logits are (H/stride, W/stride)
+    size_multiple: int = 1  # H and W are multiples of it
+    fixed_size: bool = False  # built for one size and no other
+    resizes: bool = False  # any remainder of size_multiple is resized away inside the network
+    min_size: int = 1
+
+    def fits(self, side: int) -> bool:
+        return side >= self.min_size and (self.resizes or side % self.size_multiple == 0)
+
+    def neighbours(self, side: int) -> tuple[int, int]:
+        """The next sides that fit, below (or the smallest) and above; twice `side` where it fits."""
+        step = 1 if self.resizes else self.size_multiple
+        smallest = -(-self.min_size // step) * step
+        return max(side // step * step, smallest), max(-(-side // step) * step, smallest)
+
+    @property
+    def constraint(self) -> str:
+        """The rule in words, empty where every size fits."""
+        rules = []
+        if self.size_multiple > 1 and not self.resizes:
+            rules.append(f"H and W must be multiples of {self.size_multiple}")
+        if self.min_size > max(1, self.size_multiple):
+            rules.append(f"H and W must be at least {self.min_size}")
+        return " and ".join(rules)
+
+
+class Published(NamedTuple):
+    """One published setting: the parameter count of the source, dead parameters included.
+
+    `dead` of them never receive a gradient; ours leave them out, so ours has `parameters - dead`.
+    """
+
+    classes: int
+    size: Size
+    parameters: int
+    dead: int = 0
+    options: Options = MappingProxyType({})
+
+
+def equal_weights(steps: int) -> tuple[float, ...]:
+    """The mean over the supervised outputs."""
+    return (1.0 / steps,) * steps
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network's declaration. `published[0]` is the setting that `segmodels list` shows."""
+
+    name: str
+    family: str
+    factory: Callable[..., nn.Module]  # factory(classes, size, **options), every option given
+    source: str  # where the original is
+    citation: str  # the paper behind it
+    rule: Callable[[Options], Geometry]  # of the complete options
+    published: tuple[Published, ...]
+    options: Mapping[str, Option] = field(default_factory=dict)
+    step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of steps
+    not_exportable: str = ""  # why torch.export fails; empty: it works
+
+    def resolve(self, given: Mapping[str, object]) -> dict[str, Value]:
+        """The complete options, defaults filled in. Raises SegmodelsError on an unknown or wrong one."""
+        resolved = {name: option.default for name, option in self.options.items()}
+        for name, value in given.items():
+            try:
+                resolved[name] = self._option(name).check(value)
+            except ValueError as error:
+                raise SegmodelsError(f"{self.name}: option {name} is {value!r}, expected {error}") from None
+        return resolved
+
+    def parse(self, texts: Mapping[str, str]) -> dict[str, Value]:
+        """`resolve` for options as the command line gives them."""
+        values: dict[str, object] = {}
+        for name, text in texts.items():
+            try:
+                values[name] = self._option(name).parse(text)
+            except ValueError as error:
+                raise SegmodelsError(f"{self.name}: option {name} is {text!r}, expected {error}") from None
+        return self.resolve(values)
+
+    def geometry(self, options: Mapping[str, object]) -> Geometry:
+        """Stride and size constraints under these options."""
+        return self.rule(self.resolve(options))
+
+    def build(self, classes: int, size: Size, options: Mapping[str, object]) -> nn.Module:
+        """The network with fresh weights from torch's global generator. Raises SegmodelsError."""
+        resolved = self.resolve(options)
+        if classes < 2:
+            raise SegmodelsError(f"{self.name}: {classes} classes, expected at least 2")
+        self._check_size(size, self.rule(resolved))
+        return self.factory(classes, size, **resolved)
+
+    def _option(self, name: str) -> Option:
+        if name not in self.options:
+            known = f"It takes {', '.join(self.options)}." if self.options else "It takes none."
+            raise SegmodelsError(f"{self.name} has no option {name!r}{nearest(name, self.options)}. {known}")
+        return self.options[name]
+
+    def _check_size(self, size: Size, geometry: Geometry) -> None:
+        if all(geometry.fits(side) for side in size):
+            return
+        below, above = zip(*(geometry.neighbours(side) for side in size), strict=True)
+        fitting = " and ".join("x".join(map(str, each)) for each in dict.fromkeys((below, above)))
+        raise SegmodelsError(
+            f"{self.name}: size {size[0]}x{size[1]} does not fit: "
+            f"{geometry.constraint or 'H and W must be positive'}. The next that fit: {fitting}."
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean x or y?)`, or nothing where no known name is near."""
+    near = get_close_matches(name, list(known))
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
