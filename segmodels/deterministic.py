@@ -1,0 +1,103 @@
+"""Replacements for operations whose CUDA versions are not deterministic.
+
+Under `torch.use_deterministic_algorithms(True)` the backward passes of bilinear interpolation and adaptive
+pooling, and the mean cross entropy of label maps, raise on CUDA or fall back to something slow. Resizing
+and pooling are linear and separable: here they are two matrix products, rows · x · columnsᵀ.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Matrix = Callable[[int, int], Tensor]  # (old size, new size) -> (new, old) in float64
+
+
+def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+    """Bilinear resize of (B, C, H, W) to `size`: `F.interpolate` without antialiasing, up to rounding."""
+    matrix = _aligned_matrix if align_corners else _centred_matrix
+    return _apply(matrix, x, size)
+
+
+def adaptive_avg_pool(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mean of (B, C, H, W) over `size` cells, which may overlap: `F.adaptive_avg_pool2d`, up to rounding."""
+    return _apply(_pooling_matrix, x, size)
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, *, ignore_index: int = 255, weight: Tensor | None = None
+) -> Tensor:
+    """Mean cross entropy over the pixels that count: `F.cross_entropy` with `reduction="mean"`.
+
+    `logits` (B, K, ...), `labels` (B, ...) of any integer type, `weight` (K,) for unequal classes.
+    Where every pixel is ignored the loss is 0, with zero gradient, and not NaN.
+    """
+    counted = labels != ignore_index
+    logits = logits.to(_at_least_float32(logits))
+    losses = F.cross_entropy(
+        logits, labels.long(), weight=weight, ignore_index=ignore_index, reduction="none"
+    )
+    if weight is None:
+        return losses.sum() / counted.sum().clamp_min(1)
+    shares = weight[labels.long().masked_fill(~counted, 0)] * counted
+    return losses.sum() / shares.sum().clamp_min(torch.finfo(shares.dtype).tiny)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """A region in which autocast does not lower the precision (nothing to enter where it is off anyway)."""
+    if device.type != "meta" and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _apply(matrix: Matrix, x: Tensor, size: tuple[int, int]) -> Tensor:
+    """rows · x · columnsᵀ in at least float32, given back in the type of `x`."""
+    H, W = x.shape[-2:]
+    dtype = _at_least_float32(x)
+    # Sizes may be symbols while a graph is captured, and what is made then must not outlive the capture.
+    make = _make if torch.compiler.is_compiling() else _make_once
+    with without_autocast(x.device):
+        wide = x.to(dtype) @ make(matrix, W, size[1], x.device, dtype).T  # (B, C, H, W')
+        return (make(matrix, H, size[0], x.device, dtype) @ wide).to(x.dtype)  # (B, C, H', W')
+
+
+def _make(matrix: Matrix, old: int, new: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    # Not an inference tensor, even when first wanted in inference: training may be the next to use it.
+    with torch.inference_mode(False):
+        return matrix(old, new).to(device, dtype)
+
+
+_make_once = lru_cache(maxsize=128)(_make)
+
+
+def _aligned_matrix(old: int, new: int) -> Tensor:
+    """Interpolation (new, old) in which the centres of the corner pixels stay where they are."""
+    at = torch.arange(new, dtype=torch.float64)
+    return _hats(at * ((old - 1) / max(new - 1, 1)), old)
+
+
+def _centred_matrix(old: int, new: int) -> Tensor:
+    """Interpolation (new, old) in which the outer edges of the image stay where they are."""
+    at = torch.arange(new, dtype=torch.float64) + 0.5
+    return _hats((at * (old / new) - 0.5).clamp(0, old - 1), old)
+
+
+def _hats(at: Tensor, old: int) -> Tensor:
+    """A row for each position: linear weights of its two neighbours among 0 … old-1."""
+    pixels = torch.arange(old, dtype=torch.float64)
+    return (1 - (at[:, None] - pixels).abs()).clamp_min(0)
+
+
+def _pooling_matrix(old: int, new: int) -> Tensor:
+    """Means (new, old): cell i covers the pixels from floor(i·old/new) to ceil((i+1)·old/new)."""
+    cell, pixels = torch.arange(new)[:, None], torch.arange(old)
+    first, end = cell * old // new, ((cell + 1) * old + new - 1) // new
+    inside = ((first <= pixels) & (pixels < end)).to(torch.float64)
+    return inside / inside.sum(dim=1, keepdim=True)
+
+
+def _at_least_float32(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
