@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segdata.findings import Finding
 from segdata.tree import Member, Tree
 
 U8 = NDArray[np.uint8]
@@ -46,20 +47,11 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Orphan:
-    """A file that has no counterpart: a label without its image, or an image without its label."""
-
-    split: str
-    path: str
-    missing: str
-
-
-@dataclass(frozen=True)
 class Listing:
-    """What a source found for one split: scenes sorted by key, and files that could not be paired."""
+    """What a source found for one split: scenes sorted by key, and what could not be paired."""
 
     scenes: tuple[Scene, ...]
-    orphans: tuple[Orphan, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class SceneSource(Protocol):

@@ -1,0 +1,24 @@
+"""The datasets that `segdata prepare` reads: one line each."""
+
+from difflib import get_close_matches
+
+from segdata.errors import SourceError
+from segdata.scene import SceneSource
+from segdata.sources.camvid import CamVid
+from segdata.sources.cityscapes import Cityscapes
+from segdata.sources.tas500 import TAS500
+
+SOURCES: dict[str, SceneSource] = {
+    "cityscapes": Cityscapes(),
+    "cityscapes-coarse": Cityscapes(coarse=True),
+    "tas500": TAS500(),
+    "camvid": CamVid(),
+}
+
+
+def source(name: str) -> SceneSource:
+    """The source of that name; raises SourceError that names the nearest ones."""
+    if name in SOURCES:
+        return SOURCES[name]
+    near = get_close_matches(name, SOURCES, n=2) or sorted(SOURCES)
+    raise SourceError(f"no source {name!r}; did you mean {' or '.join(near)}?")

@@ -4,7 +4,13 @@ Id-coded labels come first. Five training frames of the release have colour-code
 outside the table while their id-coded ones are fine, so colours are only the fallback.
 """
 
-from segdata.scene import Label
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+
+from segdata.scene import Label, Listing, Official, Scene
+from segdata.sources.pairing import by_stem, official_keys, pair, require
+from segdata.tree import Tree
 
 # id, name, colour, category. The release has no separate train ids; 255 (undefined) is its "no label".
 LABELS = (
@@ -33,3 +39,32 @@ LABELS = (
     Label(22, "ego vehicle", (220, 220, 220), "void"),
     Label(255, "undefined", (0, 0, 0), "undefined"),
 )
+
+
+class TAS500:
+    """train and val are labelled; test (100 frames) has no labels of any kind."""
+
+    name = "tas500"
+    labels = LABELS
+    splits = ("train", "val", "test")
+    default_splits = ("train", "val")
+    unlabelled_splits = frozenset({"test"})
+    default_taxonomy = "tas500-10"
+    licence = "CC BY-NC-SA 3.0 (as recorded by public indexes of the dataset; confirm on its page)"
+
+    @cached_property
+    def official(self) -> Mapping[str, Official]:
+        keys = {split: official_keys(f"tas500_v1.1_{split}.txt") for split in ("train", "val")}
+        counts = {split: Official(len(names), names) for split, names in keys.items()}
+        return MappingProxyType({**counts, "test": Official(100)})
+
+    def listing(self, tree: Tree, split: str) -> Listing:
+        """Images paired with id-coded labels of the same file name, colour-coded ones as the fallback."""
+        images = by_stem(require(tree, "TAS500", split, "tas500v1.1.zip"))
+        if split in self.unlabelled_splits:
+            return Listing(tuple(Scene(key, split, image) for key, image in sorted(images)))
+        ids = by_stem(tree.files(f"{split}_labels_ids"))
+        colors = by_stem(tree.files(f"{split}_labels"))
+        if not ids and not colors:
+            require(tree, "TAS500", f"{split}_labels_ids", "tas500v1.1.zip")
+        return pair(split, images, ids, colors)

@@ -1,0 +1,87 @@
+"""Findings: what is wrong with a dataset or a shard folder, each with a code that does not change."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from segdata.errors import SegdataError
+
+ERROR = "error"
+WARNING = "warning"
+
+# code: (severity, what is expected). A code is part of the interface: tools filter on it.
+CODES = {
+    "unreadable": (ERROR, "every file can be read"),
+    "empty-file": (ERROR, "every file has content"),
+    "bad-image": (ERROR, "every file is a complete, undamaged picture of its declared format"),
+    "too-large": (ERROR, "no file declares more pixels or bytes than a picture of the dataset can have"),
+    "missing-image": (ERROR, "every label has its image"),
+    "missing-label": (ERROR, "every image of a labelled split has its label"),
+    "unexpected-name": (ERROR, "file names follow the dataset's rule"),
+    "duplicate-key": (ERROR, "keys are unique over all splits"),
+    "bad-key": (ERROR, "keys are ASCII without dots and fit a ustar name"),
+    "size-mismatch": (ERROR, "image and label have the same size"),
+    "image-format": (ERROR, "images are 8-bit RGB"),
+    "label-format": (ERROR, "labels are 8-bit grey, one id a pixel"),
+    "unknown-id": (ERROR, "labels hold only ids that the dataset defines"),
+    "unknown-color": (ERROR, "colour-coded labels hold only colours of the dataset's table"),
+    "nothing-labelled": (ERROR, "a label names at least one pixel"),
+    "indivisible-size": (
+        ERROR,
+        "the largest scale divides height and width, or --size, --pad or --crop says how",
+    ),
+    "duplicate-frame": (WARNING, "no frame stands in two splits"),
+    "split-count": (WARNING, "a split holds the frames that its publisher lists"),
+    "missing-split": (WARNING, "all default splits are there"),
+    "missing-file": (ERROR, "every file that dataset.json lists is there"),
+    "extra-file": (ERROR, "there are no files that dataset.json does not list"),
+    "changed-bytes": (ERROR, "files have the digests that dataset.json lists"),
+    "bad-manifest": (ERROR, "dataset.json is complete and unchanged"),
+    "bad-member": (ERROR, "shards hold the members that the index lists"),
+    "changed-pixels": (ERROR, "pictures decode to the pixels that were written"),
+    "wrong-target": (ERROR, "targets of all scales follow from x1 by the set's rule"),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing that is wrong: where it is and what was found."""
+
+    code: str
+    where: str
+    found: str
+
+    def __post_init__(self) -> None:
+        assert self.code in CODES, self.code
+
+    @property
+    def severity(self) -> str:
+        return CODES[self.code][0]
+
+    @property
+    def expected(self) -> str:
+        return CODES[self.code][1]
+
+    def __str__(self) -> str:
+        return f"{self.severity}[{self.code}] {self.where}: {self.found} (expected: {self.expected})"
+
+
+class FindingsError(SegdataError):
+    """Work stopped because of findings; nothing was published. All of them are in `findings`."""
+
+    def __init__(self, message: str, findings: Iterable[Finding]) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+
+    def __reduce__(self) -> tuple[type["FindingsError"], tuple[str, tuple[Finding, ...]]]:
+        return type(self), (str(self), self.findings)
+
+
+class SampleError(SegdataError):
+    """One scene cannot be used; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
+
+    def __reduce__(self) -> tuple[type["SampleError"], tuple[Finding]]:
+        return type(self), (self.finding,)

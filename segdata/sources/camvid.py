@@ -1,0 +1,43 @@
+"""CamVid (Brostow, Fauqueur, Cipolla 2009) in the layout and size that the SegNet tutorial made common."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from segdata.scene import Label, Listing, Official
+from segdata.sources.pairing import by_stem, pair, require
+from segdata.tree import Tree
+
+LABELS = (
+    Label(0, "sky", (128, 128, 128), "sky"),
+    Label(1, "building", (128, 0, 0), "construction"),
+    Label(2, "pole", (192, 192, 128), "object"),
+    Label(3, "road", (128, 64, 128), "flat"),
+    Label(4, "pavement", (60, 40, 222), "flat"),
+    Label(5, "tree", (128, 128, 0), "nature"),
+    Label(6, "sign symbol", (192, 128, 128), "object"),
+    Label(7, "fence", (64, 64, 128), "construction"),
+    Label(8, "car", (64, 0, 128), "vehicle"),
+    Label(9, "pedestrian", (64, 64, 0), "human"),
+    Label(10, "bicyclist", (0, 128, 192), "human"),
+    Label(11, "unlabelled", (0, 0, 0), "void"),
+)
+
+
+class CamVid:
+    """CamVid/{train,val,test}/*.png beside CamVid/{train,val,test}annot/*.png, all three splits labelled."""
+
+    name = "camvid"
+    labels = LABELS
+    splits = ("train", "val", "test")
+    default_splits = splits
+    unlabelled_splits: frozenset[str] = frozenset()
+    default_taxonomy = "camvid-11"
+    licence = "CamVid: for research use (University of Cambridge)"
+    official: Mapping[str, Official] = MappingProxyType(
+        {"train": Official(367), "val": Official(101), "test": Official(233)}
+    )
+
+    def listing(self, tree: Tree, split: str) -> Listing:
+        """Images paired with annotations of the same file name."""
+        images = by_stem(require(tree, "CamVid", split, "the SegNet tutorial's CamVid folder"))
+        return pair(split, images, by_stem(require(tree, "CamVid", f"{split}annot", "its annotations")))
