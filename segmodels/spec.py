@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segmodels.errors import SegmodelsError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # (H, W)
 Value = bool | int | float | str | tuple[float, ...]
-Options = Mapping[str, Value]
+Options = Mapping[str, Any]  # each value as its Option says: checked once, by `ModelSpec.resolve`
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def equal_weights(steps: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A network's declaration. `published[0]` is the setting that `segmodels list` shows."""
+    """A network's declaration."""
 
     name: str
     family: str
@@ -147,6 +147,12 @@ class ModelSpec:
     options: Mapping[str, Option] = field(default_factory=dict)
     step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of steps
     not_exportable: str = ""  # why torch.export fails; empty: it works
+    unpublished: tuple[int, Size] | None = None  # the source's setting, where it gives no count
+
+    @property
+    def example(self) -> tuple[int, Size]:
+        """Classes and size of the source's own setting, at the default options."""
+        return self.unpublished or (self.published[0].classes, self.published[0].size)
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Value]:
         """The complete options, defaults filled in. Raises SegmodelsError on an unknown or wrong one."""
