@@ -1,0 +1,173 @@
+"""How weights move: optimisers, learning rate schedules, clipping.
+
+A schedule is a pure function of the step (and, for `plateau`, of the losses so far), so a resumed run
+needs no scheduler state: the step and the history say it all.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from segmodels.errors import SegmodelsError
+
+# Every implementation (one by one, foreach, fused) rounds differently, and torch chooses by device and type:
+# pinned to foreach, so that a run has one.
+FOREACH = True
+
+RESIDUAL_SCALES = ("alpha", "beta")  # the α and β of networks.md: scalars that gate whole branches
+TRUNK = "trunk"  # the name of a network's pretrained part, where it has one
+
+POLY_POWER = 0.9
+PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_COOLDOWN, PLATEAU_FLOOR = 0.1, 5, 5, 0.1
+
+Milestones = Sequence[tuple[float, float]]  # (share of the run, factor from there on), ascending
+
+
+# --- Optimisers ---------------------------------------------------------------------------------------
+
+
+def make_optimizer(
+    name: str, model: nn.Module, lr: float, *, momentum: float, weight_decay: float, trunk_lr: float = 1.0
+) -> Optimizer:
+    """Adam, AdamW or SGD over the groups of `parameter_groups`; `momentum` concerns SGD only."""
+    groups = parameter_groups(model, weight_decay, trunk_lr)
+    match name:
+        case "adam":
+            optimizer: Optimizer = Adam(groups, lr, foreach=FOREACH)
+        case "adamw":
+            optimizer = AdamW(groups, lr, foreach=FOREACH)
+        case "sgd":
+            optimizer = SGD(groups, lr, momentum, foreach=FOREACH)
+        case _:
+            raise SegmodelsError(f"optimizer is {name!r}, expected adam, adamw or sgd")
+    set_learning_rate(optimizer, lr)
+    return optimizer
+
+
+def parameter_groups(model: nn.Module, weight_decay: float, trunk_lr: float = 1.0) -> list[dict[str, Any]]:
+    """Up to four groups: (trunk, rest) x (decayed, not decayed), each parameter in exactly one.
+
+    Only the weights of convolutions and linear layers decay; norms, biases, α and β do not. The
+    submodule `trunk` learns at `trunk_lr` times the learning rate.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter, decays in _parameters(model):
+        in_trunk = trunk_lr != 1.0 and name.startswith(f"{TRUNK}.")
+        groups.setdefault((in_trunk, decays), []).append(parameter)
+    if trunk_lr != 1.0 and not any(in_trunk for in_trunk, _ in groups):
+        raise SegmodelsError(
+            f"trunk_lr is {trunk_lr}, but this network has no part named `{TRUNK}`: leave it at 1"
+        )
+    return [
+        {
+            "params": parameters,
+            "weight_decay": weight_decay if decays else 0.0,
+            "lr_factor": trunk_lr if in_trunk else 1.0,
+        }
+        for (in_trunk, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+    """Give every group its learning rate, `lr` times the group's own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_factor"]
+
+
+def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
+    """Name, parameter and whether it decays; a shared parameter once."""
+    seen: set[nn.Parameter] = set()
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(prefix=path, recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                is_kernel = isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and name.endswith(
+                    "weight"
+                )
+                yield name, parameter, is_kernel
+
+
+# --- Schedules ----------------------------------------------------------------------------------------
+
+
+def constant(done: float) -> float:
+    """The learning rate as it is."""
+    del done
+    return 1.0
+
+
+def poly(done: float) -> float:
+    """(1 - done)^0.9, as in PSPNet and DeepLab."""
+    return float((1 - done) ** POLY_POWER)
+
+
+def cosine(done: float) -> float:
+    """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, without restarts)."""
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+SMOOTH_SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "poly": poly, "cosine": cosine}
+SCHEDULES = (*SMOOTH_SCHEDULES, "step", "plateau")
+
+
+def learning_rate_factor(
+    schedule: str,
+    step: int,
+    total: int,
+    *,
+    warmup: float = 0.0,
+    milestones: Milestones = (),
+    losses: Sequence[float] = (),
+) -> float:
+    """What the learning rate of step `step` of `total` (from 0) is multiplied by.
+
+    The first `warmup` of the run (a share) rises linearly, the schedule takes the rest. `milestones`
+    are `step`'s; `losses` are `plateau`'s: the training loss of every epoch finished so far.
+    """
+    warm = round(warmup * total)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    done = (step - warm) / max(1, total - warm)
+    if schedule == "step":
+        return step_factor(done, milestones)
+    if schedule == "plateau":
+        return plateau_factor(losses)
+    return SMOOTH_SCHEDULES[schedule](done)
+
+
+def step_factor(done: float, milestones: Milestones) -> float:
+    """The factor of the last milestone reached, 1 before the first."""
+    return next((factor for share, factor in reversed(milestones) if done >= share), 1.0)
+
+
+def plateau_factor(losses: Sequence[float]) -> float:
+    """Reduce by 10 after 5 epochs without a loss that is 0.01 % better, then wait 5; not below 1/10.
+
+    `torch.optim.lr_scheduler.ReduceLROnPlateau` replayed from the losses of all epochs so far.
+    """
+    factor, best, bad_epochs, cooldown = 1.0, math.inf, 0, 0
+    for loss in losses:
+        better = loss < best * (1 - 1e-4)
+        best, bad_epochs = (loss, 0) if better else (best, bad_epochs + 1)
+        if cooldown > 0:
+            cooldown, bad_epochs = cooldown - 1, 0
+        if bad_epochs > PLATEAU_PATIENCE:
+            factor, bad_epochs, cooldown = max(factor * PLATEAU_FACTOR, PLATEAU_FLOOR), 0, PLATEAU_COOLDOWN
+    return factor
+
+
+# --- Clipping -----------------------------------------------------------------------------------------
+
+
+def clip_gradients(model: nn.Module, limit: float) -> Tensor:
+    """Scale the gradients down to a joint norm of `limit` at most; returns the norm before, shape ().
+
+    α and β are left out of both: at their start of 0 some networks see the image through them alone,
+    their gradient is hundreds of times all others', and clipping would stop everything else.
+    """
+    clipped = [p for name, p in model.named_parameters() if name.rpartition(".")[2] not in RESIDUAL_SCALES]
+    return torch.nn.utils.clip_grad_norm_(clipped, limit, foreach=FOREACH)
