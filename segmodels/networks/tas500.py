@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from segmodels.blocks import check_image
 from segmodels.prediction import Prediction
-from segmodels.spec import Geometry, ModelSpec, Option, Options, Published, Size
+from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
 
 Many = Literal["none", "shared", "own"]
 
