@@ -23,8 +23,7 @@ class Permutation(Sequence[int]):
         self._half = max((n - 1).bit_length() + 1, 2) // 2  # bits of one half: 4**half >= n
         self._mask = np.uint64((1 << self._half) - 1)
         material = b"".join(
-            blake2b(f"segdata.order/{seed}/{epoch}/{i}".encode(), digest_size=8).digest()
-            for i in range(ROUNDS)
+            blake2b(f"segdata.order/{seed}/{epoch}/{i}".encode(), digest_size=8).digest() for i in range(ROUNDS)
         )
         self._keys = np.frombuffer(material, "<u8")
 

@@ -22,7 +22,7 @@ Histogram = NDArray[np.int64]  # (256,) pixels per code
 
 
 class Targets(NamedTuple):
-    """maps: scale -> (H/S, W/S) ids, or (K+1, H/S, W/S) counts under `coverage` at S > 1; histogram of raw codes."""
+    """maps: scale -> (H/S, W/S) ids, under `coverage` at S > 1 (K+1, H/S, W/S) counts; histogram of raw codes."""
 
     maps: dict[int, U8]
     histogram: Histogram
@@ -80,10 +80,10 @@ def _majorities(labels: U8, lut: U8, scales: Sequence[int]) -> Targets:
     return Targets({scale: maps[scale] for scale in scales}, histogram)
 
 
-# ---- kernels: one pass over the labels, without the interpreter lock ----------------------------------------
+# ---- kernels: one pass over the labels, without the interpreter lock ---------------------------------------
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _remap(labels: Any, lut: Any, x1: Any, histogram: Any) -> None:
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
@@ -92,7 +92,7 @@ def _remap(labels: Any, lut: Any, x1: Any, histogram: Any) -> None:
             x1[y, x] = lut[code]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _majority_cells(x1: Any, rows: int, columns: int, out: Any) -> None:
     counts = np.zeros(256, np.int64)
     for i in range(out.shape[0]):
@@ -110,16 +110,16 @@ def _majority_cells(x1: Any, rows: int, columns: int, out: Any) -> None:
                     counts[x1[y, x]] = 0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _count_cells(x1: Any, scale: int, classes: int, out: Any) -> None:
     for y in range(out.shape[1] * scale):
         for x in range(out.shape[2] * scale):
             out[min(x1[y, x], classes), y // scale, x // scale] += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _fused(labels: Any, lut: Any, x1: Any, x2: Any, x4: Any, x8: Any, histogram: Any) -> None:
-    """Remap, count and take all majorities at once. Most 8 x 8 blocks hold one code: these cost 8 compares."""
+    """Remap, count and take all majorities at once. Most 8 x 8 blocks hold one code and cost 8 compares."""
     words = labels.view(np.uint64)  # (H, W/8): a row of a block is one word
     ones = np.uint64(0x0101010101010101)
     ids, raws = np.empty(64, np.uint8), np.empty((8, 8), np.uint8)
@@ -162,11 +162,14 @@ def _fused(labels: Any, lut: Any, x1: Any, x2: Any, x4: Any, x8: Any, histogram:
             for y in range(4):
                 for x in range(4):
                     x2[4 * i + y, 4 * j + x] = _most_of_four(
-                        raws[2 * y, 2 * x], raws[2 * y, 2 * x + 1], raws[2 * y + 1, 2 * x], raws[2 * y + 1, 2 * x + 1]
+                        raws[2 * y, 2 * x],
+                        raws[2 * y, 2 * x + 1],
+                        raws[2 * y + 1, 2 * x],
+                        raws[2 * y + 1, 2 * x + 1],
                     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _most(ids: Any, counts: Any, distinct: int) -> Any:
     best, most = ids[0], counts[0]
     for slot in range(1, distinct):
@@ -175,10 +178,9 @@ def _most(ids: Any, counts: Any, distinct: int) -> Any:
     return best
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _most_of_four(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """A pair wins unless the other two are an equal pair of a smaller id; without a pair the smallest wins."""
-    best = min(min(a, b), min(c, d))
+    """A pair wins unless the other two are a pair of a smaller id; without a pair the smallest wins."""
     if a == b:
         return min(a, c) if c == d else a
     if c == d:
@@ -191,4 +193,4 @@ def _most_of_four(a: Any, b: Any, c: Any, d: Any) -> Any:
         return min(a, b) if b == c else a
     if b == c:
         return b
-    return best
+    return min(min(a, b), min(c, d))  # noqa: PLW3301 numba's min takes two

@@ -13,13 +13,15 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
 
 from segdata.errors import TaxonomyError
 from segdata.scene import U8, Label
+
+T = TypeVar("T")
 
 IGNORE = 255  # target id of pixels that neither train nor score
 MAX_YAML_BYTES = 1 << 20
@@ -141,7 +143,7 @@ def _near(name: str, names: set[str]) -> str:
     return f" (nearest: {near[0]!r})" if near else ""
 
 
-# ---- reading ------------------------------------------------------------------------------------------------
+# ---- reading -----------------------------------------------------------------------------------------------
 
 
 def taxonomy_names() -> list[str]:
@@ -160,9 +162,7 @@ def load_taxonomy(name_or_path: str) -> Taxonomy:
     if name_or_path not in taxonomy_names():
         near = get_close_matches(name_or_path, taxonomy_names(), n=2, cutoff=0.4) or taxonomy_names()
         raise TaxonomyError(f"no taxonomy {name_or_path!r}; did you mean {' or '.join(near)}?")
-    return read_taxonomy(
-        (files("segdata") / "taxonomies" / f"{name_or_path}.yaml").read_bytes(), name_or_path
-    )
+    return read_taxonomy((files("segdata") / "taxonomies" / f"{name_or_path}.yaml").read_bytes(), name_or_path)
 
 
 def read_taxonomy(data: bytes, where: str) -> Taxonomy:
@@ -194,7 +194,7 @@ def _parse_class(row: object, where: str) -> TargetClass:
     name = _typed(table["name"], str, f"{where}: name")
     where = f"{where} ({name})"
     color = _typed(table["color"], list, f"{where}: color")
-    if len(color) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in color):  # noqa: E721 bool is no colour
+    if len(color) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in color):
         raise TaxonomyError(f"{where}: color is {color}; expected [red, green, blue], each 0 to 255.")
     return TargetClass(
         name=name,
@@ -217,7 +217,7 @@ def _table(value: object, required: set[str], optional: set[str], where: str) ->
     return table
 
 
-def _typed(value: Any, kind: type, where: str) -> Any:
+def _typed(value: Any, kind: type[T], where: str) -> T:
     if type(value) is not kind:
         raise TaxonomyError(f"{where}: found {value!r}, expected a value of type {kind.__name__}.")
     return value

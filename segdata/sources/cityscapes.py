@@ -84,7 +84,5 @@ def _keyed(members: list[Member], suffix: str) -> tuple[list[tuple[str, Member]]
         if match := rule.fullmatch(name):
             keyed.append((match[1], member))
         elif name.endswith(".png") and not known.fullmatch(name):
-            findings.append(
-                Finding("unexpected-name", member.where, f"not <city>_<sequence>_<frame>_{suffix}.png")
-            )
+            findings.append(Finding("unexpected-name", member.path, f"not <city>_<sequence>_<frame>_{suffix}.png"))
     return keyed, findings

@@ -21,9 +21,7 @@ def require(tree: Tree, dataset: str, folder: str, zip_name: str) -> list[Member
     )
 
 
-def pair(
-    split: str, images: Keyed, labels: Keyed, colors: Keyed = (), findings: Iterable[Finding] = ()
-) -> Listing:
+def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = (), findings: Iterable[Finding] = ()) -> Listing:
     """Scenes sorted by key; what has no counterpart, and keys that stand twice, are findings."""
     found = list(findings)
     by_key, ids, painted = (_unique(keyed, found) for keyed in (images, labels, colors))
@@ -32,10 +30,10 @@ def pair(
         if key in ids or key in painted:
             scenes.append(Scene(key, split, image, ids.get(key), painted.get(key)))
         else:
-            found.append(Finding("missing-label", image.where, f"no label for {key}"))
+            found.append(Finding("missing-label", image.path, f"no label for {key}"))
     for key, label in ids.items():
         if key not in by_key:
-            found.append(Finding("missing-image", label.where, f"no image for {key}"))
+            found.append(Finding("missing-image", label.path, f"no image for {key}"))
     return Listing(tuple(scenes), tuple(found))
 
 
@@ -45,8 +43,8 @@ def _unique(keyed: Keyed, findings: list[Finding]) -> dict[str, Member]:
         groups[key].append(member)
     for key, members in groups.items():
         if len(members) > 1:
-            others = ", ".join(member.where for member in members[1:])
-            findings.append(Finding("duplicate-key", members[0].where, f"{key} also names {others}"))
+            others = ", ".join(member.path for member in members[1:])
+            findings.append(Finding("duplicate-key", members[0].path, f"{key} also names {others}"))
     return {key: groups[key][0] for key in sorted(groups)}
 
 

@@ -1,0 +1,88 @@
+"""The index of one split: which shard holds a sample, and where in it each part lies.
+
+Plain .npy columns that are mapped, not read: opening a set of a million frames costs nothing.
+`.segdata/<split>.keys.npy` (N,) ASCII · `<split>.places.npy` (N,) shard, size, per part offset and bytes ·
+`<split>.pixels.<part>.npy` (N, 32) sha256 of the decoded pixels, where it is known for every sample.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdata.errors import ShardError
+from segdata.receipt import Receipt, SampleReceipt
+
+
+@dataclass(frozen=True)
+class Index:
+    """keys (N,) bytes; places (N,) structured: shard, height, width, offsets (P,), sizes (P,) in order of `parts`."""
+
+    parts: tuple[str, ...]
+    keys: NDArray[np.bytes_]
+    places: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def place(self, i: int, part: str) -> tuple[int, int, int]:
+        """(number of the shard, offset, bytes) of one part of sample i."""
+        row, column = self.places[i], self.parts.index(part)
+        return int(row["shard"]), int(row["offsets"][column]), int(row["sizes"][column])
+
+
+def write_index(folder: Path, split: str, receipts: Sequence[Receipt]) -> tuple[str, ...]:
+    """Write the columns; returns the parts that every sample of the split has."""
+    rows = [(shard, row) for shard, receipt in enumerate(receipts) for row in receipt.samples]
+    parts = tuple(sorted(rows[0][1].places))
+    places = np.zeros(len(rows), _dtype(len(parts)))
+    for i, (shard, row) in enumerate(rows):
+        if tuple(sorted(row.places)) != parts:
+            raise ShardError(f"{split}: {row.key} has the parts {sorted(row.places)}, others {list(parts)}.")
+        at = [row.places[part] for part in parts]
+        places[i] = (shard, *row.size, [offset for offset, _ in at], [size for _, size in at])
+    np.save(folder / f"{split}.keys.npy", np.array([row.key.encode() for _, row in rows]))
+    np.save(folder / f"{split}.places.npy", places)
+    for part in parts:
+        _write_pixels(folder / f"{split}.pixels.{part}.npy", part, [row for _, row in rows])
+    return parts
+
+
+def _write_pixels(path: Path, part: str, rows: Sequence[SampleReceipt]) -> None:
+    digests = [row.pixels.get(part) for row in rows]
+    if all(digests):
+        joined = bytes.fromhex("".join(digest for digest in digests if digest))
+        np.save(path, np.frombuffer(joined, np.uint8).reshape(-1, 32))
+
+
+def read_index(folder: Path, split: str, parts: Sequence[str]) -> Index:
+    """Map a split's columns; raises ShardError when they are not what `prepare` writes."""
+    try:
+        keys = np.load(folder / f"{split}.keys.npy", mmap_mode="r", allow_pickle=False)
+        places = np.load(folder / f"{split}.places.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ShardError(f"{folder}: the index of {split} cannot be read ({error}). Run prepare again.") from error
+    if keys.dtype.kind != "S" or places.dtype != _dtype(len(parts)) or len(keys) != len(places):
+        raise ShardError(f"{folder}: the index of {split} does not fit dataset.json. Run prepare again.")
+    return Index(tuple(parts), keys, places)
+
+
+def read_pixels(folder: Path, split: str, part: str) -> NDArray[np.uint8] | None:
+    """(N, 32) pixel digests of a part, or None where they were not taken."""
+    path = folder / f"{split}.pixels.{part}.npy"
+    return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
+
+
+def _dtype(parts: int) -> np.dtype[Any]:
+    return np.dtype(
+        [
+            ("shard", "<u4"),
+            ("height", "<u4"),
+            ("width", "<u4"),
+            ("offsets", "<u8", (parts,)),
+            ("sizes", "<u4", (parts,)),
+        ]
+    )

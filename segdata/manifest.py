@@ -1,0 +1,93 @@
+"""dataset.json: what a shard folder holds, with digests; written last, so its presence means completeness."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from segdata.canonical import canonical_json, digest_bytes, pretty_json
+from segdata.errors import ShardError
+from segdata.receipt import FORMAT
+
+FILE = "dataset.json"
+SUMS = "SHA256SUMS"
+SIDE = ".segdata"
+MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One shard as the manifest lists it."""
+
+    name: str
+    sha256: str
+    size: int  # bytes
+    samples: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The parsed dataset.json; `document` is all of it."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.document["name"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything in the folder (dataset.json lists the digest of SHA256SUMS)."""
+        return str(self.document["fingerprint"])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.document["splits"])
+
+    def shards(self, split: str) -> tuple[ShardEntry, ...]:
+        rows = self.document["splits"][split]["shards"]
+        return tuple(ShardEntry(row["name"], row["sha256"], row["bytes"], row["samples"]) for row in rows)
+
+    def parts(self, split: str) -> tuple[str, ...]:
+        return tuple(self.document["splits"][split]["parts"])
+
+    def samples(self, split: str) -> int:
+        return int(self.document["splits"][split]["samples"])
+
+
+def manifest_bytes(document: Mapping[str, Any]) -> bytes:
+    """The file's bytes, the fingerprint of everything else added."""
+    return pretty_json({**document, "fingerprint": _fingerprint(document)})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check dataset.json; raises ShardError that says why the folder is no complete shard set."""
+    path = folder / FILE
+    if not path.is_file():
+        raise ShardError(f"{folder}: no {FILE}, so this is no finished shard set. Point at `prepare`'s --out.")
+    if path.stat().st_size > MAX_BYTES:
+        raise ShardError(f"{path}: {path.stat().st_size} bytes, more than any manifest has.")
+    try:
+        document = json.loads(path.read_bytes())
+        _check(path, document)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ShardError(f"{path}: not a manifest ({type(error).__name__}: {error}).") from error
+    return Manifest(document)
+
+
+def _check(path: Path, document: dict[str, Any]) -> None:
+    if document["format"] != FORMAT:
+        found = document["format"]
+        raise ShardError(f"{path}: format {found}; this release reads format {FORMAT}. Run prepare again.")
+    for split, entry in document["splits"].items():
+        for name in [split, *(row["name"] for row in entry["shards"])]:
+            if len(PurePosixPath(name).parts) != 1 or name in {".", ".."} or "\\" in name:
+                raise ShardError(f"{path}: {name!r} points outside the folder. Refused.")
+    stated = document["fingerprint"]
+    if stated != _fingerprint({key: value for key, value in document.items() if key != "fingerprint"}):
+        raise ShardError(f"{path}: its content does not have the fingerprint that it states: it was changed.")
+
+
+def _fingerprint(document: Mapping[str, Any]) -> str:
+    return digest_bytes(canonical_json(document))
