@@ -1,0 +1,132 @@
+"""Paint demo datasets in the exact layouts of the real ones, so that everything runs without licensed data.
+
+A frame is a pure function of (source, seed, split, number, size): neither how many others there are nor
+how many workers paint changes a byte.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from segdata.errors import SegdataError
+from segdata.synth.frames import Frame, Member
+
+DEFAULT_SIZES = {"cityscapes": (1024, 2048), "tas500": (620, 2026)}
+SMALLEST = (48, 96)
+AHEAD = 3  # frames in flight per worker: bounds memory
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was painted."""
+
+    source: str
+    root: Path
+    counts: dict[str, int]  # frames by split
+    files: int
+    bytes: int
+
+
+def paint(
+    source: str,
+    out: Path,
+    *,
+    train: int,
+    val: int,
+    test: int,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    zips: bool = False,
+    nested: bool = False,
+    coarse: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Paint a dataset into `out`: `size` is (height, width), by default the real one's."""
+    from segdata.synth.layout import Archives, Tree, claim, write_marker
+
+    height, width = _checked(source, (train, val, test), size, zips, nested, coarse)
+    frames, counts, owned = _plan(source, train, val, test, (height, width), seed, coarse)
+    facts: dict[str, object] = {
+        "painted": True, "source": source, "seed": seed, "size": [height, width], "counts": counts, "coarse": coarse,
+        "layout": "zip" if zips else "nested" if nested else "tree",
+    }  # fmt: skip
+    claim(out, owned, facts)
+    files = size_of_all = 0
+    with Archives(out) if zips else Tree(out, nested) as sink:
+        for done, members in enumerate(_painted(frames, workers), start=1):
+            for member in members:
+                sink.write(member)
+                files, size_of_all = files + 1, size_of_all + len(member.data)
+            if progress is not None:
+                progress(done, len(frames))
+    write_marker(out, facts | {"complete": True})
+    return Summary(source, out, counts, files, size_of_all)
+
+
+def _checked(
+    source: str, counts: tuple[int, int, int], size: tuple[int, int] | None, zips: bool, nested: bool, coarse: bool
+) -> tuple[int, int]:
+    """The size, after everything that can be wrong with the options has been looked at."""
+    if source not in DEFAULT_SIZES:
+        raise SegdataError(f"synth: no painter for {source!r}; there is one for {', '.join(DEFAULT_SIZES)}.")
+    if min(counts) < 0 or sum(counts) == 0:
+        raise SegdataError(f"synth: {counts} frames for train, val, test: each must be 0 or more, one of them 1.")
+    if zips and nested:
+        raise SegdataError("synth: nested is about unpacked trees, zips about packed ones: choose one of them.")
+    if source != "cityscapes" and (nested or coarse):
+        raise SegdataError(f"synth: {source} has neither a nested layout nor coarse labels; Cityscapes has both.")
+    height, width = size or DEFAULT_SIZES[source]
+    if height < SMALLEST[0] or width < SMALLEST[1]:
+        raise SegdataError(f"synth: {height}x{width} is too small to paint a street; the least is 48x96 (HxW).")
+    return height, width
+
+
+def _plan(
+    source: str, train: int, val: int, test: int, size: tuple[int, int], seed: int, coarse: bool
+) -> tuple[list[Frame], dict[str, int], list[str]]:
+    """The frames, how many there are of each split, and which names at the root belong to the dataset."""
+    if source == "cityscapes":
+        from segdata.synth import cityscapes as layout
+    else:
+        from segdata.synth import tas500 as layout  # type: ignore[no-redef]
+    counts = layout.splits(train, val, test, coarse)
+    frames = [Frame(source, s, k, size, seed, coarse) for s, count in counts.items() for k in range(count)]
+    owned = [*layout.TOPS, *layout.ARCHIVES]
+    return frames, counts, owned + [f"{prefix}{a}.zip{end}" for a in layout.ARCHIVES for prefix, end in (("", ""), (".", ".tmp"))]
+
+
+def _painted(frames: list[Frame], workers: int) -> Iterator[list[Member]]:
+    """The frames' files in order, painted here or by so many processes."""
+    if workers <= 1:
+        yield from map(paint_frame, frames)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
+        waiting: deque[Future[list[Member]]] = deque()
+        for frame in frames:
+            waiting.append(pool.submit(paint_frame, frame))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _one_thread() -> None:
+    """Workers share the cores already: OpenCV's own threads would only get into each other's way."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def paint_frame(frame: Frame) -> list[Member]:
+    """All files of one frame."""
+    if frame.source == "cityscapes":
+        from segdata.synth import cityscapes
+
+        return cityscapes.paint_frame(frame)
+    from segdata.synth import tas500
+
+    return tas500.paint_frame(frame)

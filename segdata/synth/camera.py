@@ -1,0 +1,43 @@
+"""A pinhole camera on a street that may bend: metres in, pixels out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+NEAR = 0.8  # metres; what lies nearer is drawn as if it were here, outside the picture
+
+
+@dataclass(frozen=True)
+class Camera:
+    """World axes: x to the right of the street's middle, y up from the ground, z ahead; all in metres."""
+
+    height: int  # pixels
+    width: int  # pixels
+    focal: float  # pixels
+    horizon: float  # pixel row
+    eye: float  # metres above ground
+    offset: float = 0.0  # metres to the right of the street's middle
+    yaw: float = 0.0  # radians; positive looks to the left
+    bend: float = 0.0  # 1/m; the street's drift to the right grows with z squared
+    roll: float = 0.0  # radians
+
+    def project(self, world: F64) -> F64:
+        """(..., 3) metres to (..., 2) pixels (column, row)."""
+        z = np.maximum(world[..., 2], NEAR)
+        x = world[..., 0] - self.offset + self.yaw * z + self.bend * z * z
+        column = self.focal * x / z
+        row = self.focal * (self.eye - world[..., 1]) / z
+        tilted = np.stack((column - self.roll * row, row + self.roll * column), axis=-1)
+        return tilted + (self.width / 2, self.horizon)
+
+    def depth_of_rows(self) -> F64:
+        """(H,) metres: how far away the ground is in each row; infinite above the horizon."""
+        below = np.arange(self.height) + 0.5 - self.horizon
+        with np.errstate(divide="ignore"):
+            return np.where(below > 0, self.focal * self.eye / np.maximum(below, 1e-9), np.inf)
+
+    def pixels(self, metres: float, z: float) -> float:
+        """How many pixels a length facing the camera takes at depth z."""
+        return self.focal * metres / max(z, NEAR)

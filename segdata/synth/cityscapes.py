@@ -1,0 +1,155 @@
+"""Painted streets in the layout of Cityscapes: leftImg8bit, gtFine, gtCoarse (datasets.md of the dataset's
+own tools: https://github.com/mcordts/cityscapesScripts)."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from cityscapesscripts.helpers.labels import id2label, name2label
+from numpy.typing import NDArray
+
+from segdata.synth.annotation import png, rasterise
+from segdata.synth.cast import Rng
+from segdata.synth.frames import Frame, Member
+from segdata.synth.stage import Outline, U8
+from segdata.synth.street import paint_street
+
+# Names of no place on earth, so that nobody takes a painted frame for a real one. The second city of
+# each split holds long sequences, whose frames have other numbers than 19.
+CITIES = {
+    "train": ("farbstadt", "malerdorf"),
+    "val": ("pinselheim", "lackhausen"),
+    "test": ("kreidenau", "rasterburg"),
+    "train_extra": ("skizzenau", "kohlestrich"),
+}
+TOPS = ("leftImg8bit", "gtFine", "gtCoarse")
+ARCHIVES = ("leftImg8bit_trainvaltest", "gtFine_trainvaltest", "leftImg8bit_trainextra", "gtCoarse")
+IMAGE_LEVEL = 3  # zlib level of the painted photographs: as large as the real ones
+TEST_LABELS = ("ego vehicle", "rectification border", "out of roi")
+
+
+def stem(split: str, number: int) -> str:
+    """City, sequence and frame of the `number`-th frame of a split, whatever the split's size."""
+    city, (sequence, long) = CITIES[split][number % 2], divmod(number // 2, 50)
+    if number % 2 == 0:
+        return f"{city}_{number // 2:06d}_000019"
+    return f"{city}_{sequence:06d}_{294 + 301 * long + 37 * long % 23:06d}"
+
+
+def splits(train: int, val: int, test: int, coarse: bool) -> dict[str, int]:
+    """How many frames of each split; with coarse labels comes train_extra, as large as train."""
+    return {"train": train, "val": val, "test": test} | ({"train_extra": train} if coarse else {})
+
+
+def paint_frame(frame: Frame) -> list[Member]:
+    """All files of one frame."""
+    height, width = frame.size
+    stage = paint_street(frame.rng(), frame.number, height, width)
+    name, city = stem(frame.split, frame.number), stem(frame.split, frame.number).split("_")[0]
+    image = cv2.imencode(".png", cv2.cvtColor(stage.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, IMAGE_LEVEL])
+    archive = "leftImg8bit_trainextra" if frame.split == "train_extra" else "leftImg8bit_trainvaltest"
+    members = [Member(archive, f"leftImg8bit/{frame.split}/{city}/{name}_leftImg8bit.png", image[1].tobytes())]
+    outlines = _specials(stage.outlines, frame, height, width)
+    if frame.split == "test":
+        outlines = [outline for outline in outlines if outline.label in TEST_LABELS]
+    if frame.split != "train_extra":
+        members += _labels("gtFine", "gtFine_trainvaltest", frame.split, name, outlines, frame.size)
+    if frame.coarse and frame.split != "test":
+        rough = list(_coarse(outlines, height, width))
+        members += _labels("gtCoarse", "gtCoarse", frame.split, name, rough, frame.size)
+    return members
+
+
+def _labels(
+    kind: str, archive: str, split: str, name: str, outlines: Sequence[Outline], size: tuple[int, int]
+) -> Iterator[Member]:
+    """The four annotation files of one frame."""
+    index = rasterise(outlines, *size)
+    ids, instances = tables(outlines)
+    label_ids = ids[index]
+    files = {
+        "color.png": png(_palette()[label_ids], 1),
+        "instanceIds.png": png(instances[index]),
+        "labelIds.png": png(label_ids),
+        "polygons.json": polygons(outlines, size).encode(),
+    }
+    for suffix, data in files.items():
+        yield Member(archive, f"{kind}/{split}/{name.split('_')[0]}/{name}_{kind}_{suffix}", data)
+
+
+def tables(outlines: Iterable[Outline]) -> tuple[U8, NDArray[np.uint16]]:
+    """Label id and instance id of each outline, position 0 being the background: as json2instanceImg
+    counts, each object of a class with instances gets the next number, seen or not; groups get none."""
+    ids, instances, count = [0], [0], dict[str, int]()
+    for outline in outlines:
+        known = outline.label in name2label
+        label = name2label[outline.label if known else outline.label.removesuffix("group")]
+        ids.append(max(label.id, 0))
+        number = count.get(label.name, 0)
+        counted = label.hasInstances and known and not outline.deleted
+        instances.append(1000 * label.id + number if counted else max(label.id, 0))
+        count[label.name] = number + counted
+    return np.array(ids, np.uint8), np.array(instances, np.uint16)
+
+
+def polygons(outlines: Iterable[Outline], size: tuple[int, int]) -> str:
+    """The annotation file: objects in painter's order."""
+    objects = [
+        {"label": outline.label, "polygon": outline.polygon.tolist()} | ({"deleted": 1} if outline.deleted else {})
+        for outline in outlines
+    ]
+    return json.dumps({"imgHeight": size[0], "imgWidth": size[1], "objects": objects}, indent=4, sort_keys=True)
+
+
+def _palette() -> U8:
+    """(256, 4) RGBA of each id."""
+    colours = np.zeros((256, 4), np.uint8)
+    for number, label in id2label.items():
+        if number >= 0:
+            colours[number] = (*label.color, 255)
+    return colours
+
+
+def _specials(outlines: list[Outline], frame: Frame, height: int, width: int) -> list[Outline]:
+    """What real annotations have besides the visible: a deleted object, an instance that nobody sees."""
+    rng = frame.rng("specials")
+    result = list(outlines)
+    if frame.number % 3 == 0:
+        x, y = rng.integers(width // 4, width // 2), rng.integers(height // 4, height // 2)
+        box = np.array([(x, y), (x + width // 9, y), (x + width // 9, y + height // 7), (x, y + height // 7)], np.int32)
+        result.insert(len(result) // 2, Outline("person", box, deleted=True))
+    if frame.number % 3 == 1:
+        result = _with_hidden_car(result, height, width)
+    return result
+
+
+def _with_hidden_car(outlines: list[Outline], height: int, width: int) -> list[Outline]:
+    """A car fully behind the largest vehicle, so that the numbers of the cars seen have a gap."""
+    vehicles = [k for k, o in enumerate(outlines) if o.label in ("car", "bus", "truck") and not o.deleted]
+    if not vehicles:
+        return outlines
+    k = max(vehicles, key=lambda k: cv2.contourArea(outlines[k].polygon))
+    middle = outlines[k].polygon.mean(0)
+    hidden = np.rint(middle + 0.4 * (outlines[k].polygon - middle)).astype(np.int32)
+    result = [*outlines[:k], Outline("car", hidden), *outlines[k:]]
+    seen = (rasterise(result, height, width) == k + 1).any()
+    return outlines if seen else result
+
+
+def _coarse(outlines: Sequence[Outline], height: int, width: int) -> Iterator[Outline]:
+    """A few rough polygons well inside the visible parts of the larger objects."""
+    index = rasterise(outlines, height, width)
+    margin = np.ones((max(2, height // 100),) * 2, np.uint8)
+    merged = {k: o.label for k, o in enumerate(outlines, start=1) if not o.deleted and o.label != "license plate"}
+    for label in dict.fromkeys(merged.values()):
+        members = [k for k, name in merged.items() if name == label]
+        single = label in name2label and name2label[label].hasInstances
+        for group in [[k] for k in members] if single else [members]:
+            inner = cv2.erode(np.isin(index, group).astype(np.uint8), margin)
+            found, _ = cv2.findContours(inner, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+            for contour in found:
+                rough = cv2.approxPolyDP(contour, height / 130, True)[:, 0].astype(np.int32)
+                if len(rough) >= 3 and cv2.contourArea(rough) > height * width / 1500:
+                    yield replace(outlines[group[0] - 1], label=label, polygon=rough)

@@ -1,0 +1,106 @@
+"""A street in a town: its cross-section, what is built beside it, who is on it."""
+
+import numpy as np
+
+from segdata.synth import ground
+from segdata.synth.camera import Camera
+from segdata.synth.cast import Cast, Rng
+from segdata.synth.crowd import add_crossing, add_parked, add_traffic, add_walkers
+from segdata.synth.frontage import add_background, add_fronts, add_roadside
+from segdata.synth.light import Colour, draw_light
+from segdata.synth.profile import Street, draw_street
+from segdata.synth.rig import paint_bonnet, paint_border
+from segdata.synth.stage import Stage
+from segdata.synth.texture import Material, expose, texture
+
+NOISE = 2.9  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
+
+
+def draw_camera(rng: Rng, street: Street, height: int, width: int) -> Camera:
+    """A car's windscreen camera in one of our lanes."""
+    lane = int(rng.integers(1, street.lanes + 1))
+    return Camera(
+        height, width,
+        focal=width * rng.uniform(0.95, 1.12),
+        horizon=height * rng.uniform(0.39, 0.46),
+        eye=rng.uniform(1.2, 1.4),
+        offset=street.lane(lane) + rng.uniform(-0.4, 0.4),
+        yaw=rng.normal(0, 0.03),
+        bend=rng.normal(0, 0.0005),
+        roll=rng.normal(0, 0.005),
+    )  # fmt: skip
+
+
+def paint_street(rng: Rng, number: int, height: int, width: int) -> Stage:
+    """The whole frame: sky, ground, everything from far to near, the car's own bonnet and border, then
+    texture and sensor noise."""
+    street = draw_street(rng, number)
+    light = draw_light(rng)
+    stage = Stage(draw_camera(rng, street, height, width), light)
+    ground.paint_sky(stage, rng)
+    _paint_ground(stage, street, rng)
+    cast = Cast(stage, rng)
+    add_background(cast, street)
+    for side in (-1, 1):
+        add_fronts(cast, street, side)
+        add_roadside(cast, street, side)
+        add_walkers(cast, street, side)
+        add_parked(cast, street, side)
+    add_traffic(cast, street)
+    add_crossing(cast, street)
+    cast.paint()
+    paint_bonnet(stage, rng)
+    paint_border(stage, rng)
+    stage.image = texture(stage.image, stage.material, stage.camera, rng)
+    stage.image = expose(stage.image, rng, NOISE)
+    return stage
+
+
+def _paint_ground(stage: Stage, street: Street, rng: Rng) -> None:
+    """Strips of ground from the outside to the middle, markings, haze, shadows of houses."""
+    grey = rng.uniform(84, 112)
+    tar, slab = (grey, grey + 1, grey + 3), tuple(rng.uniform(136, 168) * np.array((1.0, 0.975, 0.94)))
+    slab = (float(slab[0]), float(slab[1]), float(slab[2]))
+    grass = (float(rng.uniform(84, 112)), float(rng.uniform(116, 132)), float(rng.uniform(50, 66)))
+    green = street.kind in ("residential", "outskirts")
+    outside = "terrain" if green else ("ground" if rng.random() < 0.25 else "sidewalk")
+    ground.paint_band(stage, outside, -90, 90, grass if green else slab, Material.GRASS if green else Material.PAVING)
+    for side, kerb in ((-1, street.left), (1, street.right)):
+        k = 0 if side < 0 else 1
+        walk = kerb + side * 2.2 * street.parking[k]
+        edge = walk + side * street.pavement[k]
+        if street.verge[k] > 0.3 and not green:
+            ground.paint_band(stage, "terrain", *sorted((edge, street.front(side))), grass, Material.GRASS)
+        ground.paint_band(stage, "sidewalk", *sorted((walk, edge)), slab, Material.PAVING)
+        stage.fill(ground.band(*sorted((walk, walk + side * 0.18)), 0.85, ground.FAR), (168, 166, 160), Material.PAVING, depth=0)
+        if street.parking[k]:
+            ground.paint_band(stage, "parking", *sorted((kerb, walk)), (tar[0] * 1.12, tar[1] * 1.08, tar[2] * 1.04), Material.PAVING)
+    ground.paint_band(stage, "road", street.left, street.right, tar, Material.ASPHALT)
+    if street.crossing:
+        ground.paint_band(stage, "road", -90, 90, tar, Material.ASPHALT, street.crossing, street.crossing + 7)
+    _paint_middle(stage, street, tar, grass)
+    ground.paint_patches(stage, rng, street.left, street.right, tar, 7)
+    if street.crossing or rng.random() < 0.3:
+        ground.paint_zebra(stage, street.left, street.right, (street.crossing or rng.uniform(12, 40)) - 4.4)
+    ground.haze_ground(stage)
+    sun = stage.light.sun
+    reach = rng.uniform(3, 9)
+    front = street.front(sun)
+    if street.kind in ("town", "boulevard"):
+        ground.shade_ground(stage, *sorted((front, front - sun * reach)), 0.9, 70, stage.light.shadow * 0.8)
+
+
+def _paint_middle(stage: Stage, street: Street, tar: Colour, grass: Colour) -> None:
+    if street.rails:
+        ground.paint_band(stage, "rail track", -street.median, street.median, (124, 118, 112), Material.GRAVEL)
+        for x in (-2.35, -0.9, 0.9, 2.35):
+            stage.fill(ground.band(x - 0.05, x + 0.05, 0.85, ground.FAR), (70, 66, 64), depth=0)
+    elif street.median:
+        ground.paint_band(stage, "terrain", -street.median, street.median, grass, Material.GRASS)
+    else:
+        ground.paint_dashes(stage, 0.0, 3.0, 4.5 if street.kind != "outskirts" else 0.0)
+    for side in (-1, 1):
+        for k in range(1, street.lanes):
+            ground.paint_dashes(stage, side * (street.median + 3.25 * k), 3.0, 6.0)
+        if street.kind != "residential":
+            ground.paint_dashes(stage, side * (street.right - 0.15), 1.0, 0.0, 0.11)
