@@ -124,18 +124,14 @@ def _paint_any_car(stage: Stage, rng: Rng, pose: Pose) -> None:
 
 
 def _paint_bus(stage: Stage, rng: Rng, pose: Pose) -> None:
-    vehicles.vehicle_shadow(stage, pose, vehicles.BUS)
-    with stage.annotate("bus", whole=True):
-        paint = people.pick(rng, ((206, 196, 176), (190, 60, 44), (226, 190, 70), (200, 204, 206)))
-        vehicles.paint_body(stage, pose, vehicles.BUS, paint, people.pick(rng, STRIPES))
+    paint = people.pick(rng, ((206, 196, 176), (190, 60, 44), (226, 190, 70), (200, 204, 206)))
+    vehicles.paint_bus(stage, pose, paint, people.pick(rng, STRIPES))
 
 
 def _paint_tram(stage: Stage, rng: Rng, pose: Pose) -> None:
+    paint = people.pick(rng, ((214, 208, 196), (196, 66, 52), (226, 196, 84), (96, 140, 170)))
     middle = Pose(pose.x, pose.z + vehicles.TRAM.length / 2, pose.turn)
-    vehicles.vehicle_shadow(stage, middle, vehicles.TRAM)
-    with stage.annotate("train", whole=True):
-        paint = people.pick(rng, ((214, 208, 196), (196, 66, 52), (226, 196, 84), (96, 140, 170)))
-        vehicles.paint_body(stage, middle, vehicles.TRAM, paint, people.pick(rng, STRIPES))
+    vehicles.paint_bus(stage, middle, paint, people.pick(rng, STRIPES), "train")
 
 
 def _paint_truck(stage: Stage, rng: Rng, pose: Pose) -> None:

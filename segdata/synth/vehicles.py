@@ -226,15 +226,23 @@ def plate(pose: Pose, body: Body, rear: bool) -> F64:
     )
 
 
-def paint_car(stage: Stage, pose: Pose, body: Body, paint: Colour, label: str = "car") -> None:
+def paint_car(stage: Stage, pose: Pose, body: Body, paint: Colour, label: str = "car", *, plated: bool = True) -> None:
     """A car with its shadow and, near enough, its licence plate (an object of its own, over the car)."""
     vehicle_shadow(stage, pose, body)
     with stage.annotate(label, whole=True):
         paint_body(stage, pose, body, paint)
     rear = math.cos(pose.turn) > 0
-    if label == "car" and stage.camera.pixels(0.5, pose.z) > 9 and abs(math.sin(pose.turn)) < 0.5:
+    if plated and label == "car" and stage.camera.pixels(0.5, pose.z) > 9 and abs(math.sin(pose.turn)) < 0.5:
         with stage.annotate("license plate"):
             stage.fill(plate(pose, body, rear), (228, 228, 220), Material.PLAIN)
+
+
+def paint_bus(stage: Stage, pose: Pose, paint: Colour, stripe: Colour, label: str = "bus") -> None:
+    """A bus, or with the label `train` a tram."""
+    body = TRAM if label == "train" else BUS
+    vehicle_shadow(stage, pose, body)
+    with stage.annotate(label, whole=True):
+        paint_body(stage, pose, body, paint, stripe)
 
 
 def paint_truck(stage: Stage, pose: Pose, cab: Colour, cargo: Colour, label: str = "truck") -> None:

@@ -1,0 +1,52 @@
+"""Painted off-road scenes in the layout of TAS500 v1.1: images, colour masks, id masks; test without any."""
+
+import cv2
+import numpy as np
+
+from segdata.sources.tas500 import LABELS
+from segdata.synth.annotation import png, rasterise
+from segdata.synth.frames import Frame, Member
+from segdata.synth.offroad import paint_offroad
+
+ROOT = "tas500v1.1"
+TOPS = ARCHIVES = (ROOT,)
+UNDEFINED = 255
+# Names are nanoseconds since 1970; these years lie before the dataset's, so that no name is a real one.
+SECONDS = {"train": 1_000_000_000, "val": 1_100_000_000, "test": 1_200_000_000}
+FOREIGN = ("train", 1)  # the frame whose colour mask has a colour outside the table, as five real ones
+IMAGE_LEVEL = 3
+
+
+def stem(split: str, number: int) -> str:
+    """Nineteen digits, in the order of the numbers."""
+    return f"{SECONDS[split] + 7 * number}{(number * 366_848_717) % 1_000_000_000:09d}"
+
+
+def splits(train: int, val: int, test: int, coarse: bool) -> dict[str, int]:
+    """How many frames of each split; there are no coarse labels."""
+    return {"train": train, "val": val, "test": test}
+
+
+def paint_frame(frame: Frame) -> list[Member]:
+    """Image, colour mask and id mask of one frame."""
+    stage = paint_offroad(frame.rng(), frame.number, *frame.size)
+    name = f"{stem(frame.split, frame.number)}.png"
+    image = cv2.imencode(".png", cv2.cvtColor(stage.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, IMAGE_LEVEL])
+    members = [Member(ROOT, f"{ROOT}/{frame.split}/{name}", image[1].tobytes())]
+    if frame.split == "test":
+        return members
+    codes = {label.name: label.id for label in LABELS}
+    table = [UNDEFINED] + [codes[outline.label] for outline in stage.outlines]
+    ids = np.array(table, np.uint8)[rasterise(stage.outlines, *frame.size)]
+    palette = np.zeros((256, 3), np.uint8)
+    for label in LABELS:
+        palette[label.id] = label.color
+    colours = palette[ids]
+    if (frame.split, frame.number) == FOREIGN:
+        row, column = frame.size[0] // 2, frame.size[1] // 2
+        colours[row : row + 4, column : column + 4] = (1, 2, 3)
+    return [
+        *members,
+        Member(ROOT, f"{ROOT}/{frame.split}_labels/{name}", png(colours)),
+        Member(ROOT, f"{ROOT}/{frame.split}_labels_ids/{name}", png(ids)),
+    ]
