@@ -66,7 +66,7 @@ def _apply(matrix: Matrix, x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _make(matrix: Matrix, old: int, new: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     # Not an inference tensor, even when first wanted in inference: training may be the next to use it.
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.device("cpu"):
         return matrix(old, new).to(device, dtype)
 
 
