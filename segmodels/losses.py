@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segdata.statistics import ClassCounts
+from segmodels.errors import SegmodelsError
+
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # logits, target, class weights → (B,)
 
 IGNORE = 255
@@ -84,16 +87,25 @@ def over_steps(
     return torch.stack(losses).sum(0)
 
 
-def class_weights(pixels: Sequence[int]) -> Tensor:
-    """Weights (K,) that lift rare classes, from each class's pixel count in the training split.
+def class_weights(scheme: str, counts: ClassCounts) -> Tensor | None:
+    """Weights (K,) against rare classes from the training split's counts, None for `none`.
 
-    1 / ln(1.02 + share), bounded by 50 (ENet, Paszke et al. 2016), scaled so that the mean weight of a
-    pixel is 1: the loss keeps its size, and with it the learning rate its meaning.
+    Scaled so that the mean weight of a pixel is 1: the loss keeps its size, and with it the learning
+    rate its meaning. A class that never occurs has weight 0 or none that matters.
     """
-    counts = torch.tensor(pixels, dtype=torch.float64)
-    share = counts / counts.sum().clamp(min=1)
-    weight = 1 / torch.log(1.02 + share)
-    return (weight / (share * weight).sum().clamp(min=1e-12)).float()
+    match scheme:
+        case "none":
+            return None
+        case "inverse":
+            weights = counts.inverse_frequency()
+        case "median":
+            weights = counts.median_frequency(float(counts.pixels.sum()) / max(counts.samples, 1))
+        case "effective":
+            weights = counts.effective_number()
+        case _:
+            raise SegmodelsError(f"class weights are {scheme!r}, expected none, inverse, median or effective")
+    labelled = counts.pixels[:-1]
+    return torch.from_numpy(weights * labelled.sum() / (weights * labelled).sum()).float()
 
 
 def _pixel_losses(logits: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segdata.statistics import ClassCounts
 from segmodels import losses
+from segmodels.errors import SegmodelsError
 
 B, K, H, W = 3, 5, 6, 8
 EVERY_LOSS = pytest.mark.parametrize("name", sorted(losses.LOSSES))
@@ -58,9 +61,7 @@ def test_cross_entropy_is_torchs_mean_of_each_image(logits: Tensor, target: Tens
 def test_batch_mean_is_torchs_where_nothing_is_ignored(logits: Tensor, target: Tensor) -> None:
     """On fully labelled batches the mean over images is the mean over pixels."""
     full = target % K
-    torch.testing.assert_close(
-        losses.cross_entropy(logits, full).mean(), F.cross_entropy(logits, full.long())
-    )
+    torch.testing.assert_close(losses.cross_entropy(logits, full).mean(), F.cross_entropy(logits, full.long()))
 
 
 def test_weighted_cross_entropy_is_torchs_sum_over_pixels(logits: Tensor, target: Tensor) -> None:
@@ -216,9 +217,7 @@ def test_cuda_gives_the_same_bits_twice(name: str) -> None:
     wide = torch.randn(4, 19, 512, 512, device="cuda", generator=generator, requires_grad=True)
     labels = torch.randint(20, (4, 512, 512), device="cuda", generator=generator, dtype=torch.uint8)
     labels[labels == 19] = 255
-    first, second = (
-        torch.autograd.grad(losses.LOSSES[name](wide, labels, None).sum(), wide)[0] for _ in "ab"
-    )
+    first, second = (torch.autograd.grad(losses.LOSSES[name](wide, labels, None).sum(), wide)[0] for _ in "ab")
     assert torch.equal(first, second)
 
 
@@ -249,12 +248,29 @@ def test_every_step_needs_a_weight(logits: Tensor, target: Tensor) -> None:
         losses.over_steps(losses.cross_entropy, (logits, logits), target, (1.0,))
 
 
-def test_class_weights_are_enets_with_mean_one() -> None:
-    """Ratios of 1/ln(1.02 + share), mean weight of a pixel 1, at most 50 to one even for absent classes."""
-    pixels = [900, 90, 10, 0]
-    weight = losses.class_weights(pixels).double()
-    share = torch.tensor(pixels).double() / 1000
-    ratio = [math.log(1.02 + share[0].item()) / math.log(1.02 + s) for s in share.tolist()]
-    torch.testing.assert_close(weight / weight[0], torch.tensor(ratio).double(), rtol=1e-6, atol=0)
-    assert (weight * share).sum().item() == pytest.approx(1)
-    assert weight.max() / weight.min() < 50
+COUNTS = ClassCounts(  # 4 images of 500 pixels: a class in all of them, one in two, one in one, one in none
+    pixels=np.array([1500, 300, 100, 0, 100]), images=np.array([4, 2, 1, 0, 3]), samples=4
+)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "relative"),
+    [
+        ("inverse", [1 / 1500, 1 / 300, 1 / 100, 0]),
+        ("median", [2000 / 1500, 1000 / 300, 500 / 100, 0]),  # pixels of the images that hold it / its own
+        ("effective", [1 / (1 - 0.9999**4), 1 / (1 - 0.9999**2), 1 / (1 - 0.9999), 0]),
+    ],
+)
+def test_class_weights_have_their_ratios_and_mean_one(scheme: str, relative: list[float]) -> None:
+    """Each scheme's formula up to a factor, and that factor makes the mean weight of a pixel 1."""
+    weights = losses.class_weights(scheme, COUNTS)
+    assert weights is not None
+    torch.testing.assert_close(weights / weights[0], torch.tensor(relative) / relative[0], rtol=1e-5, atol=0)
+    assert (weights * torch.tensor([1500, 300, 100, 0])).sum().item() / 1900 == pytest.approx(1)
+
+
+def test_no_class_weights_and_unknown_ones() -> None:
+    """`none` is no weights at all; an unknown scheme is an error that lists the known ones."""
+    assert losses.class_weights("none", COUNTS) is None
+    with pytest.raises(SegmodelsError, match="expected none, inverse"):
+        losses.class_weights("enet", COUNTS)
