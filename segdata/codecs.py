@@ -7,6 +7,7 @@ import numpy as np
 
 from segdata import png
 from segdata.errors import CodecError
+from segdata.pngchunks import SIGNATURE
 from segdata.scene import U8
 
 CODECS = ("keep", "png", "jpeg", "webp")
@@ -34,7 +35,7 @@ def _opencv(image: U8, suffix: str, *flags: int) -> bytes:
 
 def decode_image(data: bytes, window: Window | None = None) -> U8:
     """Image (H, W, 3), or exactly that window of it; of a PNG only what the window needs is decoded."""
-    if data.startswith(png.SIGNATURE):
+    if data.startswith(SIGNATURE):
         return _channels(png.decode(data, window=window), 3)
     image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:

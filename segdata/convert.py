@@ -21,6 +21,9 @@ from segdata.taxonomy import LabelMap, Taxonomy
 from segdata.tree import Member
 
 
+KEPT = Geometry()  # size and codec stay
+
+
 @dataclass(frozen=True)
 class Conversion:
     """Everything besides the scenes that decides what the shards hold."""
@@ -31,7 +34,7 @@ class Conversion:
     taxonomy: Taxonomy
     scales: tuple[int, ...] = (1,)
     rule: str = "majority"
-    geometry: Geometry = Geometry()
+    geometry: Geometry = KEPT
     codec: str = "keep"
     full_check: bool = False
 

@@ -43,7 +43,9 @@ class Manifest:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(self.document["splits"])
+        """In the order people expect: training first, test last (the file's keys are sorted)."""
+        names = self.document["splits"]
+        return tuple(sorted(names, key=lambda name: (not name.startswith("train"), name == "test", name)))
 
     def shards(self, split: str) -> tuple[ShardEntry, ...]:
         rows = self.document["splits"][split]["shards"]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 
 from segdata.findings import Finding
 from segdata.scene import Scene
@@ -32,7 +33,7 @@ def plan_split(name: str, split: str, scenes: Sequence[Scene], per_shard: int, s
     cuts = [len(ordered) * i // count for i in range(count + 1)] if count else [0]
     return [
         PlannedShard(shard_name(name, split, i), split, tuple(ordered[start:end]))
-        for i, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False))
+        for i, (start, end) in enumerate(pairwise(cuts))
     ]
 
 

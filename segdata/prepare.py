@@ -206,7 +206,7 @@ def _publish(job: Job, survey: Survey, plan: list[PlannedShard], outcomes: Mappi
         painted=is_painted(job.root),
         samples_per_shard=job.samples_per_shard,
         seed=job.seed,
-        warnings=tuple([*warnings, *dropped]),
+        warnings=(*warnings, *dropped),
     )
     write_side_files(made, release, shards)
     changed = not _same(made, job.out)

@@ -58,7 +58,7 @@ class SceneSource(Protocol):
     """A dataset: facts (labels, splits, licence) and where its files lie.
 
     Raw ids are what a label file holds, 0 to 255. `labels` names every id that the dataset defines;
-    any other id in a file is an error, `ignored` is the raw id that means "no label" (or None).
+    any other id in a file is an error. `palette_labels`: whether id maps may be palette PNGs (indices = ids).
     """
 
     @property
@@ -75,6 +75,8 @@ class SceneSource(Protocol):
     def default_taxonomy(self) -> str: ...
     @property
     def licence(self) -> str: ...
+    @property
+    def palette_labels(self) -> bool: ...
     @property
     def official(self) -> Mapping[str, "Official"]: ...
 

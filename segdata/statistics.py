@@ -39,13 +39,13 @@ class ClassCounts:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """(K,) share of each class among the pixels that are not ignored; 0 where there are none."""
-        labelled = self.pixels[:-1]
-        return labelled / max(int(labelled.sum()), 1)
+        """(K+1,) share of all pixels per class and, last, ignored; 0 where there are none."""
+        return self.pixels / max(int(self.pixels.sum()), 1)
 
     def inverse_frequency(self) -> NDArray[np.float64]:
         """(K,) 1 / (share * K): 1 for a class of average size; 0 for an absent one."""
-        return _inverse(self.shares * len(self.shares))
+        labelled = self.pixels[:-1]
+        return _inverse(labelled * len(labelled) / max(int(labelled.sum()), 1))
 
     def median_frequency(self, pixels_per_image: float) -> NDArray[np.float64]:
         """(K,) median(f) / f, f = pixels of the class / pixels of the images that hold it (Eigen, Fergus 2015)."""

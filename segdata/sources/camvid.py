@@ -32,6 +32,7 @@ class CamVid:
     default_splits = splits
     unlabelled_splits: frozenset[str] = frozenset()
     default_taxonomy = "camvid-11"
+    palette_labels = False
     licence = "CamVid: for research use (University of Cambridge)"
     official: Mapping[str, Official] = MappingProxyType(
         {"train": Official(367), "val": Official(101), "test": Official(233)}

@@ -43,6 +43,7 @@ class Cityscapes:
 
     unlabelled_splits = frozenset({"test"})
     default_taxonomy = "cityscapes-20"
+    palette_labels = False
     licence = "Cityscapes Dataset License Agreement (non-commercial; no redistribution of the frames)"
 
     @cached_property

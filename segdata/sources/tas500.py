@@ -50,6 +50,7 @@ class TAS500:
     default_splits = ("train", "val")
     unlabelled_splits = frozenset({"test"})
     default_taxonomy = "tas500-10"
+    palette_labels = True  # no public record says whether the release uses grey or palette files
     licence = "CC BY-NC-SA 3.0 (as recorded by public indexes of the dataset; confirm on its page)"
 
     @cached_property

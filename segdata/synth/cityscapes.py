@@ -10,7 +10,7 @@ import numpy as np
 from cityscapesscripts.helpers.labels import id2label, name2label
 from numpy.typing import NDArray
 
-from segdata.synth.annotation import png, rasterise
+from segdata.synth.annotation import photograph, png, rasterise
 from segdata.synth.cast import Rng
 from segdata.synth.frames import Frame, Member
 from segdata.synth.stage import Outline, U8
@@ -26,7 +26,6 @@ CITIES = {
 }
 TOPS = ("leftImg8bit", "gtFine", "gtCoarse")
 ARCHIVES = ("leftImg8bit_trainvaltest", "gtFine_trainvaltest", "leftImg8bit_trainextra", "gtCoarse")
-IMAGE_LEVEL = 3  # zlib level of the painted photographs: as large as the real ones
 TEST_LABELS = ("ego vehicle", "rectification border", "out of roi")
 
 
@@ -48,9 +47,8 @@ def paint_frame(frame: Frame) -> list[Member]:
     height, width = frame.size
     stage = paint_street(frame.rng(), frame.number, height, width)
     name, city = stem(frame.split, frame.number), stem(frame.split, frame.number).split("_")[0]
-    image = cv2.imencode(".png", cv2.cvtColor(stage.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, IMAGE_LEVEL])
     archive = "leftImg8bit_trainextra" if frame.split == "train_extra" else "leftImg8bit_trainvaltest"
-    members = [Member(archive, f"leftImg8bit/{frame.split}/{city}/{name}_leftImg8bit.png", image[1].tobytes())]
+    members = [Member(archive, f"leftImg8bit/{frame.split}/{city}/{name}_leftImg8bit.png", photograph(stage.image))]
     outlines = _specials(stage.outlines, frame, height, width)
     if frame.split == "test":
         outlines = [outline for outline in outlines if outline.label in TEST_LABELS]

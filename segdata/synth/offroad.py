@@ -13,7 +13,7 @@ from segdata.synth.stage import Stage
 from segdata.synth.texture import Material, expose, texture
 from segdata.synth.vehicles import Pose
 
-NOISE = 2.4
+NOISE = 0.7
 # Every eighth frame has each of these for certain, the others only now and then.
 RARE = ("person", "car", "animal", "bus", "undefined", "wall", "sand", "farm")
 SURFACES: dict[str, tuple[Colour, Material]] = {
@@ -159,9 +159,11 @@ def _add_high_grass(cast: Cast, side: int, half: float) -> None:
     straw = rng.random() < 0.35
     green = (158 * gain, 142 * gain, 84 * gain) if straw else (96 * gain, 124 * gain, 54 * gain)
     near = half + rng.uniform(0.4, 2.0)
-    for z in np.geomspace(5, 90, 24):
-        wide = deep * rng.uniform(0.8, 1.1)
-        x = side * (near + wide / 2 + rng.uniform(-0.2, 0.2))
+    inner, outer = sorted((side * near, side * (near + deep)))
+    cast.add(150, wilds.paint_stand, inner, outer, green)
+    for z in np.geomspace(5, 90, 30):
+        wide = deep * rng.uniform(0.8, 1.0)
+        x = side * (near + wide / 2 + rng.uniform(0.0, 0.4))
         cast.add(float(z), nature.paint_tall_grass, x, float(z), wide, tall * rng.uniform(0.85, 1.15), green, "high grass")
 
 

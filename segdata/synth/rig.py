@@ -20,10 +20,11 @@ def paint_bonnet(stage: Stage, rng: Rng, label: str = "ego vehicle", share: floa
     with stage.annotate(label):
         stage.fill_pixels(_closed(edge, height), (paint, paint, paint * 1.1), Material.PLAIN)
     low = np.array(stage.light.sky_low)
-    for k, cover in enumerate((0.10, 0.22, 0.38)):
-        gleam = (low * cover + paint * (1 - cover)).tolist()
-        shine = edge[3:-3] + (0, height * share * (0.10 + 0.10 * k))
-        stage.fill_pixels(_closed(shine, height * (1 + 0.2 * share)), (gleam[0], gleam[1], gleam[2]), Material.PLAIN)
+    for k in range(7):
+        gleam = (low * 0.05 * k + paint * (1 - 0.05 * k)).tolist()
+        shine = arch + height * share * (0.06 + 0.09 * k) + 0.06 * k * height * share * np.abs(2 * x - 1) ** 2
+        shape = _closed(np.stack((x * width, shine), axis=-1), height)
+        stage.fill_pixels(shape, (gleam[0], gleam[1], gleam[2]), Material.PLAIN)
 
 
 def _closed(edge: F64, bottom: float) -> F64:

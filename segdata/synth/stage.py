@@ -50,6 +50,8 @@ class Stage:
         polygons = polygons[None] if polygons.ndim == 2 else polygons
         if polygons.size:
             far = float(polygons[..., 2].mean()) if depth is None else depth
+            if material in (Material.LEAF, Material.BLADES) and far > min(60.0, 0.25 * self.light.clear):
+                material = Material.LEAF_FAR
             self.fill_pixels(self.camera.project(polygons), self.light.colour(colour, face, far), material)
 
     def fill_pixels(self, polygons: F64, colour: Colour, material: Material) -> None:

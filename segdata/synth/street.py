@@ -13,7 +13,7 @@ from segdata.synth.rig import paint_bonnet, paint_border
 from segdata.synth.stage import Stage
 from segdata.synth.texture import Material, expose, texture
 
-NOISE = 2.9  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
+NOISE = 0.7  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
 
 
 def draw_camera(rng: Rng, street: Street, height: int, width: int) -> Camera:

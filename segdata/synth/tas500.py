@@ -1,10 +1,9 @@
 """Painted off-road scenes in the layout of TAS500 v1.1: images, colour masks, id masks; test without any."""
 
-import cv2
 import numpy as np
 
 from segdata.sources.tas500 import LABELS
-from segdata.synth.annotation import png, rasterise
+from segdata.synth.annotation import photograph, png, rasterise
 from segdata.synth.frames import Frame, Member
 from segdata.synth.offroad import paint_offroad
 
@@ -14,7 +13,6 @@ UNDEFINED = 255
 # Names are nanoseconds since 1970; these years lie before the dataset's, so that no name is a real one.
 SECONDS = {"train": 1_000_000_000, "val": 1_100_000_000, "test": 1_200_000_000}
 FOREIGN = ("train", 1)  # the frame whose colour mask has a colour outside the table, as five real ones
-IMAGE_LEVEL = 3
 
 
 def stem(split: str, number: int) -> str:
@@ -31,8 +29,7 @@ def paint_frame(frame: Frame) -> list[Member]:
     """Image, colour mask and id mask of one frame."""
     stage = paint_offroad(frame.rng(), frame.number, *frame.size)
     name = f"{stem(frame.split, frame.number)}.png"
-    image = cv2.imencode(".png", cv2.cvtColor(stage.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, IMAGE_LEVEL])
-    members = [Member(ROOT, f"{ROOT}/{frame.split}/{name}", image[1].tobytes())]
+    members = [Member(ROOT, f"{ROOT}/{frame.split}/{name}", photograph(stage.image))]
     if frame.split == "test":
         return members
     codes = {label.name: label.id for label in LABELS}

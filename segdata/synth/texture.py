@@ -27,23 +27,25 @@ class Material(IntEnum):
     BLADES = 9
     CLOTH = 10
     BLACK = 11
+    LEAF_FAR = 12
 
 
 # Contrast in 1/128 of the colour per standard deviation of each noise field.
-# ground: fine, tiles, patches | picture: fine, leaves, coarse
+# lying on the ground: fine, tiles, patches | in the picture: fine, leaves, coarse
 CONTRAST: dict[Material, tuple[int, int, int, int, int, int]] = {
     Material.SKY: (0, 0, 0, 0, 0, 1),
-    Material.PLAIN: (0, 0, 0, 2, 1, 2),
-    Material.ASPHALT: (10, 0, 5, 4, 0, 2),
-    Material.PAVING: (4, 14, 3, 4, 0, 2),
-    Material.GRASS: (14, 0, 10, 9, 8, 4),
-    Material.GRAVEL: (22, 0, 7, 9, 0, 3),
-    Material.SOIL: (14, 0, 12, 5, 0, 3),
-    Material.PLASTER: (0, 0, 0, 4, 3, 5),
-    Material.LEAF: (0, 0, 0, 14, 26, 10),
-    Material.BLADES: (0, 0, 0, 16, 20, 9),
-    Material.CLOTH: (0, 0, 0, 4, 5, 2),
+    Material.PLAIN: (0, 0, 0, 1, 0, 2),
+    Material.ASPHALT: (7, 0, 6, 2, 0, 3),
+    Material.PAVING: (3, 11, 4, 2, 0, 3),
+    Material.GRASS: (11, 0, 10, 4, 5, 4),
+    Material.GRAVEL: (16, 0, 7, 4, 0, 3),
+    Material.SOIL: (10, 0, 12, 3, 0, 3),
+    Material.PLASTER: (0, 0, 0, 2, 2, 5),
+    Material.LEAF: (0, 0, 0, 7, 17, 9),
+    Material.BLADES: (0, 0, 0, 9, 13, 8),
+    Material.CLOTH: (0, 0, 0, 2, 3, 2),
     Material.BLACK: (0, 0, 0, 0, 0, 0),
+    Material.LEAF_FAR: (0, 0, 0, 3, 6, 5),
 }
 NORMAL = np.array([NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)])
 TILE = 256  # pixels of the repeated ground pattern

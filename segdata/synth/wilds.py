@@ -6,6 +6,7 @@ import numpy as np
 from segdata.synth import vehicles
 from segdata.synth.camera import F64
 from segdata.synth.cast import Rng
+from segdata.synth.ground import band
 from segdata.synth.light import Colour
 from segdata.synth.nature import foliage
 from segdata.synth.people import disc, foot_shadow, limb, pick, upright
@@ -84,3 +85,11 @@ def paint_car(stage: Stage, rng: Rng, pose: Pose) -> None:
 def paint_bus(stage: Stage, rng: Rng, pose: Pose) -> None:
     """A bus that stands in the fields."""
     vehicles.paint_bus(stage, pose, pick(rng, ((200, 60, 44), (226, 190, 70), (200, 204, 206))), (240, 240, 236))
+
+
+def paint_stand(stage: Stage, _: Rng, inner: float, outer: float, green: Colour) -> None:
+    """The ground below high grass, so that the stands' feet run along the track without steps."""
+    near, far = band(inner, outer, 0.85, 30.0), band(inner, outer, 30.0, 100.0)
+    with stage.annotate("high grass"):
+        stage.fill(far, green, Material.LEAF_FAR, face=0.85, depth=50)
+        stage.fill(near, green, Material.BLADES, face=0.8, depth=15)

@@ -1,0 +1,333 @@
+"""The `segdata` command: parses, calls one function, prints. Heavy imports wait until a command needs them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from segdata import __version__
+from segdata.errors import SegdataError
+
+SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}
+LISTED = 20  # findings that are printed one by one
+EXISTING = click.Path(exists=True, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+ANY_PATH = click.Path(path_type=Path)
+
+
+def parse_size(value: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH in pixels."""
+    height, _, width = value.partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH, such as 512x1024")
+    return int(height), int(width)
+
+
+def main() -> NoReturn:
+    """Entry point: an error of ours is one line on standard error and exit status 1."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _fail("stopped. Run the same command again to go on.", 130)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except SegdataError as error:
+        code = _fail(str(error), 1)
+    except OSError as error:
+        code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 1)
+    sys.exit(code or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"segdata: {message}", err=True)
+    return code
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="segdata")
+def cli() -> None:
+    """Street-scene datasets to sharded webdatasets: same inputs, same bytes."""
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--root", required=True, type=ANY_PATH, help="The dataset as downloaded: a folder, or its zips.")
+@click.option("--out", required=True, type=ANY_PATH, help="The shard folder; appears whole, or not at all.")
+@click.option("--taxonomy", help="A name from `segdata list`, or a YAML file. [default: the source's]")
+@click.option("--name", help="Name of the set, the first part of every shard's name. [default: the taxonomy's]")
+@click.option("--split", "splits", multiple=True, help="May be repeated. [default: all that are labelled]")
+@click.option("--scale", "scales", multiple=True, type=click.Choice(["1", "2", "4", "8"]), default=["1"])
+@click.option("--rule", type=click.Choice(["majority", "stride", "coverage"]), default="majority", show_default=True)
+@click.option("--size", type=parse_size, metavar="HxW", help="Resize images and labels.")
+@click.option("--pad", "fit", flag_value="pad", help="Pad to a multiple of the largest scale (image 0, label 255).")
+@click.option("--crop", "fit", flag_value="crop", help="Crop to a multiple of the largest scale (bottom, right).")
+@click.option(
+    "--image-codec",
+    "codec",
+    type=click.Choice(["keep", "png", "jpeg", "webp"]),
+    help="`keep` passes the file's bytes through. [default: keep, png where the size changes]",
+)
+@click.option("--samples-per-shard", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the permutation that fills the shards.")
+@click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse with train_extra instead of gtFine.")
+@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
+@click.option(
+    "--engine", type=click.Choice(["serial", "local"]), envvar="SEGDATA_ENGINE", default="local", show_default=True
+)
+@click.option("--work-dir", type=ANY_PATH, help="Where unfinished work is kept. [default: beside --out]")
+@click.option("--on-error", type=click.Choice(["fail", "quarantine"]), default="fail", show_default=True)
+@click.option("--full-check", is_flag=True, help="Decode every image, even one that passes through.")
+@click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
+def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
+    """Convert SOURCE (see `segdata list`) to a shard folder."""
+    from segdata.findings import FindingsError
+    from segdata.prepare import prepare as run
+
+    job = _job(f"{source}-coarse" if coarse else source, options)
+    try:
+        with _progress("samples") as progress:
+            result = run(job, progress)
+    except FindingsError as error:
+        _report(error.findings, sarif)
+        raise
+    _report(result.findings, sarif)
+    samples = ", ".join(f"{split} {count}" for split, count in result.samples.items())
+    reused = f" ({result.reused} stood already)" if result.reused else ""
+    state = "" if result.changed else ", unchanged"
+    click.echo(f"{job.out}: {samples} samples in {result.shards} shards{reused}{state}")
+
+
+def _job(name: str, options: dict[str, Any]) -> Any:
+    from segdata.convert import Conversion
+    from segdata.engines import default_workers
+    from segdata.geometry import Geometry
+    from segdata.prepare import Job
+    from segdata.sources import source as find
+    from segdata.taxonomy import load_taxonomy
+
+    source = find(name)
+    taxonomy = load_taxonomy(options["taxonomy"] or source.default_taxonomy)
+    geometry = Geometry(options["size"], options["fit"] or "")
+    changes = geometry != Geometry()
+    if options["codec"] == "keep" and options["size"]:
+        raise click.UsageError("--image-codec keep passes bytes through; --size changes them. Choose png.")
+    conversion = Conversion(
+        source=source.name,
+        labels=source.labels,
+        palette_labels=source.palette_labels,
+        taxonomy=taxonomy,
+        scales=tuple(sorted({int(scale) for scale in options["scales"]})),
+        rule=options["rule"],
+        geometry=geometry,
+        codec=options["codec"] or ("png" if changes else "keep"),
+        full_check=options["full_check"],
+    )
+    return Job(
+        source=source,
+        root=options["root"],
+        out=options["out"],
+        conversion=conversion,
+        name=options["name"] or taxonomy.name,
+        splits=options["splits"],
+        samples_per_shard=options["samples_per_shard"],
+        seed=options["seed"],
+        engine=options["engine"],
+        workers=options["workers"] or default_workers(),
+        work_dir=options["work_dir"],
+        quarantine=options["on_error"] == "quarantine",
+    )
+
+
+@cli.command()
+@click.argument("source", type=click.Choice(["cityscapes", "tas500"]))
+@click.option("--out", required=True, type=ANY_PATH)
+@click.option("--train", type=click.IntRange(0), default=SPLIT_SIZES["train"], show_default=True)
+@click.option("--val", type=click.IntRange(0), default=SPLIT_SIZES["val"], show_default=True)
+@click.option("--test", type=click.IntRange(0), default=SPLIT_SIZES["test"], show_default=True)
+@click.option("--size", type=parse_size, metavar="HxW", help="[default: the real size, 1024x2048 or 620x2026]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
+@click.option("--zip", "zips", is_flag=True, help="As the zips that people download.")
+@click.option("--nested", is_flag=True, help="Cityscapes: with the extra *_trainvaltest/ level.")
+@click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse and train_extra besides.")
+def synth(source: str, **options: Any) -> None:
+    """Paint a small dataset in SOURCE's exact layout, so that everything runs without licensed data."""
+    from segdata.engines import default_workers
+    from segdata.synth import paint
+
+    options["workers"] = options["workers"] or default_workers()
+    out = options.pop("out")
+    with _progress("frames") as progress:
+        summary = paint(source, out, progress=progress, **options)
+    click.echo(f"{out}: {summary}")
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
+@click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
+@click.option("--json", "json_path", type=ANY_PATH, help="Write the result to this file as well.")
+def verify(folder: Path, pixels: bool, sarif: Path | None, json_path: Path | None) -> None:
+    """Check a shard folder against its digests; exit status 1 when something is wrong."""
+    from segdata.manifest import read_manifest
+    from segdata.verify import verify as check
+
+    with _progress("samples" if pixels else "files") as progress:
+        findings = check(folder, pixels, progress)
+    _report(findings, sarif)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise SegdataError(f"{folder}: {len(errors)} findings. Run prepare again to make the folder anew.")
+    manifest = read_manifest(folder)
+    samples = {split: manifest.samples(split) for split in manifest.splits}
+    if json_path:
+        checked = {"set": manifest.name, "fingerprint": manifest.fingerprint, "samples": samples, "pixels": pixels}
+        _write(json_path, json.dumps(checked, sort_keys=True, indent=1) + "\n")
+    what = "bytes and pixels" if pixels else "bytes"
+    click.echo(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers to this file as well.")
+def stats(folder: Path, json_path: Path | None) -> None:
+    """Classes, image mean and deviation, class weights of a shard folder."""
+    from segdata.stats import stats as count
+    from segdata.stats import table
+
+    with _progress("samples") as progress:
+        document = count(folder, progress)
+    click.echo(table(document))
+    if json_path:
+        _write(json_path, json.dumps(document, sort_keys=True, indent=1) + "\n")
+    splits = ", ".join(f"{split} {entry['samples']}" for split, entry in document["splits"].items())
+    click.echo(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--out", required=True, type=ANY_PATH, help="The PNG to write.")
+@click.option("--split", help="[default: the first]")
+@click.option("--count", type=click.IntRange(1), default=4, show_default=True)
+def show(folder: Path, out: Path, split: str | None, count: int) -> None:
+    """A contact sheet: images, their targets at every scale, the legend."""
+    from segdata.manifest import read_manifest
+    from segdata.shardset import ShardSet
+    from segdata.show import show as draw
+
+    chosen = split or read_manifest(folder).splits[0]
+    shown = draw(ShardSet(folder, chosen), out, count)
+    click.echo(f"{out}: {shown} samples of {chosen}")
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--source", help="Prove completeness for this source only.")
+def taxonomy(name: str, source: str | None) -> None:
+    """The classes of a taxonomy (a name or a YAML file), and whether every raw label has its place."""
+    from segdata.errors import TaxonomyError
+    from segdata.sources import SOURCES
+    from segdata.sources import source as find
+    from segdata.taxonomy import LabelMap, load_taxonomy
+
+    found = load_taxonomy(name)
+    click.echo(f"{found.name}: {found.description}")
+    for i, row in enumerate(found.classes):
+        score = "evaluated" if row.evaluated else "-"
+        color = "{:3d} {:3d} {:3d}".format(*row.color)
+        click.echo(f"{i:4d} {row.name:22}{color}  {row.category:14}{score:11}{row.export:4d} <- {', '.join(row.feeds)}")
+    if found.ignore:
+        click.echo(f" 255 (ignored){'':45}<- {', '.join(found.ignore)}")
+    if source:
+        LabelMap.between(find(source).labels, found)
+        fits = [source]
+    else:
+        fits = []
+        for candidate in SOURCES.values():
+            try:
+                LabelMap.between(candidate.labels, found)
+                fits.append(candidate.name)
+            except TaxonomyError:
+                continue
+    if not fits:
+        raise SegdataError(f"{found.name} fits no source; --source NAME says what is missing.")
+    click.echo(f"{found.name}: {len(found.classes)} classes, complete for {', '.join(fits)}; {found.digest[:12]}")
+
+
+@cli.command("list")
+def list_() -> None:
+    """The sources and taxonomies that ship with segdata."""
+    from segdata.sources import SOURCES
+    from segdata.taxonomy import load_taxonomy, taxonomy_names
+
+    for source in SOURCES.values():
+        click.echo(f"source    {source.name:20}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
+    for name in taxonomy_names():
+        click.echo(f"taxonomy  {name:20}{load_taxonomy(name).description}")
+    click.echo(f"{len(SOURCES)} sources, {len(taxonomy_names())} taxonomies")
+
+
+@cli.command()
+@click.argument("a", type=FOLDER)
+@click.argument("b", type=FOLDER)
+def diff(a: Path, b: Path) -> None:
+    """What differs between two shard folders, by content; exit status 1 when something does."""
+    from segdata.diff import diff as compare
+
+    lines = compare(a, b)
+    for line in lines:
+        click.echo(line)
+    if lines:
+        raise SegdataError(f"{a} and {b}: {len(lines)} differences.")
+    click.echo(f"{a} and {b}: the same content")
+
+
+# ---- for all commands ---------------------------------------------------------------------------------------
+
+
+def _report(findings: Any, sarif: Path | None) -> None:
+    """Findings on standard error, the first ones in full; all of them in the SARIF file."""
+    for finding in findings[:LISTED]:
+        click.echo(str(finding), err=True)
+    if len(findings) > LISTED:
+        click.echo(f"… and {len(findings) - LISTED} more findings (--sarif FILE lists all)", err=True)
+    if sarif:
+        from segdata.sarif import sarif as render
+
+        _write(sarif, render(findings, __version__).decode())
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+class _progress:  # noqa: N801 used as a function
+    """A bar on a terminal, a plain line every tenth elsewhere: called with (done, total)."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit, self.tenth = unit, 0
+        self.bar: Any = None
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self._update
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def _update(self, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            if self.bar is None:
+                from tqdm import tqdm
+
+                self.bar = tqdm(total=total, unit=self.unit, leave=False)
+            self.bar.update(done - self.bar.n)
+        elif total and done * 10 // total > self.tenth and not os.environ.get("SEGDATA_QUIET"):
+            self.tenth = done * 10 // total
+            click.echo(f"{done}/{total} {self.unit}", err=True)
