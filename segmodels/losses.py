@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segdata.statistics import ClassCounts
+from segdata.taxonomy import IGNORE
 from segmodels.errors import SegmodelsError
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # logits, target, class weights → (B,)
 
-IGNORE = 255
 OHEM_PROBABILITY = 0.7
 OHEM_KEPT = 1 / 16
 

@@ -11,10 +11,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from segdata.taxonomy import IGNORE
+
 ConfusionMatrix: TypeAlias = NDArray[np.int64]  # (..., K, K), rows = ground truth
 Scores: TypeAlias = NDArray[np.float64]
-
-IGNORE = 255
 
 
 def confusion(
@@ -95,9 +95,7 @@ def frequency_weighted_iou(matrix: ConfusionMatrix, evaluated: ArrayLike) -> Sco
     return _ratio(weighted.sum(-1), pixels.sum(-1))
 
 
-def category_iou(
-    matrix: ConfusionMatrix, evaluated: ArrayLike, categories: Sequence[str]
-) -> dict[str, Scores]:
+def category_iou(matrix: ConfusionMatrix, evaluated: ArrayLike, categories: Sequence[str]) -> dict[str, Scores]:
     """IoU of each category with an evaluated class, in order of appearance (Cityscapes' definition).
 
     Confusions within a category are no errors. `categories` names the category of each class.

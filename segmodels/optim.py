@@ -59,9 +59,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, trunk_lr: float = 1.
         in_trunk = trunk_lr != 1.0 and name.startswith(f"{TRUNK}.")
         groups.setdefault((in_trunk, decays), []).append(parameter)
     if trunk_lr != 1.0 and not any(in_trunk for in_trunk, _ in groups):
-        raise SegmodelsError(
-            f"trunk_lr is {trunk_lr}, but this network has no part named `{TRUNK}`: leave it at 1"
-        )
+        raise SegmodelsError(f"trunk_lr is {trunk_lr}, but this network has no part named `{TRUNK}`: leave it at 1")
     return [
         {
             "params": parameters,
@@ -85,9 +83,7 @@ def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
         for name, parameter in module.named_parameters(prefix=path, recurse=False):
             if parameter.requires_grad and parameter not in seen:
                 seen.add(parameter)
-                is_kernel = isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and name.endswith(
-                    "weight"
-                )
+                is_kernel = isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and name.endswith("weight")
                 yield name, parameter, is_kernel
 
 

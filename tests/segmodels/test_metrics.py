@@ -25,9 +25,7 @@ def label_maps(rng: np.random.Generator, images: int = 5, classes: int = K, igno
     for _ in range(images):
         present = rng.choice(classes, size=max(2, classes - 2), replace=False)
         target = rng.choice(present, size=(13, 17)).astype(np.uint8)
-        prediction = np.where(
-            rng.random(target.shape) < 0.5, target, rng.integers(classes, size=target.shape)
-        )
+        prediction = np.where(rng.random(target.shape) < 0.5, target, rng.integers(classes, size=target.shape))
         target[rng.random(target.shape) < ignored] = 255
         pairs.append((target, prediction.astype(np.uint8)))
     return pairs
@@ -88,9 +86,7 @@ def test_any_prediction_on_an_ignored_pixel_counts_nowhere() -> None:
         (np.zeros((2, 3), np.uint8), np.full((2, 3), 255, np.uint8), r"targets \[\], predictions \[255\]"),
     ],
 )
-def test_maps_that_do_not_fit_are_refused(
-    target: NDArray[np.uint8], prediction: NDArray[np.uint8], said: str
-) -> None:
+def test_maps_that_do_not_fit_are_refused(target: NDArray[np.uint8], prediction: NDArray[np.uint8], said: str) -> None:
     """Wrong shapes, wrong types and unknown class ids are errors that name what was found."""
     with pytest.raises(ValueError, match=said):
         metrics.confusion(target, prediction, K)
