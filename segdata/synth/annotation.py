@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from segdata.errors import SegdataError
 from segdata.synth.stage import Outline, U8
 
 
@@ -21,18 +22,23 @@ def rasterise(outlines: Sequence[Outline], height: int, width: int) -> NDArray[n
     return np.array(picture, np.int32)
 
 
-def png(pixels: U8 | NDArray[np.uint16], level: int = 6) -> bytes:
+def png(pixels: U8 | NDArray[np.uint16]) -> bytes:
     """A label image as the official tools store it; uint16 becomes 16-bit grey."""
     memory = io.BytesIO()
-    Image.fromarray(pixels).save(memory, "PNG", compress_level=level)
+    Image.fromarray(pixels).save(memory, "PNG")
     return memory.getvalue()
 
 
 def photograph(pixels: U8) -> bytes:
-    """An RGB image as PNG: Paeth and run lengths are fast, small on noise, and need no match finder, whose
-    choices differ between zlib versions."""
-    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
-           cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH]  # fmt: skip
-    done, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), how)
-    assert done
+    """RGB or RGBA as PNG: run lengths alone are fast, small on noise, and need no match finder, whose
+    choices differ between versions of zlib."""
+    order, choice = (
+        (cv2.COLOR_RGB2BGR, cv2.IMWRITE_PNG_FILTER_PAETH)
+        if pixels.shape[2] == 3
+        else (cv2.COLOR_RGBA2BGRA, cv2.IMWRITE_PNG_FILTER_UP)  # flat colours
+    )
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    done, data = cv2.imencode(".png", cv2.cvtColor(pixels, order), [*how, cv2.IMWRITE_PNG_FILTER, choice])
+    if not done:
+        raise SegdataError("synth: OpenCV could not encode a PNG; its build has no libpng.")
     return data.tobytes()

@@ -26,11 +26,13 @@ class Camera:
     def project(self, world: F64) -> F64:
         """(..., 3) metres to (..., 2) pixels (column, row)."""
         z = np.maximum(world[..., 2], NEAR)
-        x = world[..., 0] - self.offset + self.yaw * z + self.bend * z * z
-        column = self.focal * x / z
-        row = self.focal * (self.eye - world[..., 1]) / z
-        tilted = np.stack((column - self.roll * row, row + self.roll * column), axis=-1)
-        return tilted + (self.width / 2, self.horizon)
+        scale = self.focal / z
+        column = (world[..., 0] - self.offset) * scale + self.focal * (self.yaw + self.bend * z)
+        row = (self.eye - world[..., 1]) * scale
+        pixels = np.empty((*row.shape, 2))
+        pixels[..., 0] = column - self.roll * row + self.width / 2
+        pixels[..., 1] = row + self.roll * column + self.horizon
+        return pixels
 
     def depth_of_rows(self) -> F64:
         """(H,) metres: how far away the ground is in each row; infinite above the horizon."""

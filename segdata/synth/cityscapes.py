@@ -68,7 +68,7 @@ def _labels(
     ids, instances = tables(outlines)
     label_ids = ids[index]
     files = {
-        "color.png": png(_palette()[label_ids], 1),
+        "color.png": photograph(_coloured(label_ids)),
         "instanceIds.png": png(instances[index]),
         "labelIds.png": png(label_ids),
         "polygons.json": polygons(outlines, size).encode(),
@@ -98,16 +98,16 @@ def polygons(outlines: Iterable[Outline], size: tuple[int, int]) -> str:
         {"label": outline.label, "polygon": outline.polygon.tolist()} | ({"deleted": 1} if outline.deleted else {})
         for outline in outlines
     ]
-    return json.dumps({"imgHeight": size[0], "imgWidth": size[1], "objects": objects}, indent=4, sort_keys=True)
+    return json.dumps({"imgHeight": size[0], "imgWidth": size[1], "objects": objects}, sort_keys=True)
 
 
-def _palette() -> U8:
-    """(256, 4) RGBA of each id."""
+def _coloured(label_ids: U8) -> U8:
+    """(H, W, 4) the RGBA colour of each id."""
     colours = np.zeros((256, 4), np.uint8)
     for number, label in id2label.items():
         if number >= 0:
             colours[number] = (*label.color, 255)
-    return colours
+    return np.take(colours.view(np.uint32)[:, 0], label_ids)[..., None].view(np.uint8)
 
 
 def _specials(outlines: list[Outline], frame: Frame, height: int, width: int) -> list[Outline]:

@@ -12,7 +12,7 @@ LAST = 150.0  # metres; how far houses are built
 def add_background(cast: Cast, street: Street) -> None:
     """Forest and far houses where the street ends, perhaps a bridge or a tunnel."""
     rng = cast.rng
-    cast.add(400, nature.paint_treeline, 205, rng.uniform(7, 15), "vegetation", -190, 190)
+    cast.add(400, nature.paint_treeline, 205, rng.uniform(7, 15), "vegetation", -320, 320)
     x = -120.0
     while x < 120 and street.kind != "outskirts":
         wide, z = rng.uniform(10, 22), rng.uniform(152, 185)

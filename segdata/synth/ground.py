@@ -5,7 +5,7 @@ import numpy as np
 from segdata.synth.camera import F64
 from segdata.synth.light import Colour
 from segdata.synth.stage import Stage
-from segdata.synth.texture import Material, cloud
+from segdata.synth.texture import Material, blend, cloud
 
 FAR = 230.0  # metres; where streets end in haze
 PAINT: Colour = (214, 214, 208)
@@ -14,19 +14,20 @@ PAINT: Colour = (214, 214, 208)
 def paint_sky(stage: Stage, rng: np.random.Generator, label: str = "sky") -> None:
     """A gradient from the zenith to the horizon with soft clouds."""
     camera, light = stage.camera, stage.light
-    bottom = min(camera.height, int(camera.horizon + 0.04 * camera.height) + 2)
+    tilt = abs(camera.roll) * camera.width / 2
+    bottom = min(camera.height, int(camera.horizon + 0.04 * camera.height + tilt) + 2)
     frame = np.array([[(-9, -9), (camera.width + 9, -9), (camera.width + 9, bottom), (-9, bottom)]], np.float64)
     with stage.annotate(label):
         stage.fill_pixels(frame, light.sky_low, Material.SKY)
     share = np.clip(np.linspace(0, 1, bottom) ** 1.3, 0, 1)[:, None]
-    ramp = np.array(light.sky_top) * (1 - share) + np.array(light.sky_low) * share  # (rows, 3)
+    ramp = (np.array(light.sky_top) * (1 - share) + np.array(light.sky_low) * share).astype(np.float32)  # (rows, 3)
     lumps = sum(
         weight * (cloud(rng, bottom, camera.width, cell * camera.height).astype(np.float32) - 128)
         for weight, cell in ((0.6, 0.30), (0.3, 0.12), (0.15, 0.04))
     )
     cover = np.clip((np.asarray(lumps) / 60 + 2 * light.clouds - 1.0), 0, 1)[..., None] * 0.75
-    white = np.minimum(255, np.array(light.sky_low) * (1.06 - 0.10 * light.clouds))
-    stage.image[:bottom] = (ramp[:, None] * (1 - cover) + white * cover).astype(np.uint8)
+    white = np.minimum(255, np.array(light.sky_low, np.float32) * (1.06 - 0.10 * light.clouds))
+    stage.image[:bottom] = ramp[:, None] + (white - ramp[:, None]) * cover
 
 
 def band(x0: float, x1: float, z0: float, z1: float) -> F64:
@@ -91,9 +92,8 @@ def haze_ground(stage: Stage) -> None:
     gloss = light.wet * 0.5 * np.clip(1 - (camera.height - 1 - np.arange(top, camera.height)) / (camera.height * 0.6), 0, 1)
     cover = np.maximum(air, gloss[::-1] * 0.5)[:, None, None]
     view = stage.image[top:]
-    mixed = view * (1 - cover.astype(np.float32)) + np.array(light.sky_low, np.float32) * cover.astype(np.float32)
-    ground = (stage.material[top:] != Material.SKY)[..., None]
-    np.copyto(view, mixed.astype(np.uint8), where=ground)
+    mixed = blend(view, light.sky_low, cover)
+    np.copyto(view, mixed, where=(stage.material[top:] != Material.SKY)[..., None])
 
 
 def shade_ground(stage: Stage, x0: float, x1: float, z0: float, z1: float, strength: float) -> None:

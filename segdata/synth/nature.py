@@ -17,9 +17,8 @@ AUTUMN: tuple[Colour, ...] = ((150, 104, 40), (128, 84, 38), (110, 96, 44))
 def foliage(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, corners: int = 40) -> F64:
     """(corners, 2) a leafy outline: an ellipse with lumps and tufts."""
     angle = np.arange(corners) * (2 * math.pi / corners)
-    lumps = sum(
-        rng.uniform(0.02, 0.10) * np.sin(k * angle + rng.uniform(0, 2 * math.pi)) for k in (2, 3, 5, 7)
-    )
+    waves = np.array((2, 3, 5, 7))[:, None]
+    lumps = (rng.uniform(0.02, 0.10, (4, 1)) * np.sin(waves * angle + rng.uniform(0, 2 * math.pi, (4, 1)))).sum(0)
     radius = 1 + lumps + rng.uniform(-0.06, 0.06, corners)
     return np.stack((x + rx * radius * np.cos(angle), y + ry * radius * np.sin(angle)), axis=-1)
 
@@ -30,7 +29,7 @@ def _tuft(
     """A crown's body, its lit lumps and its dark ones."""
     fine = stage.camera.pixels(rx, z) > 6
     stage.fill(upright(foliage(rng, x, y, rx, ry), 0, z), green, Material.LEAF, face=0.82)
-    for _ in range(9 if fine else 3):
+    for _ in range(9 if fine else 0):
         angle, reach = rng.uniform(0, 2 * math.pi), math.sqrt(rng.uniform(0.05, 0.62))
         dx, dy, size = reach * rx * math.cos(angle), reach * ry * math.sin(angle), rng.uniform(0.16, 0.36)
         towards = stage.light.sun * dx / rx * 0.5 + dy / ry
@@ -49,6 +48,8 @@ def paint_tree(
 ) -> None:
     """Trunk, some branches and a crown; `labels` are the crown's and the trunk's."""
     tall, reach = rng.uniform(6, 12), rng.uniform(1.8, 3.4)
+    if not stage.sees(x, z, reach + 0.6):
+        return
     clear = rng.uniform(0.22, 0.38) * tall  # height below the crown
     thick = rng.uniform(0.22, 0.5)
     red, green, blue = greens[int(rng.integers(len(greens)))]
@@ -81,6 +82,8 @@ def paint_bush(
 ) -> None:
     """A bush that stands on the ground."""
     green = GREENS[int(rng.integers(len(GREENS)))]
+    if not stage.sees(x, z, wide / 2):
+        return
     foot_shadow(stage, x, z, wide * 0.5, 0.3)
     with stage.annotate(label):
         _tuft(stage, rng, x, tall * 0.46, z, wide / 2, tall * 0.54, green)
@@ -122,7 +125,7 @@ def paint_treeline(
     outline = [(x1, -0.2), (x0, -0.2)] + list(zip(x.tolist(), top.tolist(), strict=True))
     with stage.annotate(label):
         stage.fill(upright(np.array(outline), 0, z), green, Material.LEAF, face=0.72)
-        for _ in range(count):
+        for _ in range(count if stage.camera.pixels(tall * 0.2, z) > 3 else 0):
             k = int(rng.integers(count))
             size = tall * rng.uniform(0.10, 0.22)
             y = max(size, (top[k] - size) * rng.uniform(0.35, 1.0))
@@ -141,6 +144,8 @@ def paint_tall_grass(
     label: str,
 ) -> None:
     """A stand of high grass, seen from the front, with a ragged top."""
+    if not stage.sees(x, z, wide / 2):
+        return
     count = max(8, int(wide / 0.16))
     left = np.linspace(x - wide / 2, x + wide / 2, count)
     shape = np.sin(np.linspace(0.12, math.pi - 0.12, count)) ** 0.4

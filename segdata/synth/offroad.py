@@ -13,7 +13,7 @@ from segdata.synth.stage import Stage
 from segdata.synth.texture import Material, expose, texture
 from segdata.synth.vehicles import Pose
 
-NOISE = 0.7
+NOISE = 0.5
 # Every eighth frame has each of these for certain, the others only now and then.
 RARE = ("person", "car", "animal", "bus", "undefined", "wall", "sand", "farm")
 SURFACES: dict[str, tuple[Colour, Material]] = {
@@ -68,7 +68,7 @@ def _paint_ground(stage: Stage, rng: Rng, half: float, rare: frozenset[str]) -> 
     colour, material = SURFACES[surface]
     gain = rng.uniform(0.85, 1.15)
     meadow = (MEADOW[0] * gain * rng.uniform(0.85, 1.25), MEADOW[1] * gain, MEADOW[2] * gain)
-    ground.paint_band(stage, "low grass", -160, 160, meadow, Material.GRASS)
+    ground.paint_band(stage, "low grass", -600, 600, meadow, Material.GRASS)
     for side in (-1, 1):
         _paint_field(stage, rng, side, rng.uniform(6, 18))
     tint = (colour[0] * gain, colour[1] * gain, colour[2] * gain)
@@ -93,7 +93,7 @@ def _paint_ground(stage: Stage, rng: Rng, half: float, rare: frozenset[str]) -> 
 def _paint_field(stage: Stage, rng: Rng, side: int, start: float) -> None:
     """Beside the meadow: a ploughed field, a crop, or just more meadow."""
     kind = rng.random()
-    near, far = sorted((side * start, side * 150))
+    near, far = sorted((side * start, side * 400))
     if kind < 0.18:
         ground.paint_band(stage, "soil", near, far, (118, 92, 68), Material.SOIL, 9.0)
     elif kind < 0.42:
@@ -104,7 +104,7 @@ def _paint_field(stage: Stage, rng: Rng, side: int, start: float) -> None:
 def _add_distance(cast: Cast, rare: frozenset[str]) -> None:
     """Forest on the horizon in two rows, houses before it."""
     rng = cast.rng
-    cast.add(500, nature.paint_treeline, 225, rng.uniform(14, 26), "forest", -260, 260)
+    cast.add(500, nature.paint_treeline, 225, rng.uniform(14, 26), "forest", -600, 600)
     for _ in range(int(rng.integers(1, 4))):
         x, z, wide = rng.uniform(-120, 60), rng.uniform(70, 150), rng.uniform(40, 140)
         if abs(x + wide / 2) > wide / 2 + 5:

@@ -64,6 +64,9 @@ def paint_person(stage: Stage, rng: np.random.Generator, x: float, z: float, lab
     hair = pick(rng, ((40, 30, 24), (90, 62, 36), (150, 126, 90), (110, 108, 106)))
     side = stage.light.side(1 if rng.random() < 0.5 else -1)
     lean = rng.uniform(-0.03, 0.03) * tall
+    if not stage.sees(x, z, 0.4):
+        return
+    fine = stage.camera.pixels(tall, z) > 16
 
     def part(points: F64, colour: Colour, face: float = 1.0) -> None:
         stage.fill(
@@ -76,7 +79,8 @@ def paint_person(stage: Stage, rng: np.random.Generator, x: float, z: float, lab
         for sign, face in ((-1, 0.82), (1, 1.0)):
             hip, toe = sign * 0.035 + lean, sign * (0.04 + s)
             part(limb(hip, 0.50, toe, 0.03, 0.105, 0.065), legs, face)
-            part(limb(toe - 0.02, 0.018, toe + 0.06, 0.018, 0.036), (30, 28, 28))
+            if fine:
+                part(limb(toe - 0.02, 0.018, toe + 0.06, 0.018, 0.036), (30, 28, 28))
         part(limb(-0.13 + lean, 0.78, -0.14 - s * 0.8, 0.46, 0.06, 0.05), coat, 0.75)
         hem = 0.40 if rng.random() < 0.35 else 0.48
         part(np.array([(-0.09, hem), (-0.115, 0.62), (-0.135, 0.80), (-0.05, 0.86), (0.05, 0.86), (0.135, 0.80),
@@ -86,7 +90,8 @@ def paint_person(stage: Stage, rng: np.random.Generator, x: float, z: float, lab
             part(disc(0.15 + lean, 0.52, 0.06, 0.09), pick(rng, CLOTHES))
         part(limb(lean, 0.84, lean, 0.90, 0.06), skin, 0.85)
         part(disc(lean, 0.93, 0.052, 0.068), skin)
-        part(disc(lean, 0.955, 0.056, 0.05), hair)
+        if fine:
+            part(disc(lean, 0.955, 0.056, 0.05), hair)
 
 
 def paint_bicycle(stage: Stage, rng: np.random.Generator, x: float, z: float, turn: float) -> None:

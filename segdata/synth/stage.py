@@ -36,6 +36,12 @@ class Stage:
         self.outlines: list[Outline] = []
         self._parts: list[I32] | None = None
 
+    def sees(self, x: float, z: float, reach: float) -> bool:
+        """Whether something `reach` metres wide to both sides of (x, z) can show in the picture at all."""
+        column = float(self.camera.project(np.array((x, 0.0, z)))[0])
+        margin = self.camera.pixels(reach, z)
+        return margin > 0.25 and -margin < column < self.camera.width + margin
+
     def fill(
         self,
         world: ArrayLike,
@@ -123,7 +129,7 @@ class Stage:
         found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
         if whole and found:
             found = [max(found, key=cv2.contourArea)]
-        return [_clickable(contour, max(0.5, self.camera.height / 1300)) for contour in found]
+        return [_clickable(contour, max(0.5, self.camera.height / 800)) for contour in found]
 
     def _box(self, parts: Sequence[I32], margin: int) -> tuple[int, int, int, int] | None:
         """Left, top, right, bottom of what is visible of the parts."""

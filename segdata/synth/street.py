@@ -13,7 +13,7 @@ from segdata.synth.rig import paint_bonnet, paint_border
 from segdata.synth.stage import Stage
 from segdata.synth.texture import Material, expose, texture
 
-NOISE = 0.7  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
+NOISE = 0.5  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
 
 
 def draw_camera(rng: Rng, street: Street, height: int, width: int) -> Camera:
@@ -64,7 +64,7 @@ def _paint_ground(stage: Stage, street: Street, rng: Rng) -> None:
     grass = (float(rng.uniform(84, 112)), float(rng.uniform(116, 132)), float(rng.uniform(50, 66)))
     green = street.kind in ("residential", "outskirts")
     outside = "terrain" if green else ("ground" if rng.random() < 0.25 else "sidewalk")
-    ground.paint_band(stage, outside, -90, 90, grass if green else slab, Material.GRASS if green else Material.PAVING)
+    ground.paint_band(stage, outside, -400, 400, grass if green else slab, Material.GRASS if green else Material.PAVING)
     for side, kerb in ((-1, street.left), (1, street.right)):
         k = 0 if side < 0 else 1
         walk = kerb + side * 2.2 * street.parking[k]
@@ -77,7 +77,7 @@ def _paint_ground(stage: Stage, street: Street, rng: Rng) -> None:
             ground.paint_band(stage, "parking", *sorted((kerb, walk)), (tar[0] * 1.12, tar[1] * 1.08, tar[2] * 1.04), Material.PAVING)
     ground.paint_band(stage, "road", street.left, street.right, tar, Material.ASPHALT)
     if street.crossing:
-        ground.paint_band(stage, "road", -90, 90, tar, Material.ASPHALT, street.crossing, street.crossing + 7)
+        ground.paint_band(stage, "road", -150, 150, tar, Material.ASPHALT, street.crossing, street.crossing + 7)
     _paint_middle(stage, street, tar, grass)
     ground.paint_patches(stage, rng, street.left, street.right, tar, 7)
     if street.crossing or rng.random() < 0.3:

@@ -228,6 +228,8 @@ def plate(pose: Pose, body: Body, rear: bool) -> F64:
 
 def paint_car(stage: Stage, pose: Pose, body: Body, paint: Colour, label: str = "car", *, plated: bool = True) -> None:
     """A car with its shadow and, near enough, its licence plate (an object of its own, over the car)."""
+    if not stage.sees(pose.x, pose.z, body.length):
+        return
     vehicle_shadow(stage, pose, body)
     with stage.annotate(label, whole=True):
         paint_body(stage, pose, body, paint)
