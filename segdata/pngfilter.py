@@ -78,9 +78,9 @@ def _undo_rgb(code: int, line: Bytes, above: Bytes, row: Bytes) -> None:
 
 @njit(nogil=True, cache=True)
 def _undo_paeth_grey(line: Bytes, above: Bytes, row: Bytes) -> None:
-    """Paeth at one byte a pixel. Label maps are runs of zeros here, and those are copied from above.
+    """Paeth at one byte a pixel; runs of zeros, of which label maps are full, are copied from above.
 
-    Where a = c, the predictor is b; a zero leaves it so, and the next pixel finds a = c again.
+    For where a = c, the predictor is b whatever their value, and after a zero the next a and c are equal too.
     """
     a = c = np.int64(0)
     x = 0
@@ -89,7 +89,6 @@ def _undo_paeth_grey(line: Bytes, above: Bytes, row: Bytes) -> None:
         if a == c and end - x == RUN and _is_zero(line[x:end]):
             for i in range(x, x + RUN):
                 row[i] = above[i]
-            a = c = np.int64(above[end - 1])
         else:
             for i in range(x, end):
                 b = np.int64(above[i])
