@@ -37,7 +37,10 @@ def decode_image(data: bytes, window: Window | None = None) -> U8:
     """Image (H, W, 3), or exactly that window of it; of a PNG only what the window needs is decoded."""
     if data.startswith(SIGNATURE):
         return _channels(png.decode(data, window=window), 3)
-    image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    try:
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:  # no bytes at all, or a header that declares more pixels than OpenCV allows
+        raise CodecError(f"{len(data)} bytes that OpenCV refuses ({error.err}).") from error
     if image is None:
         raise CodecError(f"{len(data)} bytes that begin with {data[:4].hex(' ')}: no picture that OpenCV reads.")
     return cropped(_channels(image, 3), window)

@@ -11,15 +11,15 @@ import numpy as np
 from segdata import png
 from segdata.canonical import canonical_json, digest_bytes, digest_pixels
 from segdata.codecs import SUFFIXES, decode_image, encode_image, encode_target
-from segdata.errors import CodecError, SourceError
+from segdata.errors import CodecError, LinkError, SourceError, TooLargeError
 from segdata.findings import Finding, SampleError
 from segdata.geometry import Geometry
+from segdata.pngchunks import GREY, GREY_ALPHA, PALETTE, RGB, RGBA
 from segdata.scene import U8, Label, Scene
 from segdata.statistics import ClassCounts, ImageSums
 from segdata.targets import IDENTITY, Targets, make_targets, remap
 from segdata.taxonomy import LabelMap, Taxonomy
 from segdata.tree import Member
-
 
 KEPT = Geometry()  # size and codec stay
 
@@ -84,7 +84,7 @@ class Converter:
         sources: dict[str, str] = {}
         data = _read(scene.image, sources, "image")
         header = _inspected(scene.image, data)
-        if (header.bit_depth, header.color_type) != (8, png.RGB):
+        if (header.bit_depth, header.color_type) != (8, RGB):
             raise _problem("image-format", scene.image, f"{_described(header)}")
         size = (header.height, header.width)
         labels = self._labels(scene, size, sources)
@@ -115,15 +115,15 @@ class Converter:
             found = f"{header.width}x{header.height} beside an image of {size[1]}x{size[0]}"
             raise _problem("size-mismatch", member, found)
         if scene.labels is None:
+            if header.bit_depth != 8 or header.color_type not in {RGB, RGBA}:
+                raise _problem("label-format", member, f"{_described(header)} where 8-bit colours are due")
             return self._ids_of_colors(member, _decoded(member, data))
-        kinds = {png.GREY, png.PALETTE} if self.conversion.palette_labels else {png.GREY}
+        kinds = {GREY, PALETTE} if self.conversion.palette_labels else {GREY}
         if header.bit_depth != 8 or header.color_type not in kinds:
             raise _problem("label-format", member, _described(header))
         return _decoded(member, data)
 
     def _ids_of_colors(self, member: Member, colors: U8) -> U8:
-        if colors.ndim != 3:
-            raise _problem("label-format", member, "a grey picture where colours are due")
         codes = (
             (colors[..., 0].astype(np.uint32) << 16)
             | (colors[..., 1].astype(np.uint32) << 8)
@@ -206,8 +206,8 @@ def _read(member: Member, sources: dict[str, str], role: str) -> bytes:
     try:
         data = member.read()
     except SourceError as error:
-        code = "too-large" if "bomb" in str(error) or "at most" in str(error) else "unreadable"
-        raise SampleError(Finding(code, member.path, str(error).removeprefix(f"{member.where}: "))) from error
+        code = {TooLargeError: "too-large", LinkError: "bad-link"}.get(type(error), "unreadable")
+        raise _problem(code, member, str(error).removeprefix(f"{member.where}: ")) from error
     if not data:
         raise _problem("empty-file", member, "0 bytes")
     sources[role] = digest_bytes(data)
@@ -237,7 +237,7 @@ def _image_decoded(member: Member, data: bytes) -> U8:
 
 
 def _described(header: png.Header) -> str:
-    names = {png.GREY: "grey", png.RGB: "RGB", png.PALETTE: "palette", 4: "grey with alpha", 6: "RGBA"}
+    names = {GREY: "grey", RGB: "RGB", PALETTE: "palette", GREY_ALPHA: "grey with alpha", RGBA: "RGBA"}
     return f"a {header.bit_depth}-bit {names.get(header.color_type, 'unknown')} PNG"
 
 

@@ -9,6 +9,18 @@ class SourceError(SegdataError):
     """The dataset at `--root` is not laid out as its source publishes it."""
 
 
+class MissingError(SourceError):
+    """A folder that the source needs is not there: an unusual split, or the wrong `--root`."""
+
+
+class LinkError(SourceError):
+    """A symlink that leads nowhere, in a circle, or out of the dataset: not followed."""
+
+
+class TooLargeError(SourceError):
+    """A file that declares more bytes than any picture of these datasets has: not read."""
+
+
 class TaxonomyError(SegdataError):
     """A taxonomy file is wrong in itself or does not fit its source."""
 

@@ -11,6 +11,7 @@ WARNING = "warning"
 # code: (severity, what is expected). A code is part of the interface: tools filter on it.
 CODES = {
     "unreadable": (ERROR, "every file can be read"),
+    "bad-link": (ERROR, "symlinks lead to files and folders in the dataset's root, without circles"),
     "empty-file": (ERROR, "every file has content"),
     "bad-image": (ERROR, "every file is a complete, undamaged picture of its declared format"),
     "too-large": (ERROR, "no file declares more pixels or bytes than a picture of the dataset can have"),
@@ -51,7 +52,8 @@ class Finding:
     found: str
 
     def __post_init__(self) -> None:
-        assert self.code in CODES, self.code
+        if self.code not in CODES:
+            raise ValueError(f"no finding has the code {self.code!r}")
 
     @property
     def severity(self) -> str:

@@ -60,12 +60,9 @@ def _write_pixels(path: Path, part: str, rows: Sequence[SampleReceipt]) -> None:
 
 def read_index(folder: Path, split: str, parts: Sequence[str]) -> Index:
     """Map a split's columns; raises ShardError when they are not what `prepare` writes."""
-    try:
-        keys = np.load(folder / f"{split}.keys.npy", mmap_mode="r", allow_pickle=False)
-        places = np.load(folder / f"{split}.places.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ShardError(f"{folder}: the index of {split} cannot be read ({error}). Run prepare again.") from error
-    if keys.dtype.kind != "S" or places.dtype != _dtype(len(parts)) or len(keys) != len(places):
+    keys, places = _load(folder / f"{split}.keys.npy"), _load(folder / f"{split}.places.npy")
+    fits = keys.dtype.kind == "S" and places.dtype == _dtype(len(parts)) and keys.ndim == places.ndim == 1
+    if not fits or len(keys) != len(places):
         raise ShardError(f"{folder}: the index of {split} does not fit dataset.json. Run prepare again.")
     return Index(tuple(parts), keys, places)
 
@@ -73,7 +70,22 @@ def read_index(folder: Path, split: str, parts: Sequence[str]) -> Index:
 def read_pixels(folder: Path, split: str, part: str) -> NDArray[np.uint8] | None:
     """(N, 32) pixel digests of a part, or None where they were not taken."""
     path = folder / f"{split}.pixels.{part}.npy"
-    return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
+    if not path.exists():
+        return None
+    digests = _load(path)
+    if digests.dtype != np.uint8 or digests.ndim != 2 or digests.shape[1] != 32:
+        raise ShardError(f"{path}: {digests.dtype} {digests.shape}, expected a sha256 a row. Run prepare again.")
+    return digests
+
+
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):  # np.load opens zips too
+            raise ValueError("not a .npy file")
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
+        raise ShardError(f"{path}: this part of the index cannot be read ({error}). Run prepare again.") from error
+    return array
 
 
 def _dtype(parts: int) -> np.dtype[Any]:

@@ -1,6 +1,7 @@
 """dataset.json: what a shard folder holds, with digests; written last, so its presence means completeness."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,9 @@ from segdata.receipt import FORMAT
 FILE = "dataset.json"
 SUMS = "SHA256SUMS"
 SIDE = ".segdata"
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 26  # about 200 bytes a shard: room for 300,000 of them
+PART = re.compile(r"json|image\.(png|jpg|webp)|target[1248]\.png|coverage[248]\.png")
+HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,34 @@ def _check(path: Path, document: dict[str, Any]) -> None:
         raise ShardError(f"{path}: format {found}; this release reads format {FORMAT}. Run prepare again.")
     for split, entry in document["splits"].items():
         for name in [split, *(row["name"] for row in entry["shards"])]:
-            if len(PurePosixPath(name).parts) != 1 or name in {".", ".."} or "\\" in name:
+            if len(PurePosixPath(name).parts) != 1 or name in {".", ".."} or "\\" in name or "\0" in name:
                 raise ShardError(f"{path}: {name!r} points outside the folder. Refused.")
+        _check_split(split, entry)
+    texts = [document["name"], document["source"]["name"], document["taxonomy"]["name"], document["options"]["rule"]]
+    digests = [document["taxonomy"]["digest"], document["sha256sums"]]
+    if not all(isinstance(text, str) for text in texts) or not all(map(HEX.fullmatch, digests)):
+        raise ValueError(f"names {texts} and digests {digests}, expected texts and 64 hexadecimal digits each")
     stated = document["fingerprint"]
     if stated != _fingerprint({key: value for key, value in document.items() if key != "fingerprint"}):
         raise ShardError(f"{path}: its content does not have the fingerprint that it states: it was changed.")
+
+
+def _check_split(split: str, entry: dict[str, Any]) -> None:
+    """What readers rely on: parts of known names, shards that add up to the samples."""
+    parts, rows = entry["parts"], entry["shards"]
+    if not all(map(PART.fullmatch, parts)) or sum(part.startswith("image.") for part in parts) != 1:
+        raise ValueError(f"parts {parts} of {split}, expected one image, json and targets")
+    for row in rows:
+        if not HEX.fullmatch(row["sha256"]) or not _counts(row["bytes"], row["samples"]):
+            raise ValueError(f"shard {row['name']!r} needs a sha256, bytes and samples, each at least 1")
+    if not _counts(entry["samples"]) or entry["samples"] != sum(row["samples"] for row in rows):
+        raise ValueError(f"{entry['samples']} samples in {split}, its shards hold another number")
+    if not all(_counts(*size) and len(size) == 2 for size in entry["sizes"]):
+        raise ValueError(f"sizes {entry['sizes']} of {split}, expected [height, width] each")
+
+
+def _counts(*values: object) -> bool:
+    return all(type(value) is int and value > 0 for value in values)
 
 
 def _fingerprint(document: Mapping[str, Any]) -> str:

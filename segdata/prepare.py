@@ -13,7 +13,7 @@ from pathlib import Path
 from segdata.build import Outcome, Unit, build, link
 from segdata.convert import Conversion
 from segdata.engines import run
-from segdata.errors import SegdataError, SourceError
+from segdata.errors import MissingError, SegdataError, SourceError
 from segdata.findings import ERROR, Finding, FindingsError
 from segdata.interop import Shards
 from segdata.lock import locked
@@ -81,7 +81,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
     """Convert; raises FindingsError with every finding when one is an error and `quarantine` is off."""
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, Tree(job.root), job.splits)
-    _check_survey(job, survey)
+    _drop_bad_keys(survey)
     plan = [
         shard
         for split, scenes in survey.scenes.items()
@@ -110,13 +110,14 @@ def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
             raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")
         try:
             listing = source.listing(tree, split)
-        except SourceError as error:
-            if splits:
+        except MissingError as error:
+            if splits and not tree.faults:
                 raise
             survey.findings.append(Finding("missing-split", split, str(error)))
             continue
         survey.scenes[split] = listing.scenes
         survey.findings += listing.findings
+    survey.findings += sorted(set(tree.faults))
     if not any(survey.scenes.values()) and not survey.errors:
         raise SourceError(survey.findings[0].found if survey.findings else f"{tree.root}: no scenes at all.")
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
@@ -149,14 +150,13 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + rest
 
 
-def _check_survey(job: Job, survey: Survey) -> None:
-    """Pairs that do not match keep the plan from being right: stop before the work, unless they are left out."""
+def _drop_bad_keys(survey: Survey) -> None:
+    """No shard can hold these scenes. The others are converted all the same, so that every finding is told."""
     bad_keys = {finding.where for finding in survey.errors if finding.code in {"bad-key", "duplicate-key"}}
-    if job.quarantine:
-        survey.scenes = {
-            split: tuple(scene for scene in scenes if scene.image.path not in bad_keys)
-            for split, scenes in survey.scenes.items()
-        }
+    survey.scenes = {
+        split: tuple(scene for scene in scenes if scene.image.path not in bad_keys)
+        for split, scenes in survey.scenes.items()
+    }
 
 
 # ---- 2. build -----------------------------------------------------------------------------------------------
@@ -193,12 +193,14 @@ def _publish(job: Job, survey: Survey, plan: list[PlannedShard], outcomes: Mappi
             "leave these scenes out with --on-error quarantine.",
             findings,
         )
-    receipts = [(shard, outcome.receipt) for shard in plan if (outcome := outcomes[shard.name]).receipt]
-    findings += duplicate_findings([receipt for _, receipt in receipts if receipt])
+    receipts = [(shard, receipt) for shard in plan if (receipt := outcomes[shard.name].receipt)]
+    findings += duplicate_findings([receipt for _, receipt in receipts])
     made = _assemble_folder(job)
-    shards = _assemble(job, made, [(shard, receipt) for shard, receipt in receipts if receipt])
+    shards = _assemble(job, made, receipts)
     warnings = [finding for finding in findings if finding.severity != ERROR and finding.code != "missing-split"]
-    dropped = [finding for finding in survey.errors if job.quarantine]
+    dropped = survey.errors + [
+        finding for _, receipt in receipts if not receipt.samples for finding in receipt.quarantined
+    ]  # what no published shard can tell
     release = Release(
         name=job.name,
         conversion=job.conversion,

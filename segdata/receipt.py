@@ -61,7 +61,7 @@ def read_receipt(path: Path) -> Receipt | None:
     try:
         document = json.loads(path.read_bytes())
         return _receipt(document)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -74,11 +74,11 @@ def _receipt(document: dict[str, Any]) -> Receipt:
         size=document["size"],
         samples=tuple(
             SampleReceipt(
-                row["key"],
-                (row["size"][0], row["size"][1]),
-                {part: (place[0], place[1]) for part, place in row["places"].items()},
-                row["pixels"],
-                row["sources"],
+                str(row["key"]),
+                (int(row["size"][0]), int(row["size"][1])),
+                {part: (int(place[0]), int(place[1])) for part, place in row["places"].items()},
+                dict(row["pixels"]),
+                dict(row["sources"]),
             )
             for row in document["samples"]
         ),

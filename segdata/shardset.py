@@ -59,10 +59,10 @@ class ShardSet:
     @property
     def keys(self) -> list[str]:
         """All keys in stored order; position = index."""
-        return [str(key, "ascii") for key in self._index.keys.tolist()]
+        return [str(key, "ascii", "backslashreplace") for key in self._index.keys.tolist()]
 
     def key(self, i: int) -> str:
-        return str(self._index.keys[i], "ascii")
+        return str(self._index.keys[i], "ascii", "backslashreplace")
 
     def order(self, seed: int, epoch: int) -> Permutation:
         """The shuffled order of this split's indices: a pure function of (seed, epoch, len)."""
@@ -131,13 +131,16 @@ class ShardSet:
         try:
             image = decode_image(self.bytes(i, self._image_part), window)
             targets = {scale: self._target(i, scale, window) for scale in wanted}
-        except CodecError as error:
+            meta = json.loads(self.bytes(i, "json"))
+        except (CodecError, ValueError) as error:
             raise ShardError(f"{self.path}: {self.key(i)} in {self.split} is damaged: {error}") from error
-        return Record(self.key(i), image, targets, json.loads(self.bytes(i, "json")))
+        return Record(self.key(i), image, targets, meta)
 
     def bytes(self, i: int, part: str) -> bytes:
         """The stored bytes of one part ("image.png", "target8.png", "json")."""
         shard, offset, size = self._index.place(i, part)
+        if shard >= len(self._shards):
+            raise ShardError(f"{self.path}: the index of {self.split} names shard {shard} of {len(self._shards)}.")
         return self._map(shard)[offset : offset + size]
 
     def __getstate__(self) -> tuple[Path, str]:

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from reprlib import repr as short  # a YAML of aliases may stand for more than memory holds
 from typing import Any, TypeVar
 
 import numpy as np
@@ -171,8 +172,8 @@ def read_taxonomy(data: bytes, where: str) -> Taxonomy:
         raise TaxonomyError(f"{where}: {len(data)} bytes; a taxonomy has at most {MAX_YAML_BYTES}.")
     try:
         document = yaml.safe_load(data)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]  # PyYAML lets Python's own errors through
         raise TaxonomyError(f"{where}: not plain YAML ({first}); tags and objects are refused.") from error
     taxonomy = _parse(_table(document, {"name", "classes"}, {"description", "ignore"}, where), where)
     _check_alone(taxonomy, where)
@@ -195,13 +196,16 @@ def _parse_class(row: object, where: str) -> TargetClass:
     where = f"{where} ({name})"
     color = _typed(table["color"], list, f"{where}: color")
     if len(color) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in color):
-        raise TaxonomyError(f"{where}: color is {color}; expected [red, green, blue], each 0 to 255.")
+        raise TaxonomyError(f"{where}: color is {short(color)}; expected [red, green, blue], each 0 to 255.")
+    export = _typed(table.get("export", 0), int, f"{where}: export")
+    if not -1 <= export <= 255:
+        raise TaxonomyError(f"{where}: export is outside -1 to 255, the ids that a label file can hold.")
     return TargetClass(
         name=name,
         color=(color[0], color[1], color[2]),
         category=_typed(table.get("category", name), str, f"{where}: category"),
         evaluated=_typed(table.get("evaluated", True), bool, f"{where}: evaluated"),
-        export=_typed(table.get("export", 0), int, f"{where}: export"),
+        export=export,
         feeds=_names(table["from"], f"{where}: from"),
     )
 
@@ -219,7 +223,7 @@ def _table(value: object, required: set[str], optional: set[str], where: str) ->
 
 def _typed(value: Any, kind: type[T], where: str) -> T:
     if type(value) is not kind:
-        raise TaxonomyError(f"{where}: found {value!r}, expected a value of type {kind.__name__}.")
+        raise TaxonomyError(f"{where}: found {short(value)}, expected a value of type {kind.__name__}.")
     return value
 
 

@@ -8,11 +8,12 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from segdata.errors import SourceError
+from segdata.errors import LinkError, SourceError, TooLargeError
+from segdata.findings import Finding
 
 MAX_MEMBER_BYTES = 1 << 28  # 256 MiB: no picture of these datasets comes near; a bomb does
 MAX_RATIO = 1100  # deflate cannot exceed 1032:1; a directory that claims more lies
@@ -27,9 +28,12 @@ class Member:
     container: Path  # the folder, or the zip
     inner: str  # path inside the container
     zipped: bool = False
+    fault: str = ""  # why it must not be read: a link that leads nowhere or out of the root
 
     def read(self) -> bytes:
         """The file's bytes. Raises SourceError when it cannot be read or is far too large."""
+        if self.fault:
+            raise LinkError(f"{self.where}: {self.fault}")
         try:
             return _read_zipped(self) if self.zipped else _read_file(self)
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
@@ -47,9 +51,11 @@ class Member:
 
 def _read_file(member: Member) -> bytes:
     path = member.container / member.inner
-    size = path.stat().st_size
-    if size > MAX_MEMBER_BYTES:
-        raise SourceError(f"{path}: {size} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+        raise SourceError(f"{path}: not a regular file.")
+    if status.st_size > MAX_MEMBER_BYTES:
+        raise TooLargeError(f"{path}: {status.st_size} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
     return path.read_bytes()
 
 
@@ -57,7 +63,7 @@ def _read_zipped(member: Member) -> bytes:
     archive = _archive(member.container, os.getpid())
     info = archive.getinfo(member.inner)
     if info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
-        raise SourceError(
+        raise TooLargeError(
             f"{member.where}: declares {info.file_size} bytes packed in {info.compress_size}, "
             "more than deflate or a picture can hold: a decompression bomb or a damaged zip."
         )
@@ -75,9 +81,13 @@ def _archive(path: Path, pid: int) -> zipfile.ZipFile:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files under one root, found by the path that the dataset gives them."""
+    """The files under one root, found by the path that the dataset gives them.
+
+    `faults` gathers, while folders are listed, the links to folders that were not followed.
+    """
 
     root: Path
+    faults: list[Finding] = field(default_factory=list, compare=False)
 
     def files(self, folder: str) -> list[Member]:
         """All files under `folder` ("leftImg8bit/train"), sorted by path; empty when there is none.
@@ -86,7 +96,7 @@ class Tree:
         """
         for base in self._bases():
             if (base / folder).is_dir():
-                return sorted(_walk(base, folder, self.root))
+                return sorted(_walk(base, folder, self.root.resolve(), self.faults))
         return sorted(member for zip_path in self._zips() for member in _zip_members(zip_path, folder))
 
     def has(self, folder: str) -> bool:
@@ -117,42 +127,44 @@ class Tree:
         return [self.root] if self.root.suffix == ".zip" and self.root.is_file() else []
 
 
-def _walk(base: Path, folder: str, root: Path) -> Iterator[Member]:
-    """Every file under base/folder. A symlink may point anywhere inside the dataset's root, not out of it."""
-    home = root.resolve()
-    seen: set[Path] = set()
+def _walk(base: Path, folder: str, home: Path, faults: list[Finding]) -> Iterator[Member]:
+    """Every file under base/folder. A symlink may point anywhere inside the root, but neither out nor back."""
+    entered = [(base / folder).resolve()]  # and the targets of links to folders
     pending = [base / folder]
+    if fault := _outside(entered[0], home):
+        faults.append(Finding("bad-link", folder, fault))
+        return
     while pending:
-        directory = pending.pop()
-        real = directory.resolve()
-        if real in seen:
-            raise SourceError(f"{directory}: a symlink loop (it leads back to {real}). Remove it.")
-        seen.add(real)
-        _inside(directory, real, home)
-        for entry in os.scandir(directory):
+        for entry in sorted(os.scandir(pending.pop()), key=lambda entry: entry.name):
             path = Path(entry.path)
-            if entry.is_symlink():
-                _inside(path, _resolve(path), home)
-            if entry.is_dir():
-                pending.append(path)
+            inner = path.relative_to(base).as_posix()
+            fault = _link_fault(path, home, entered) if entry.is_symlink() else ""
+            if fault and not path.suffix:  # a folder's name: files that it may hold go missing with it
+                faults.append(Finding("bad-link", inner, fault))
+            elif fault or not entry.is_dir():
+                yield Member(inner, base, inner, fault=fault)
             else:
-                inner = path.relative_to(base).as_posix()
-                yield Member(inner, base, inner)
+                pending.append(path)
 
 
-def _resolve(path: Path) -> Path:
+def _link_fault(path: Path, home: Path, entered: list[Path]) -> str:
+    """Why a symlink is not followed, or ""; a link to a folder that is followed joins `entered`."""
     try:
-        return path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise SourceError(f"{path}: a symlink that leads nowhere or in a circle. Remove it.") from error
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return "a symlink that leads nowhere or in a circle. Remove it."
+    if (fault := _outside(real, home)) or not real.is_dir():
+        return fault
+    if any(real.is_relative_to(other) or other.is_relative_to(real) for other in entered):
+        return f"a symlink back to {real.relative_to(home)}, which is read anyway: a loop. Remove it."
+    entered.append(real)
+    return ""
 
 
-def _inside(path: Path, real: Path, home: Path) -> None:
-    if not real.is_relative_to(home):
-        raise SourceError(
-            f"{path}: a symlink out of the dataset's root, to {real}. "
-            f"Point --root at the folder that really holds the files."
-        )
+def _outside(real: Path, home: Path) -> str:
+    if real.is_relative_to(home):
+        return ""
+    return f"a symlink out of the dataset's root, to {real}. Point --root at the folder that really holds the files."
 
 
 def _zip_members(path: Path, folder: str) -> Iterator[Member]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from importlib.resources import files
 
-from segdata.errors import SourceError
+from segdata.errors import MissingError
 from segdata.findings import Finding
 from segdata.scene import Listing, Scene
 from segdata.tree import Member, Tree
@@ -16,15 +16,17 @@ def require(tree: Tree, dataset: str, folder: str, zip_name: str) -> list[Member
     """The files of a folder that must be there."""
     if members := tree.files(folder):
         return members
-    raise SourceError(
+    raise MissingError(
         f"{dataset}: no {folder} in {tree.root} (found: {tree.found()}). Unpack or place {zip_name} there."
     )
 
 
 def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = (), findings: Iterable[Finding] = ()) -> Listing:
-    """Scenes sorted by key; what has no counterpart, and keys that stand twice, are findings."""
-    found = list(findings)
-    by_key, ids, painted = (_unique(keyed, found) for keyed in (images, labels, colors))
+    """Scenes sorted by key; what has no counterpart is a finding, as is a key that stands twice: no scene of it."""
+    groups = [_grouped(keyed) for keyed in (images, labels, colors)]
+    twice = {key: members for group in reversed(groups) for key, members in group.items() if len(members) > 1}
+    found = [*findings, *(_twice(key, members) for key, members in twice.items())]
+    by_key, ids, painted = ({k: group[k][0] for k in sorted(group) if k not in twice} for group in groups)
     scenes = []
     for key, image in by_key.items():
         if key in ids or key in painted:
@@ -37,15 +39,16 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = (), findings:
     return Listing(tuple(scenes), tuple(found))
 
 
-def _unique(keyed: Keyed, findings: list[Finding]) -> dict[str, Member]:
+def _grouped(keyed: Keyed) -> dict[str, list[Member]]:
     groups: dict[str, list[Member]] = defaultdict(list)
     for key, member in keyed:
         groups[key].append(member)
-    for key, members in groups.items():
-        if len(members) > 1:
-            others = ", ".join(member.path for member in members[1:])
-            findings.append(Finding("duplicate-key", members[0].path, f"{key} also names {others}"))
-    return {key: groups[key][0] for key in sorted(groups)}
+    return groups
+
+
+def _twice(key: str, members: list[Member]) -> Finding:
+    others = ", ".join(member.path for member in members[1:])
+    return Finding("duplicate-key", members[0].path, f"{key} also names {others}")
 
 
 def by_stem(members: Iterable[Member]) -> list[tuple[str, Member]]:
