@@ -38,15 +38,16 @@ def cluster_channels(maps: Tensor, groups: int, sigma: float) -> Tensor:
 def descriptors(maps: Tensor) -> Tensor:
     """What a channel looks like: (B, C, h, w) pooled, without its mean, at unit length: (C, B·grid).
 
-    An image in which the channel is constant contributes zeros.
+    An image in which the channel is constant, or not finite, contributes zeros.
     """
     size = (min(maps.shape[-2], GRID), min(maps.shape[-1], GRID))
     pooled = adaptive_avg_pool(maps, size).flatten(2)  # (B, C, grid)
     centred = pooled - pooled.mean(dim=2, keepdim=True)
     length = centred.norm(dim=2, keepdim=True)
     # What is left of a constant map is rounding, small against the map; at unit length it would be noise.
-    constant = length <= 1e-5 * pooled.norm(dim=2, keepdim=True)
-    unit = torch.where(constant, 0.0, centred / length)
+    # A map that is not finite fails the comparison too: it shows in the loss, not in the eigenvectors.
+    varies = length > 1e-5 * pooled.norm(dim=2, keepdim=True)
+    unit = torch.where(varies, centred / length, 0.0)
     together: Tensor = unit.transpose(0, 1).flatten(1) / maps.shape[0] ** 0.5
     return together
 

@@ -27,9 +27,7 @@ def adaptive_avg_pool(x: Tensor, size: tuple[int, int]) -> Tensor:
     return _apply(_pooling_matrix, x, size)
 
 
-def cross_entropy(
-    logits: Tensor, labels: Tensor, *, ignore_index: int = 255, weight: Tensor | None = None
-) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, *, ignore_index: int = 255, weight: Tensor | None = None) -> Tensor:
     """Mean cross entropy over the pixels that count: `F.cross_entropy` with `reduction="mean"`.
 
     `logits` (B, K, ...), `labels` (B, ...) of any integer type, `weight` (K,) for unequal classes.
@@ -37,9 +35,7 @@ def cross_entropy(
     """
     counted = labels != ignore_index
     logits = logits.to(_at_least_float32(logits))
-    losses = F.cross_entropy(
-        logits, labels.long(), weight=weight, ignore_index=ignore_index, reduction="none"
-    )
+    losses = F.cross_entropy(logits, labels.long(), weight=weight, ignore_index=ignore_index, reduction="none")
     if weight is None:
         return losses.sum() / counted.sum().clamp_min(1)
     shares = weight[labels.long().masked_fill(~counted, 0)] * counted

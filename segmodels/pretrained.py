@@ -87,9 +87,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise SegmodelsError(f"no weights file {path}") from None
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else "the file ends too early"
-        raise SegmodelsError(
-            f"{path} is no .safetensors file and no .pth file of tensors: {reason}"
-        ) from error
+        raise SegmodelsError(f"{path} is no .safetensors file and no .pth file of tensors: {reason}") from error
     for nest in ("state_dict", "model"):
         content = content.get(nest, content) if isinstance(content, dict) else {}
     return {name: each for name, each in content.items() if isinstance(each, Tensor)}

@@ -91,8 +91,7 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         channels_in = [128, *(channels * block.expansion for channels, _, _ in STAGES)]
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(block, blocks, channels_in[number], STAGES[number])
-            for number, blocks in enumerate(BLOCKS[depth])
+            _stage(block, blocks, channels_in[number], STAGES[number]) for number, blocks in enumerate(BLOCKS[depth])
         )
         self.apply(_initialise)
 

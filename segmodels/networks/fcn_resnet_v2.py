@@ -2,9 +2,9 @@
 
 Source: github.com/aerjayc/coe-197f-project, after Atienza, Advanced Deep Learning with Keras, chapter 12;
 Long et al., Fully Convolutional Networks (2015); He et al., Identity Mappings in Deep Residual Networks
-(2016). A ResNet of 9n+2 layers gives a map at 1/4; a pyramid of smaller maps is
-resized back to it, everything is concatenated and brought to full size by two transposed convolutions. H and
-W are multiples of 4, from 8.
+(2016). A ResNet of 9n+2 layers gives a map at 1/4; a pyramid of smaller maps is resized back to it,
+everything is concatenated and brought to full size by two transposed convolutions. H and W are multiples of
+4, from 8.
 
 Deviations: the original registers 11,718 batch-norm parameters that no output depends on (15,248,682 with
 them, for 4 classes); they are left out.
@@ -72,9 +72,7 @@ def stage(channels_in: int, shape: tuple[int, int, int], blocks: int, *, activat
         channels,
         shortcut=nn.Conv2d(channels_in, channels, 1, stride),
     )
-    rest = [
-        Bottleneck(norm_conv(channels, inner, 1), inner, channels, nn.Identity()) for _ in range(blocks - 1)
-    ]
+    rest = [Bottleneck(norm_conv(channels, inner, 1), inner, channels, nn.Identity()) for _ in range(blocks - 1)]
     return nn.Sequential(first, *rest)
 
 
@@ -85,14 +83,10 @@ class FcnResNetV2(nn.Module):
         super().__init__()
         if depth < 11 or depth % 9 != 2:
             below = max(depth - 2, 9) // 9 * 9 + 2
-            raise SegmodelsError(
-                f"fcn_resnet_v2: depth {depth}, expected 9n+2 with n from 1: {below} or {below + 9}"
-            )
+            raise SegmodelsError(f"fcn_resnet_v2: depth {depth}, expected 9n+2 with n from 1: {below} or {below + 9}")
         self.size = size
         stem = scaled(STEM, width_factor)
-        shapes = [
-            (scaled(inner, width_factor), scaled(channels, width_factor), s) for inner, channels, s in STAGES
-        ]
+        shapes = [(scaled(inner, width_factor), scaled(channels, width_factor), s) for inner, channels, s in STAGES]
         entering = [stem, *(channels for _, channels, _ in shapes)]
         main = entering.pop()
         self.stem = conv_norm(3, stem)

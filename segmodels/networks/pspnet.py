@@ -66,15 +66,12 @@ class PyramidPooling(nn.Module):
         self.bins = bins
         share = channels // len(bins)
         self.branches = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, share, 1, bias=False), PooledNorm(share), nn.ReLU())
-            for _ in bins
+            nn.Sequential(nn.Conv2d(channels, share, 1, bias=False), PooledNorm(share), nn.ReLU()) for _ in bins
         )
 
     def forward(self, x: Tensor) -> Tensor:
         size = (x.shape[-2], x.shape[-1])
-        pooled = (
-            branch(adaptive_avg_pool(x, (b, b))) for b, branch in zip(self.bins, self.branches, strict=True)
-        )
+        pooled = (branch(adaptive_avg_pool(x, (b, b))) for b, branch in zip(self.bins, self.branches, strict=True))
         return torch.cat([resize(each, size, align_corners=True) for each in pooled], dim=1)
 
 

@@ -41,15 +41,11 @@ def output_and_gradient(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize(("old", "new"), SIZES)
-def test_resize_is_bilinear_interpolation(
-    old: tuple[int, int], new: tuple[int, int], align_corners: bool
-) -> None:
+def test_resize_is_bilinear_interpolation(old: tuple[int, int], new: tuple[int, int], align_corners: bool) -> None:
     """Output within 5e-5 and gradient within 1e-5 (relative) of F.interpolate."""
     x = image(old)
     ours, our_gradient = output_and_gradient(x, resize(x, new, align_corners=align_corners))
-    theirs, their_gradient = output_and_gradient(
-        x, F.interpolate(x, new, mode="bilinear", align_corners=align_corners)
-    )
+    theirs, their_gradient = output_and_gradient(x, F.interpolate(x, new, mode="bilinear", align_corners=align_corners))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-5)
     scale = float(their_gradient.abs().max())
     torch.testing.assert_close(our_gradient, their_gradient, rtol=0, atol=1e-5 * scale)

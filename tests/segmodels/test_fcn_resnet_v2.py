@@ -63,8 +63,7 @@ def second_writing(network: nn.Module, image: Tensor, blocks: int, n_layers: int
 
     def norm_relu(x: Tensor, name: str) -> Tensor:
         mean, var, weight, bias = (
-            state[f"{name}.{part}"][:, None, None]
-            for part in ("running_mean", "running_var", "weight", "bias")
+            state[f"{name}.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
         )
         return ((x - mean) / (var + 1e-5).sqrt() * weight + bias).clamp_min(0)
 
@@ -101,9 +100,7 @@ def second_writing(network: nn.Module, image: Tensor, blocks: int, n_layers: int
 def test_wiring(size: tuple[int, int], depth: int, n_layers: int, width_factor: float) -> None:
     """The network computes what the table says, at odd pyramid sizes too."""
     torch.manual_seed(0)
-    network = segmodels.build(
-        "fcn_resnet_v2", 3, size, depth=depth, n_layers=n_layers, width_factor=width_factor
-    )
+    network = segmodels.build("fcn_resnet_v2", 3, size, depth=depth, n_layers=n_layers, width_factor=width_factor)
     image = torch.randn(2, 3, *size)
     network(image)  # moves the norms' statistics
     network.eval()
