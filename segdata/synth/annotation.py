@@ -17,8 +17,7 @@ def rasterise(outlines: Sequence[Outline], height: int, width: int) -> NDArray[n
     picture = Image.new("I", (width, height), 0)
     drawer = ImageDraw.Draw(picture)
     for number, outline in enumerate(outlines, start=1):
-        if not outline.deleted:
-            drawer.polygon(outline.polygon.ravel().tolist(), fill=number)
+        drawer.polygon(outline.polygon.ravel().tolist(), fill=number)
     return np.array(picture, np.int32)
 
 

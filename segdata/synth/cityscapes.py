@@ -2,9 +2,8 @@
 own tools: https://github.com/mcordts/cityscapesScripts)."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-
 import cv2
 import numpy as np
 from cityscapesscripts.helpers.labels import id2label, name2label
@@ -64,8 +63,9 @@ def _labels(
     kind: str, archive: str, split: str, name: str, outlines: Sequence[Outline], size: tuple[int, int]
 ) -> Iterator[Member]:
     """The four annotation files of one frame."""
-    index = rasterise(outlines, *size)
-    ids, instances = tables(outlines)
+    seen = drawn(outlines)
+    index = rasterise(seen, *size)
+    ids, instances = tables(seen)
     label_ids = ids[index]
     files = {
         "color.png": photograph(_coloured(label_ids)),
@@ -77,18 +77,22 @@ def _labels(
         yield Member(archive, f"{kind}/{split}/{name.split('_')[0]}/{name}_{kind}_{suffix}", data)
 
 
+def drawn(outlines: Iterable[Outline]) -> list[Outline]:
+    """What the official tools draw: neither deleted objects nor labels without an id (licence plates)."""
+    return [o for o in outlines if not o.deleted and (o.label not in name2label or name2label[o.label].id >= 0)]
+
+
 def tables(outlines: Iterable[Outline]) -> tuple[U8, NDArray[np.uint16]]:
-    """Label id and instance id of each outline, position 0 being the background: as json2instanceImg
+    """Label id and instance id of each drawn outline, position 0 being the background: as json2instanceImg
     counts, each object of a class with instances gets the next number, seen or not; groups get none."""
-    ids, instances, count = [0], [0], dict[str, int]()
+    ids, instances, count = [0], [0], Counter[str]()
     for outline in outlines:
         known = outline.label in name2label
         label = name2label[outline.label if known else outline.label.removesuffix("group")]
-        ids.append(max(label.id, 0))
-        number = count.get(label.name, 0)
-        counted = label.hasInstances and known and not outline.deleted
-        instances.append(1000 * label.id + number if counted else max(label.id, 0))
-        count[label.name] = number + counted
+        ids.append(label.id)
+        counted = label.hasInstances and known
+        instances.append(1000 * label.id + count[label.name] if counted else label.id)
+        count[label.name] += counted
     return np.array(ids, np.uint8), np.array(instances, np.uint16)
 
 
@@ -132,22 +136,26 @@ def _with_hidden_car(outlines: list[Outline], height: int, width: int) -> list[O
     middle = outlines[k].polygon.mean(0)
     hidden = np.rint(middle + 0.4 * (outlines[k].polygon - middle)).astype(np.int32)
     result = [*outlines[:k], Outline("car", hidden), *outlines[k:]]
-    seen = (rasterise(result, height, width) == k + 1).any()
-    return outlines if seen else result
+    before = drawn(result[: k + 1])
+    visible = (rasterise(drawn(result), height, width) == len(before)).any()
+    return outlines if visible else result
 
 
 def _coarse(outlines: Sequence[Outline], height: int, width: int) -> Iterator[Outline]:
     """A few rough polygons well inside the visible parts of the larger objects."""
-    index = rasterise(outlines, height, width)
+    seen = drawn(outlines)
+    index = rasterise(seen, height, width)
     margin = np.ones((max(2, height // 100),) * 2, np.uint8)
-    merged = {k: o.label for k, o in enumerate(outlines, start=1) if not o.deleted and o.label != "license plate"}
+    merged = {k: outline.label for k, outline in enumerate(seen, start=1)}
     for label in dict.fromkeys(merged.values()):
         members = [k for k, name in merged.items() if name == label]
         single = label in name2label and name2label[label].hasInstances
         for group in [[k] for k in members] if single else [members]:
-            inner = cv2.erode(np.isin(index, group).astype(np.uint8), margin)
+            members_of = np.zeros(len(seen) + 1, np.uint8)
+            members_of[group] = 1
+            inner = cv2.erode(members_of[index], margin)
             found, _ = cv2.findContours(inner, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
             for contour in found:
                 rough = cv2.approxPolyDP(contour, height / 130, True)[:, 0].astype(np.int32)
                 if len(rough) >= 3 and cv2.contourArea(rough) > height * width / 1500:
-                    yield replace(outlines[group[0] - 1], label=label, polygon=rough)
+                    yield Outline(label, rough)

@@ -20,9 +20,9 @@ def add_traffic(cast: Cast, street: Street) -> None:
     due = [name for name in ("bus", "truck", "caravan", "motorcycle") if name in street.rare]
     lanes = [k for k in range(-street.lanes, street.lanes + 1) if k]
     for k in rng.permutation(lanes).tolist():
-        z, turn = rng.uniform(9, 26), 0.0 if k > 0 else math.pi
+        z, turn = rng.uniform(9, 24), 0.0 if k > 0 else math.pi
         ours = abs(street.lane(k) - cast.stage.camera.offset) < 1.0
-        z += 4.0 if ours else 0.0
+        z = max(z + 4.0 * ours, 14.0 if due else 0.0)
         while z < 130:
             kind = due.pop() if due else str(rng.choice(("car", "two", "truck", "bus"), p=(0.84, 0.12, 0.02, 0.02)))
             x = street.lane(k) + rng.normal(0, 0.18)

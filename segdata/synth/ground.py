@@ -31,11 +31,13 @@ def paint_sky(stage: Stage, rng: np.random.Generator, label: str = "sky") -> Non
 
 
 def band(x0: float, x1: float, z0: float, z1: float) -> F64:
-    """(K, 3) a strip of ground along the street, cornered finely enough to follow its bend."""
+    """(K, 3) a strip of ground along the street, cornered finely enough to follow its bend.
+
+    No corner lies so far outside the view that a tilted camera would swing it across the picture."""
     z = np.geomspace(z0, z1, 14)
-    left = np.stack((np.full_like(z, x0), np.zeros_like(z), z), axis=-1)
-    right = np.stack((np.full_like(z, x1), np.zeros_like(z), z), axis=-1)
-    return np.concatenate([left, right[::-1]])
+    view = 8 + 2.6 * z
+    corners = [np.stack((np.clip(x, -view, view), np.zeros_like(z), z), axis=-1) for x in (x0, x1)]
+    return np.concatenate([corners[0], corners[1][::-1]])
 
 
 def paint_band(

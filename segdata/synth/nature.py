@@ -121,6 +121,7 @@ def paint_treeline(
     x = np.linspace(x0, x1, count)
     drift = np.cumsum(rng.normal(0, 0.08, count))
     top = tall * np.clip(1 + drift - drift.mean() + rng.uniform(-ragged, ragged, count) * 0.6, 0.45, 1.8)
+    top *= np.clip(np.minimum(x - x0, x1 - x) / tall, 0.12, 1) ** 0.6  # no forest ends as a wall
     green = GREENS[int(rng.integers(len(GREENS)))]
     outline = [(x1, -0.2), (x0, -0.2)] + list(zip(x.tolist(), top.tolist(), strict=True))
     with stage.annotate(label):

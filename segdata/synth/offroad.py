@@ -120,16 +120,16 @@ def _add_distance(cast: Cast, rare: frozenset[str]) -> None:
 def _add_wayside(cast: Cast, side: int, half: float, rare: frozenset[str]) -> None:
     """One side of the track: forest edge, trees and bushes, high grass, fence, wall, posts and heaps."""
     rng = cast.rng
-    wooded = rng.random() < 0.5
-    for z in np.arange(rng.uniform(8, 16), 110, rng.uniform(5, 9) if wooded else rng.uniform(14, 40)):
+    wooded = rng.random() < 0.36
+    for z in np.arange(rng.uniform(8, 16), 110, rng.uniform(5, 9) if wooded else rng.uniform(22, 50)):
         x = side * (half + rng.uniform(3.0, 7.0 if wooded else 22.0))
-        labels = ("forest", "tree trunk") if wooded and z > 45 else ("tree crown", "tree trunk")
+        labels = ("forest", "tree trunk") if wooded and z > 28 else ("tree crown", "tree trunk")
         cast.add(float(z), nature.paint_tree, x, float(z), labels=labels)
     if wooded:
         for z in np.arange(24, 110, 14.0):
             x0, x1 = sorted((side * (half + 8.0), side * (half + 60.0)))
             cast.add(float(z) + 6, nature.paint_treeline, float(z) + 6, rng.uniform(8, 13), "forest", x0, x1)
-    if rng.random() < 0.85:
+    if rng.random() < 0.72:
         _add_high_grass(cast, side, half)
     for z in rng.uniform(8, 60, int(rng.poisson(3))).tolist():
         wide = rng.uniform(1.2, 3.4)
@@ -138,7 +138,7 @@ def _add_wayside(cast: Cast, side: int, half: float, rare: frozenset[str]) -> No
     if rng.random() < 0.28:
         start = rng.uniform(6, 20)
         cast.add(start + 60, buildings.paint_fence, edge, start, start + 60, rng.uniform(0.9, 1.3))
-    elif "wall" in rare:
+    if "wall" in rare:
         start = rng.uniform(10, 30)
         cast.add(start + 22, buildings.paint_wall, edge, start, start + 22, rng.uniform(0.9, 1.8))
     if rng.random() < 0.35:
@@ -154,7 +154,7 @@ def _add_wayside(cast: Cast, side: int, half: float, rare: frozenset[str]) -> No
 def _add_high_grass(cast: Cast, side: int, half: float) -> None:
     """Stands of high grass, one behind the other, from the track outwards."""
     rng = cast.rng
-    deep, tall = rng.uniform(2.5, 9.0), rng.uniform(0.5, 1.1)
+    deep, tall = rng.uniform(1.5, 8.0), rng.uniform(0.45, 1.0)
     gain = rng.uniform(0.85, 1.2)
     straw = rng.random() < 0.35
     green = (158 * gain, 142 * gain, 84 * gain) if straw else (96 * gain, 124 * gain, 54 * gain)
