@@ -33,7 +33,7 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = (), findings:
             scenes.append(Scene(key, split, image, ids.get(key), painted.get(key)))
         else:
             found.append(Finding("missing-label", image.path, f"no label for {key}"))
-    for key, label in ids.items():
+    for key, label in (painted | ids).items():
         if key not in by_key:
             found.append(Finding("missing-image", label.path, f"no image for {key}"))
     return Listing(tuple(scenes), tuple(found))

@@ -1,0 +1,202 @@
+"""What differs between two shard folders, by content: how samples are spread over shards is told, not compared.
+
+The cheapest evidence comes first: equal fingerprints, then equal bytes, then equal pixel digests; what is left
+is decoded.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdata.changes import SHOWN, balance, count_changes, described, id_changes
+from segdata.codecs import decode_image, decode_map, decode_planes
+from segdata.errors import CodecError, ShardError
+from segdata.index import read_pixels
+from segdata.manifest import SIDE, read_manifest
+from segdata.scene import U8
+from segdata.shardset import ShardSet
+from segdata.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two folders: its splits, opened."""
+
+    path: Path
+    splits: dict[str, ShardSet]
+
+    @classmethod
+    def of(cls, path: Path) -> "_Side":
+        return cls(path, {split: ShardSet(path, split) for split in read_manifest(path).splits})
+
+    @property
+    def document(self) -> Any:
+        return self._any.manifest.document
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        return self._any.taxonomy
+
+    @property
+    def _any(self) -> ShardSet:
+        if not self.splits:
+            raise ShardError(f"{self.path}: no splits, so there is nothing to compare. Run prepare again.")
+        return next(iter(self.splits.values()))
+
+
+def diff(a: Path, b: Path) -> list[str]:
+    """Lines for people, "a's -> b's"; empty when the folders hold the same. Raises ShardError for a damaged one."""
+    left, right = _Side.of(a), _Side.of(b)
+    if left.document["fingerprint"] == right.document["fingerprint"]:
+        return []
+    lines = [*_options(left, right), *_taxonomies(left.taxonomy, right.taxonomy)]
+    lines += _only("splits", list(left.splits), list(right.splits))
+    for split, shards in left.splits.items():
+        if split in right.splits:
+            lines += _splits(shards, right.splits[split])
+    return lines
+
+
+# ---- what the folders say of themselves ---------------------------------------------------------------------
+
+
+def _options(a: _Side, b: _Side) -> Iterator[str]:
+    for title in ("source", "options"):
+        one, other = (
+            {name: value for name, value in side.document[title].items() if name != "taxonomy"}  # told class by class
+            for side in (a, b)
+        )
+        yield from _fields(title.removesuffix("s"), one, other)
+    yield from _fields("set", {"name": a.document["name"]}, {"name": b.document["name"]})
+
+
+def _taxonomies(a: Taxonomy, b: Taxonomy) -> Iterator[str]:
+    one, other = a.document(), b.document()
+    rows, others = one.pop("classes"), other.pop("classes")
+    yield from _fields("taxonomy", one, other)
+    for i in range(max(len(rows), len(others))):
+        if i >= len(rows) or i >= len(others):
+            name, side = (others[i]["name"], "b") if i >= len(rows) else (rows[i]["name"], "a")
+            yield f"taxonomy: class {i} {name!r} only in {side}"
+        else:
+            yield from _fields(f"taxonomy: class {i}", rows[i], others[i])
+
+
+def _fields(title: str, a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]:
+    for name in sorted(a.keys() | b.keys()):
+        if a.get(name) != b.get(name):
+            yield f"{title} {name}: {json.dumps(a.get(name))} -> {json.dumps(b.get(name))}"
+
+
+def _only(what: str, a: Sequence[str], b: Sequence[str]) -> Iterator[str]:
+    for side, mine, others in (("a", a, frozenset(b)), ("b", b, frozenset(a))):
+        if missing := sorted(name for name in mine if name not in others):
+            rest = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            yield f"{what} only in {side}: {', '.join(missing[:SHOWN])}{rest}"
+
+
+# ---- samples ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Part:
+    """All differences of one part of one split."""
+
+    lines: list[str] = field(default_factory=list)
+    recoded: int = 0  # other bytes, same pixels
+    changes: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+
+def _splits(a: ShardSet, b: ShardSet) -> Iterator[str]:
+    where_b = {key: i for i, key in enumerate(b.keys)}
+    pairs = [(i, where_b[key]) for i, key in enumerate(a.keys) if key in where_b]
+    yield from _only(f"{a.split}: keys", a.keys, b.keys)
+    one, other = _roles(a), _roles(b)
+    yield from _only(f"{a.split}: parts", list(one), list(other))
+    for role in sorted(one.keys() & other.keys()):
+        yield from _part(a, b, pairs, one[role], other[role])
+
+
+def _roles(shards: ShardSet) -> dict[str, str]:
+    """Role -> part: an image is one in whatever format."""
+    return {"image" if part.startswith("image.") else part: part for part in shards.parts}
+
+
+def _part(a: ShardSet, b: ShardSet, pairs: Sequence[tuple[int, int]], part_a: str, part_b: str) -> Iterator[str]:
+    found = _Part()
+    digests_a, digests_b = (
+        None if part == "json" else read_pixels(shards.path / SIDE, shards.split, part)
+        for shards, part in ((a, part_a), (b, part_b))
+    )
+    for i, j in sorted(pairs, key=lambda pair: a.key(pair[0])):
+        data_a, data_b = a.bytes(i, part_a), b.bytes(j, part_b)
+        if data_a == data_b:
+            continue
+        if part_a == "json":
+            told = _metas(data_a, data_b)
+        elif a.size_of(i) == b.size_of(j) and _equal(digests_a, digests_b, i, j):
+            told = ""
+        else:
+            told = _pictures(a, b, part_a, (_decoded(a, i, part_a), _decoded(b, j, part_b)), found)
+        if told:
+            found.lines.append(f"{a.split} {a.key(i)} {part_a}: {told}")
+        else:
+            found.recoded += 1
+    yield from _told(a, b, part_a if part_a == part_b else f"{part_a} -> {part_b}", found)
+
+
+def _told(a: ShardSet, b: ShardSet, title: str, found: _Part) -> Iterator[str]:
+    """The first lines in full, then how many more there are, and the classes of all."""
+    yield from found.lines[:SHOWN]
+    if len(found.lines) > SHOWN:
+        total = f"; over all {described(found.changes, a.taxonomy, b.taxonomy)}" if found.changes else ""
+        yield f"{a.split} {title}: {len(found.lines) - SHOWN} more samples differ{total}"
+    if found.recoded:
+        yield f"{a.split} {title}: {found.recoded} samples with other bytes, but the same pixels"
+
+
+def _equal(a: NDArray[np.uint8] | None, b: NDArray[np.uint8] | None, i: int, j: int) -> bool:
+    return a is not None and b is not None and i < len(a) and j < len(b) and bool(np.array_equal(a[i], b[j]))
+
+
+def _decoded(shards: ShardSet, i: int, part: str) -> U8:
+    data = shards.bytes(i, part)
+    try:
+        if part.startswith("coverage"):
+            return decode_planes(data, len(shards.taxonomy.classes) + 1)
+        return decode_image(data) if part.startswith("image.") else decode_map(data)
+    except CodecError as error:
+        raise ShardError(
+            f"{shards.path}: {shards.key(i)}.{part} is damaged ({error}). Run `segdata verify`."
+        ) from error
+
+
+def _pictures(a: ShardSet, b: ShardSet, part: str, pictures: tuple[U8, U8], found: _Part) -> str:
+    """What differs, "" when nothing does."""
+    one, other = pictures
+    if one.shape != other.shape:
+        return f"shape {one.shape} -> {other.shape}"
+    if np.array_equal(one, other):
+        return ""
+    if part.startswith("image."):
+        gap = np.abs(one.astype(np.int16) - other).max(axis=2)
+        return f"{np.count_nonzero(gap)} pixels differ, by up to {gap.max()}"
+    if part.startswith("coverage"):
+        cells = np.count_nonzero((one != other).any(axis=0))
+        return f"{cells} cells differ: {balance(count_changes(one, other), a.taxonomy)}"
+    changes = id_changes(one, other)
+    found.changes.update(changes)
+    return described(changes, a.taxonomy, b.taxonomy)
+
+
+def _metas(a: bytes, b: bytes) -> str:
+    try:
+        return "; ".join(_fields("", json.loads(a), json.loads(b))).strip()
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ShardError(f"metadata that is none ({error}). Run `segdata verify`.") from error
