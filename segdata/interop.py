@@ -4,19 +4,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segdata import __version__
 from segdata.canonical import pretty_json
 from segdata.convert import Conversion
-from segdata.manifest import SIDE, SUMS
+from segdata.manifest import SUMS
 from segdata.receipt import Receipt
+from segdata.shards import BLOCK
 
 Shards = Mapping[str, Sequence[tuple[str, Receipt]]]  # split -> (shard's file name, receipt) in order
 
 
 def card(name: str, conversion: Conversion, licence: str, painted: bool, splits: Mapping[str, Any]) -> str:
-    """The dataset card; its front matter lets Hugging Face's load_dataset(folder) find the splits."""
+    """The dataset card; its front matter lets Hugging Face's load_dataset(folder) find the splits.
+
+    The splits with most parts come last there: `datasets` takes the columns of the last split for all of them,
+    and would drop every target when an unlabelled one closes the list.
+    """
     files = "".join(
-        f'      - split: {split}\n        path: "{name}-{split}-*.tar"\n' for split in splits
+        f'      - split: {split}\n        path: "{name}-{split}-*.tar"\n'
+        for split in sorted(splits, key=lambda split: len(splits[split]["parts"]))
     )
     rows = "".join(
         f"| {split} | {entry['samples']} | {len(entry['shards'])} | {', '.join(entry['parts'])} |\n"
@@ -37,9 +45,9 @@ def card(name: str, conversion: Conversion, licence: str, painted: bool, splits:
 
 
 def wids(name: str, split: str, entries: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
+    """The shard list of one split; wids resolves its urls against the folder that the list lies in."""
     shards = [
-        {"url": f"../{shard}", "nsamples": len(receipt.samples), "filesize": receipt.size}
-        for shard, receipt in entries
+        {"url": f"../{shard}", "nsamples": len(receipt.samples), "filesize": receipt.size} for shard, receipt in entries
     ]
     return {
         "__kind__": "wids-shard-index-v1",
@@ -50,7 +58,7 @@ def wids(name: str, split: str, entries: Sequence[tuple[str, Receipt]]) -> dict[
 
 
 def write_energon(folder: Path, shards: Shards) -> None:
-    """Megatron Energon's metadata; its own `*.tar.idx` are made on request (`--for energon`)."""
+    """Megatron Energon's metadata (its `.nv-meta`): samples per shard, shards per split, and that they are crude."""
     folder.mkdir(exist_ok=True)
     counts = {name: len(receipt.samples) for entries in shards.values() for name, receipt in entries}
     (folder / ".info.json").write_bytes(pretty_json({"shard_counts": counts}))
@@ -58,13 +66,20 @@ def write_energon(folder: Path, shards: Shards) -> None:
         f"  {split}:\n" + "".join(f"  - {name}\n" for name, _ in entries) for split, entries in shards.items()
     )
     (folder / "split.yaml").write_text(f"exclude: []\nsplit_parts:\n{parts}", encoding="ascii")
-    (folder / "dataset.yaml").write_text(
-        "__module__: megatron.energon\n__class__: CrudeWebdataset\n", encoding="ascii"
-    )
+    (folder / "dataset.yaml").write_text("__module__: megatron.energon\n__class__: CrudeWebdataset\n", encoding="ascii")
+
+
+def write_energon_index(folder: Path, shards: Shards) -> None:
+    """`<shard>.tar.idx` beside each shard, without which Energon opens none: every sample's offset, then the end."""
+    for name, receipt in (entry for entries in shards.values() for entry in entries):
+        starts = [min(at for at, _ in row.places.values()) - BLOCK for row in receipt.samples]
+        at, size = max(receipt.samples[-1].places.values())
+        end = at + size + -size % BLOCK
+        (folder / f"{name}.idx").write_bytes(np.array([*starts, end], "<u8").tobytes())
 
 
 def write_dali(folder: Path, name: str, receipt: Receipt) -> None:
-    """DALI's webdataset index, version 1.2: a line a sample of (extension, offset, bytes, member)."""
+    """DALI's index, version 1.2: a line a sample of (extension, offset, bytes, member) in the archive's order."""
     folder.mkdir(exist_ok=True)
     lines = [f"v1.2 {len(receipt.samples)}"]
     for row in receipt.samples:

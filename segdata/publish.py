@@ -37,7 +37,7 @@ def write_side_files(folder: Path, release: Release, shards: Shards) -> None:
     splits = {split: _split(side, split, entries, release) for split, entries in shards.items()}
     (folder / "taxonomy.yaml").write_text(conversion.taxonomy.yaml(), encoding="ascii")
     (folder / "README.md").write_text(
-        card(release.name, conversion, release.licence, release.painted, splits), encoding="ascii"
+        card(release.name, conversion, release.licence, release.painted, splits), encoding="utf-8"
     )
     write_energon(folder / ".nv-meta", shards)
     for split, entries in shards.items():
