@@ -50,8 +50,7 @@ def ohem(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor
         hardness = torch.where(pixels > 0, losses / pixels.clamp(min=1), -1.0).flatten(1)  # (B, h·w)
         kept = max(1, math.ceil(OHEM_KEPT * hardness.shape[1]))
         hardest = hardness.sort(dim=1, descending=True, stable=True).values[:, kept - 1, None]  # (B, 1)
-        easy = hardness < hardest.clamp(max=-math.log(OHEM_PROBABILITY))  # a NaN is not easy, so it shows
-        hard = ~easy.view_as(losses) & (pixels > 0)
+        hard = (hardness >= hardest.clamp(max=-math.log(OHEM_PROBABILITY))).view_as(losses)
     return (losses * hard).sum((1, 2)) / (pixels * hard).sum((1, 2)).clamp(min=1)
 
 

@@ -21,7 +21,8 @@ class Gated(nn.Module):
         self.field_norm = nn.LayerNorm((6, 6))
         self.up = nn.ConvTranspose2d(4, 4, 2)
         self.alpha = nn.Parameter(torch.zeros(()))
-        self.tied = self.up
+        self.tied = nn.ConvTranspose2d(4, 4, 2, bias=False)
+        self.tied.weight = self.up.weight
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.trunk(x)  # (B, 4, 6, 6)
