@@ -31,7 +31,7 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) 
     """Mean cross entropy over each image's valid pixels: (B,).
 
     `weight` (K,) multiplies each pixel's loss by its class's weight; the mean is still over pixels, so
-    a pixel weighs the same in every image (`F.cross_entropy` divides by the weights of the batch).
+    no weight depends on what else is in the batch (`F.cross_entropy` divides by the batch's weights).
     Counts give the cross entropy of every pixel of the cell against the cell's logits.
     """
     losses, pixels = _pixel_losses(logits, target, weight)
