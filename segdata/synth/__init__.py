@@ -29,6 +29,10 @@ class Summary:
     files: int
     bytes: int
 
+    def __str__(self) -> str:
+        frames = ", ".join(f"{count} {split}" for split, count in self.counts.items())
+        return f"painted {self.source} frames ({frames}): {self.files} files, {self.bytes / 1e6:.1f} MB"
+
 
 def paint(
     source: str,
@@ -48,7 +52,7 @@ def paint(
     """Paint a dataset into `out`: `size` is (height, width), by default the real one's."""
     from segdata.synth.layout import Archives, Tree, claim, write_marker
 
-    height, width = _checked(source, (train, val, test), size, zips, nested, coarse)
+    height, width = _checked(source, (train, val, test), size, seed, zips, nested, coarse)
     frames, counts, owned = _plan(source, train, val, test, (height, width), seed, coarse)
     facts: dict[str, object] = {
         "painted": True, "source": source, "seed": seed, "size": [height, width], "counts": counts, "coarse": coarse,
@@ -68,7 +72,13 @@ def paint(
 
 
 def _checked(
-    source: str, counts: tuple[int, int, int], size: tuple[int, int] | None, zips: bool, nested: bool, coarse: bool
+    source: str,
+    counts: tuple[int, int, int],
+    size: tuple[int, int] | None,
+    seed: int,
+    zips: bool,
+    nested: bool,
+    coarse: bool,
 ) -> tuple[int, int]:
     """The size, after everything that can be wrong with the options has been looked at."""
     if source not in DEFAULT_SIZES:
@@ -79,6 +89,8 @@ def _checked(
         raise SegdataError("synth: nested is about unpacked trees, zips about packed ones: choose one of them.")
     if source != "cityscapes" and (nested or coarse):
         raise SegdataError(f"synth: {source} has neither a nested layout nor coarse labels; Cityscapes has both.")
+    if seed < 0:
+        raise SegdataError(f"synth: seed {seed}: it must be 0 or more.")
     height, width = size or DEFAULT_SIZES[source]
     if height < SMALLEST[0] or width < SMALLEST[1]:
         raise SegdataError(f"synth: {height}x{width} is too small to paint a street; the least is 48x96 (HxW).")
@@ -96,7 +108,11 @@ def _plan(
     counts = layout.splits(train, val, test, coarse)
     frames = [Frame(source, s, k, size, seed, coarse) for s, count in counts.items() for k in range(count)]
     owned = [*layout.TOPS, *layout.ARCHIVES]
-    return frames, counts, owned + [f"{prefix}{a}.zip{end}" for a in layout.ARCHIVES for prefix, end in (("", ""), (".", ".tmp"))]
+    return (
+        frames,
+        counts,
+        owned + [f"{prefix}{a}.zip{end}" for a in layout.ARCHIVES for prefix, end in (("", ""), (".", ".tmp"))],
+    )
 
 
 def _painted(frames: list[Frame], workers: int) -> Iterator[list[Member]]:

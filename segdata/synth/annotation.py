@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segdata.errors import SegdataError
-from segdata.synth.stage import Outline, U8
+from segdata.synth.stage import U8, Outline
 
 
 def rasterise(outlines: Sequence[Outline], height: int, width: int) -> NDArray[np.int32]:

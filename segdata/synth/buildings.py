@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.light import Colour
 from segdata.synth.people import pick
 from segdata.synth.stage import Stage
@@ -36,7 +36,7 @@ class Facade:
     length: float
     height: float
 
-    def points(self, flat: F64) -> F64:
+    def points(self, flat: Reals) -> Reals:
         """(..., 2) of along, up to (..., 3) world."""
         return np.stack(
             (
@@ -47,7 +47,7 @@ class Facade:
             axis=-1,
         )
 
-    def rectangles(self, start: F64, low: F64, wide: float, tall: float) -> F64:
+    def rectangles(self, start: Reals, low: Reals, wide: float, tall: float) -> Reals:
         """(N, 4, 3) equal rectangles at (start, low)."""
         corners = np.array([(0, 0), (wide, 0), (wide, tall), (0, tall)], np.float64)
         return self.points(np.stack((start, low), axis=-1)[:, None] + corners)
@@ -57,9 +57,7 @@ def paint_wall_of_house(
     stage: Stage, rng: np.random.Generator, facade: Facade, colour: Colour, face: float, shop: bool
 ) -> None:
     """One facade: plaster, plinth, shop fronts, rows of windows, cornice."""
-    whole = facade.points(
-        np.array([(0, 0), (facade.length, 0), (facade.length, facade.height), (0, facade.height)])
-    )
+    whole = facade.points(np.array([(0, 0), (facade.length, 0), (facade.length, facade.height), (0, facade.height)]))
     stage.fill(whole, colour, Material.PLASTER, face=face)
     first = 4.0 if shop else 1.1
     floors, columns = int((facade.height - first - 0.4) / 3.1), int((facade.length - 0.8) / 2.4)
@@ -67,9 +65,7 @@ def paint_wall_of_house(
         return
     pitch = facade.length / columns
     wide, tall = min(1.25, pitch * 0.55), rng.uniform(1.5, 1.9)
-    start, low = np.meshgrid(
-        (np.arange(columns) + 0.5) * pitch - wide / 2, first + 0.7 + np.arange(floors) * 3.1
-    )
+    start, low = np.meshgrid((np.arange(columns) + 0.5) * pitch - wide / 2, first + 0.7 + np.arange(floors) * 3.1)
     start, low = start.ravel(), low.ravel()
     visible = _wide_enough(stage, facade, start, wide, 1.3)
     start, low = start[visible], low[visible]
@@ -83,15 +79,9 @@ def paint_wall_of_house(
     kind = rng.choice(4, len(start), p=_pane_shares(stage.light.lamps))
     for k, pane in enumerate((*PANES, (250.0, 214.0, 140.0))):
         chosen = kind == k
-        stage.fill(
-            facade.rectangles(start[chosen], low[chosen], wide, tall), pane, face=1.0 if k == 3 else face
-        )
-    stage.fill(
-        facade.rectangles(start[framed] + wide / 2 - 0.04, low[framed], 0.08, tall), frame, face=face * 0.9
-    )
-    stage.fill(
-        facade.rectangles(start[framed] - 0.2, low[framed] - 0.28, wide + 0.4, 0.14), colour, face=face * 0.7
-    )
+        stage.fill(facade.rectangles(start[chosen], low[chosen], wide, tall), pane, face=1.0 if k == 3 else face)
+    stage.fill(facade.rectangles(start[framed] + wide / 2 - 0.04, low[framed], 0.08, tall), frame, face=face * 0.9)
+    stage.fill(facade.rectangles(start[framed] - 0.2, low[framed] - 0.28, wide + 0.4, 0.14), colour, face=face * 0.7)
     _paint_foot(stage, rng, facade, colour, face, shop)
     top = np.array(
         [
@@ -109,7 +99,7 @@ def _pane_shares(lamps: float) -> list[float]:
     return [0.5 * dark, 0.3 * dark, 0.2 * dark, lamps]
 
 
-def _wide_enough(stage: Stage, facade: Facade, start: F64, wide: float, pixels: float) -> NDArray[np.bool_]:
+def _wide_enough(stage: Stage, facade: Facade, start: Reals, wide: float, pixels: float) -> NDArray[np.bool_]:
     """Which of the rectangles take at least so many pixels across."""
     ends = np.stack((np.stack((start, start * 0), -1), np.stack((start + wide, start * 0), -1)))
     columns = stage.camera.project(facade.points(ends))[..., 0]
@@ -202,9 +192,7 @@ def paint_wall(
     colour = pick(rng, ((150, 142, 130), (128, 96, 80), (164, 164, 160)))
     face = stage.light.side(-1 if x > stage.camera.offset else 1) * 0.9
     with stage.annotate(label):
-        stage.fill(
-            [(x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)], colour, Material.PLASTER, face=face
-        )
+        stage.fill([(x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)], colour, Material.PLASTER, face=face)
         stage.fill(
             [(x, 0, z0), (x + 0.3, 0, z0), (x + 0.3, tall, z0), (x, tall, z0)],
             colour,
@@ -216,8 +204,8 @@ def paint_wall(
             colour,
             face=face * 1.15,
         )
-        joints = np.arange(z0 + 2, z1, 2.0)
-        near = joints[[stage.camera.pixels(0.1, z) > 1.0 for z in joints]]
+        joints: Reals = np.arange(z0 + 2, z1, 2.0)
+        near = joints[[stage.camera.pixels(0.1, z) > 1.0 for z in joints.tolist()]]
         bars = Facade((x, 0.0), (0.0, 1.0), 0, 0).rectangles(near, near * 0, 0.08, tall)
         stage.fill(bars, colour, Material.PLASTER, face=face * 0.72)
 
@@ -228,9 +216,9 @@ def paint_fence(
     """Posts, two rails and pickets; the annotation fills the gaps as annotators do."""
     colour = pick(rng, ((70, 74, 72), (134, 104, 76), (50, 70, 56), (190, 190, 186)))
     plane = Facade((x, 0.0), (0.0, 1.0), 0, 0)
-    pickets = np.arange(z0, z1, 0.22)
+    pickets: Reals = np.arange(z0, z1, 0.22)
     pickets = pickets[_wide_enough(stage, plane, pickets, 0.07, 0.5)]
-    posts = np.arange(z0, z1, 2.4)
+    posts: Reals = np.arange(z0, z1, 2.4)
     with stage.annotate(label):
         stage.veil([(x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)], colour, 0.3)
     stage.fill(plane.rectangles(pickets, pickets * 0 + 0.05, 0.07, tall - 0.1), colour)

@@ -1,11 +1,12 @@
 """A pinhole camera on a street that may bend: metres in, pixels out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 NEAR = 0.8  # metres; what lies nearer is drawn as if it were here, outside the picture
 
 
@@ -23,7 +24,7 @@ class Camera:
     bend: float = 0.0  # 1/m; the street's drift to the right grows with z squared
     roll: float = 0.0  # radians
 
-    def project(self, world: F64) -> F64:
+    def project(self, world: Reals) -> Reals:
         """(..., 3) metres to (..., 2) pixels (column, row)."""
         z = np.maximum(world[..., 2], NEAR)
         scale = self.focal / z
@@ -34,7 +35,7 @@ class Camera:
         pixels[..., 1] = row + self.roll * column + self.horizon
         return pixels
 
-    def depth_of_rows(self) -> F64:
+    def depth_of_rows(self) -> Reals:
         """(H,) metres: how far away the ground is in each row; infinite above the horizon."""
         below = np.arange(self.height) + 0.5 - self.horizon
         with np.errstate(divide="ignore"):

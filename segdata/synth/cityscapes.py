@@ -4,15 +4,15 @@ own tools: https://github.com/mcordts/cityscapesScripts)."""
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+
 import cv2
 import numpy as np
 from cityscapesscripts.helpers.labels import id2label, name2label
 from numpy.typing import NDArray
 
 from segdata.synth.annotation import photograph, png, rasterise
-from segdata.synth.cast import Rng
 from segdata.synth.frames import Frame, Member
-from segdata.synth.stage import Outline, U8
+from segdata.synth.stage import U8, Outline
 from segdata.synth.street import paint_street
 
 # Names of no place on earth, so that nobody takes a painted frame for a real one. The second city of
@@ -36,6 +36,10 @@ def stem(split: str, number: int) -> str:
     return f"{city}_{sequence:06d}_{294 + 301 * long + 37 * long % 23:06d}"
 
 
+def _city(name: str) -> str:
+    return name.partition("_")[0]
+
+
 def splits(train: int, val: int, test: int, coarse: bool) -> dict[str, int]:
     """How many frames of each split; with coarse labels comes train_extra, as large as train."""
     return {"train": train, "val": val, "test": test} | ({"train_extra": train} if coarse else {})
@@ -45,9 +49,10 @@ def paint_frame(frame: Frame) -> list[Member]:
     """All files of one frame."""
     height, width = frame.size
     stage = paint_street(frame.rng(), frame.number, height, width)
-    name, city = stem(frame.split, frame.number), stem(frame.split, frame.number).split("_")[0]
+    name = stem(frame.split, frame.number)
     archive = "leftImg8bit_trainextra" if frame.split == "train_extra" else "leftImg8bit_trainvaltest"
-    members = [Member(archive, f"leftImg8bit/{frame.split}/{city}/{name}_leftImg8bit.png", photograph(stage.image))]
+    path = f"leftImg8bit/{frame.split}/{_city(name)}/{name}_leftImg8bit.png"
+    members = [Member(archive, path, photograph(stage.image))]
     outlines = _specials(stage.outlines, frame, height, width)
     if frame.split == "test":
         outlines = [outline for outline in outlines if outline.label in TEST_LABELS]
@@ -74,7 +79,7 @@ def _labels(
         "polygons.json": polygons(outlines, size).encode(),
     }
     for suffix, data in files.items():
-        yield Member(archive, f"{kind}/{split}/{name.split('_')[0]}/{name}_{kind}_{suffix}", data)
+        yield Member(archive, f"{kind}/{split}/{_city(name)}/{name}_{kind}_{suffix}", data)
 
 
 def drawn(outlines: Iterable[Outline]) -> list[Outline]:

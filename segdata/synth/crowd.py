@@ -66,7 +66,7 @@ def add_parked(cast: Cast, street: Street, side: int) -> None:
     kerb = street.left if side < 0 else street.right
     x = kerb + side * (1.1 if street.parking[k] else -0.9)
     z = rng.uniform(5, 14)
-    if "cargroup" in street.rare and side > 0 or rng.random() < 0.10:
+    if ("cargroup" in street.rare and side > 0) or rng.random() < 0.10:
         start = rng.uniform(30, 42)
         cast.add(start + 16, _paint_car_group, x, start)
     while z < 95:
@@ -108,10 +108,10 @@ def add_crossing(cast: Cast, street: Street) -> None:
         z = street.crossing - rng.uniform(1.6, 4.0)
         cast.add(z, people.paint_person, rng.uniform(street.left, street.right), z)
     for row, turn in ((2.0, math.pi / 2), (5.2, -math.pi / 2)):
-        for x in np.arange(-22, 22, 9.0):
+        for x in np.arange(-22, 22, 9.0).tolist():
             if rng.random() < 0.22:
                 z = street.crossing + row
-                motion = Pose(float(x) + rng.uniform(-2, 2), z, turn)
+                motion = Pose(x + rng.uniform(-2, 2), z, turn)
                 if rng.random() < 0.75:
                     cast.add(z, _paint_any_car, motion)
                 else:

@@ -57,8 +57,8 @@ def add_fronts(cast: Cast, street: Street, side: int) -> None:
 def _add_green(cast: Cast, x: float, side: int, z0: float, z1: float) -> None:
     """A gap between houses that trees fill."""
     rng = cast.rng
-    for z in np.arange(z0 + 2, z1, 4.0):
-        cast.add(z, nature.paint_tree, x + side * rng.uniform(2, 7), float(z))
+    for z in np.arange(z0 + 2, z1, 4.0).tolist():
+        cast.add(z, nature.paint_tree, x + side * rng.uniform(2, 7), z)
 
 
 def _add_border(cast: Cast, street: Street, x: float, side: int, z0: float, z1: float) -> None:
@@ -77,12 +77,19 @@ def _add_border(cast: Cast, street: Street, x: float, side: int, z0: float, z1: 
         cast.add(z1, buildings.paint_fence, x, near, z1, rng.uniform(0.9, 1.7))
     elif kind == 2:
         cast.add(z1, buildings.paint_wall, x, near, z1, rng.uniform(0.9, 2.2))
-    for z in np.arange(max(z0, 5), z1, 5.0):
+    for z in np.arange(max(z0, 5), z1, 5.0).tolist():
         if rng.random() < 0.55:
-            cast.add(float(z), nature.paint_tree, x + side * rng.uniform(1.5, 9), float(z))
+            cast.add(z, nature.paint_tree, x + side * rng.uniform(1.5, 9), z)
         if rng.random() < 0.5:
             wide = rng.uniform(1.2, 2.8)
-            cast.add(float(z) + 1, nature.paint_bush, x + side * rng.uniform(1, 4), float(z), wide, wide * rng.uniform(0.6, 0.9))
+            cast.add(
+                z + 1,
+                nature.paint_bush,
+                x + side * rng.uniform(1, 4),
+                z,
+                wide,
+                wide * rng.uniform(0.6, 0.9),
+            )
 
 
 def add_roadside(cast: Cast, street: Street, side: int) -> None:
@@ -93,13 +100,13 @@ def add_roadside(cast: Cast, street: Street, side: int) -> None:
     walk = kerb + side * (2.2 * street.parking[k] + 0.45)
     edge = walk + side * max(0.3, street.pavement[k] - 0.9)
     if rng.random() < 0.75:
-        for z in np.arange(rng.uniform(9, 24), 120, rng.uniform(22, 32)):
-            cast.add(float(z), furniture.paint_lamp, walk, float(z), -side)
+        for z in np.arange(rng.uniform(9, 24), 120, rng.uniform(22, 32)).tolist():
+            cast.add(z, furniture.paint_lamp, walk, z, -side)
     rows = {"town": 0.25, "residential": 0.4, "boulevard": 0.95, "outskirts": 0.35}[street.kind]
     if rng.random() < rows:
-        for z in np.arange(rng.uniform(8, 16), 110, rng.uniform(8, 14)):
+        for z in np.arange(rng.uniform(8, 16), 110, rng.uniform(8, 14)).tolist():
             if rng.random() < 0.85:
-                cast.add(float(z), nature.paint_tree, walk + side * 0.4, float(z) + rng.uniform(-1, 1))
+                cast.add(z, nature.paint_tree, walk + side * 0.4, z + rng.uniform(-1, 1))
     if street.crossing:
         z = street.crossing - 4.8
         cast.add(z, furniture.paint_signal, walk, z, -side)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from segdata.synth.buildings import Facade
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.cast import Rng
 from segdata.synth.light import Colour
 from segdata.synth.people import disc, foot_shadow, limb, pick, upright
@@ -16,9 +16,7 @@ STEEL: Colour = (112, 116, 118)
 BULBS: tuple[Colour, ...] = ((240, 40, 30), (250, 180, 30), (40, 220, 120))
 
 
-def _bar(
-    stage: Stage, ax: float, ay: float, bx: float, by: float, z: float, thick: float, colour: Colour
-) -> None:
+def _bar(stage: Stage, ax: float, ay: float, bx: float, by: float, z: float, thick: float, colour: Colour) -> None:
     """A pole with a lit and a shaded half, at least most of a pixel thick."""
     thick = max(thick, 0.8 / stage.camera.pixels(1.0, z))
     stage.fill(upright(limb(ax, ay, bx, by, thick), 0, z), colour)
@@ -27,9 +25,7 @@ def _bar(
         stage.fill(upright(limb(ax + shift, ay, bx + shift, by, thick * 0.4), 0, z), colour, face=1.25)
 
 
-def paint_pole(
-    stage: Stage, rng: Rng, x: float, z: float, tall: float, label: str = "pole"
-) -> None:
+def paint_pole(stage: Stage, rng: Rng, x: float, z: float, tall: float, label: str = "pole") -> None:
     """A plain post."""
     foot_shadow(stage, x, z, 0.2)
     with stage.annotate(label):
@@ -66,7 +62,7 @@ def paint_signal(stage: Stage, rng: Rng, x: float, z: float, inward: int) -> Non
             _bar(stage, x, 5.4, x + arm, 5.5, z, 0.12, (96, 100, 98))
     for cx, cy in [(x + 0.05 * inward, 2.9)] + ([(x + arm, 5.1)] if arm else []):
         with stage.annotate("traffic light"):
-            case = np.array([(-0.20, -0.52), (0.20, -0.52), (0.20, 0.52), (-0.20, 0.52)]) + (cx, cy)
+            case = limb(cx, cy - 0.52, cx, cy + 0.52, 0.4)
             stage.fill(upright(case, 0, z), (30, 32, 32))
             for k in range(3):
                 glow = k == lit
@@ -75,7 +71,7 @@ def paint_signal(stage: Stage, rng: Rng, x: float, z: float, inward: int) -> Non
                 stage.fill(upright(bulb, 0, z), BULBS[k] if glow else (dim[0], dim[1], dim[2]), depth=0)
 
 
-def _board(kind: int, x: float, y: float, size: float) -> list[tuple[F64, Colour]]:
+def _board(kind: int, x: float, y: float, size: float) -> list[tuple[Reals, Colour]]:
     """A sign's layers from the back to the front."""
     triangle = np.array([(-1.0, -0.8), (1.0, -0.8), (0.0, 0.95)])
     square = np.array([(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)])
@@ -85,7 +81,7 @@ def _board(kind: int, x: float, y: float, size: float) -> list[tuple[F64, Colour
         np.array([(-0.2, -0.6), (0.2, -0.6), (0.2, 0.1), (0.5, 0.1), (0.0, 0.7), (-0.5, 0.1), (-0.2, 0.1)]),
     )
     red, white, blue, yellow = (186, 28, 34), (234, 234, 230), (26, 78, 158), (238, 190, 40)
-    layers: list[list[tuple[F64, Colour]]] = [
+    layers: list[list[tuple[Reals, Colour]]] = [
         [(round_, red), (round_ * 0.74, white)],
         [(triangle, red), (triangle * 0.64 + (0, -0.06), white)],
         [(round_, white), (round_ * 0.94, blue), (arrow, white)],
@@ -142,14 +138,12 @@ def paint_direction_board(stage: Stage, rng: Rng, x: float, z: float) -> None:
 def paint_guard_rail(stage: Stage, _: Rng, x: float, z0: float, z1: float) -> None:
     """A steel rail on short posts."""
     plane = Facade((x, 0.0), (0.0, 1.0), 0, 0)
-    posts = np.arange(z0, z1, 4.0)
+    posts: Reals = np.arange(z0, z1, 4.0)
     face = stage.light.side(-1 if x > stage.camera.offset else 1)
     with stage.annotate("guard rail"):
         stage.fill(plane.rectangles(posts, posts * 0, 0.15, 0.6), (96, 98, 98))
         for low, high, shade in ((0.42, 0.75, 1.0), (0.55, 0.63, 0.62), (0.70, 0.75, 1.2)):
-            stage.fill(
-                [(x, low, z0), (x, low, z1), (x, high, z1), (x, high, z0)], (158, 162, 164), face=face * shade
-            )
+            stage.fill([(x, low, z0), (x, low, z1), (x, high, z1), (x, high, z0)], (158, 162, 164), face=face * shade)
 
 
 def paint_bridge(stage: Stage, rng: Rng, z: float, reach: float) -> None:
@@ -157,28 +151,22 @@ def paint_bridge(stage: Stage, rng: Rng, z: float, reach: float) -> None:
     colour = pick(rng, ((150, 146, 138), (128, 124, 120), (140, 112, 92)))
     low, high = rng.uniform(4.8, 5.6), rng.uniform(6.6, 7.4)
     with stage.annotate("bridge"):
-        stage.fill(
-            [(-60, low, z), (60, low, z), (60, high, z), (-60, high, z)], colour, Material.PLASTER, face=0.8
-        )
+        stage.fill([(-60, low, z), (60, low, z), (60, high, z), (-60, high, z)], colour, Material.PLASTER, face=0.8)
         stage.fill(
             [(-60, low, z), (60, low, z), (60, low, z + 9), (-60, low, z + 9)],
             colour,
             Material.PLASTER,
             face=0.35,
         )
-        stage.fill(
-            [(-60, high, z), (60, high, z), (60, high + 0.9, z), (-60, high + 0.9, z)], (84, 90, 92), face=0.9
-        )
-        for side in (-1, 1):
-            stage.fill([(side * reach, 0, z), (side * (reach + 1.4), 0, z), (side * (reach + 1.4), low, z), (side * reach, low, z)],
-                       colour, Material.PLASTER, face=0.66)  # fmt: skip
+        stage.fill([(-60, high, z), (60, high, z), (60, high + 0.9, z), (-60, high + 0.9, z)], (84, 90, 92), face=0.9)
+        for near, far in ((-reach, -reach - 1.4), (reach, reach + 1.4)):
+            pier = [(near, 0, z), (far, 0, z), (far, low, z), (near, low, z)]
+            stage.fill(pier, colour, Material.PLASTER, face=0.66)
 
 
 def paint_tunnel(stage: Stage, _: Rng, z: float, reach: float) -> None:
     """The dark mouth of a tunnel in a concrete front."""
-    arch = np.array(
-        [(-reach, 0.0), (-reach, 3.8), (-reach * 0.7, 5.0), (reach * 0.7, 5.0), (reach, 3.8), (reach, 0.0)]
-    )
+    arch = np.array([(-reach, 0.0), (-reach, 3.8), (-reach * 0.7, 5.0), (reach * 0.7, 5.0), (reach, 3.8), (reach, 0.0)])
     with stage.annotate("wall"):
         stage.fill(
             [(-reach - 9, 0, z), (reach + 9, 0, z), (reach + 9, 7.4, z), (-reach - 9, 7.4, z)],
@@ -220,7 +208,5 @@ def paint_pram(stage: Stage, rng: Rng, x: float, z: float) -> None:
             (x + 0.42 * np.cos(np.linspace(math.pi, 0, 9)), 0.62 + 0.45 * np.sin(np.linspace(math.pi, 0, 9))),
             axis=-1,
         )
-        stage.fill(
-            upright(np.concatenate([hood, [(x + 0.3, 0.3), (x - 0.3, 0.3)]]), 0, z), cloth, Material.CLOTH
-        )
+        stage.fill(upright(np.concatenate([hood, [(x + 0.3, 0.3), (x - 0.3, 0.3)]]), 0, z), cloth, Material.CLOTH)
         stage.fill(upright(limb(x + 0.35, 0.6, x + 0.7, 0.95, 0.05), 0, z), (40, 40, 42))

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.light import Colour
 from segdata.synth.stage import Stage
 from segdata.synth.texture import Material, blend, cloud
 
+FOOT = 0.85  # metres; nearer ground lies below every picture
 FAR = 230.0  # metres; where streets end in haze
 PAINT: Colour = (214, 214, 208)
 
@@ -30,7 +31,7 @@ def paint_sky(stage: Stage, rng: np.random.Generator, label: str = "sky") -> Non
     stage.image[:bottom] = ramp[:, None] + (white - ramp[:, None]) * cover
 
 
-def band(x0: float, x1: float, z0: float, z1: float) -> F64:
+def band(x0: float, x1: float, z0: float = FOOT, z1: float = FAR) -> Reals:
     """(K, 3) a strip of ground along the street, cornered finely enough to follow its bend.
 
     No corner lies so far outside the view that a tilted camera would swing it across the picture."""
@@ -41,7 +42,14 @@ def band(x0: float, x1: float, z0: float, z1: float) -> F64:
 
 
 def paint_band(
-    stage: Stage, label: str, x0: float, x1: float, colour: Colour, material: Material, z0: float = 0.85, z1: float = FAR
+    stage: Stage,
+    label: str,
+    x0: float,
+    x1: float,
+    colour: Colour,
+    material: Material,
+    z0: float = 0.85,
+    z1: float = FAR,
 ) -> None:
     """A strip of ground as an object of its own; haze comes later, row by row (`haze_ground`)."""
     with stage.annotate(label):
@@ -82,7 +90,8 @@ def paint_patches(stage: Stage, rng: np.random.Generator, x0: float, x1: float, 
             path = x + np.cumsum(rng.normal(0, 0.18, 9))
             steps = z + np.arange(9) * 0.8
             left = np.stack((path, path * 0, steps), -1)
-            stage.fill(np.concatenate([left, left[::-1] + (0.05, 0, 0)]), (60, 60, 60), Material.ASPHALT, depth=0)
+            right = np.stack((path + 0.05, path * 0, steps), -1)
+            stage.fill(np.concatenate([left, right[::-1]]), (60, 60, 60), Material.ASPHALT, depth=0)
 
 
 def haze_ground(stage: Stage) -> None:
@@ -91,7 +100,9 @@ def haze_ground(stage: Stage) -> None:
     top = max(0, min(camera.height - 1, int(camera.horizon)))
     depth = camera.depth_of_rows()[top:]
     air = 1 - np.exp(-np.minimum(depth, 1e4) / light.clear)
-    gloss = light.wet * 0.5 * np.clip(1 - (camera.height - 1 - np.arange(top, camera.height)) / (camera.height * 0.6), 0, 1)
+    gloss = (
+        light.wet * 0.5 * np.clip(1 - (camera.height - 1 - np.arange(top, camera.height)) / (camera.height * 0.6), 0, 1)
+    )
     cover = np.maximum(air, gloss[::-1] * 0.5)[:, None, None]
     view = stage.image[top:]
     mixed = blend(view, light.sky_low, cover)
@@ -101,4 +112,3 @@ def haze_ground(stage: Stage) -> None:
 def shade_ground(stage: Stage, x0: float, x1: float, z0: float, z1: float, strength: float) -> None:
     """A house's shadow on the street."""
     stage.darken(band(x0, x1, max(z0, 0.9), z1), strength, stage.camera.height / 500)
-

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.light import Colour
 from segdata.synth.people import foot_shadow, limb, upright
 from segdata.synth.stage import Stage
@@ -14,7 +14,7 @@ GREENS: tuple[Colour, ...] = ((58, 84, 34), (74, 98, 40), (46, 74, 38), (92, 106
 AUTUMN: tuple[Colour, ...] = ((150, 104, 40), (128, 84, 38), (110, 96, 44))
 
 
-def foliage(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, corners: int = 40) -> F64:
+def foliage(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, corners: int = 40) -> Reals:
     """(corners, 2) a leafy outline: an ellipse with lumps and tufts."""
     angle = np.arange(corners) * (2 * math.pi / corners)
     waves = np.array((2, 3, 5, 7))[:, None]
@@ -59,9 +59,7 @@ def paint_tree(
     lean = rng.uniform(-0.4, 0.4)
     with stage.annotate(labels[1]):
         stage.fill(upright(trunk, 0, z), bark, Material.PLASTER, face=0.9)
-        lit = limb(
-            x + stage.light.sun * thick * 0.25, 0, x + stage.light.sun * thick * 0.2, clear, thick * 0.3
-        )
+        lit = limb(x + stage.light.sun * thick * 0.25, 0, x + stage.light.sun * thick * 0.2, clear, thick * 0.3)
         stage.fill(upright(lit, 0, z), bark, Material.PLASTER, face=1.1)
         if stage.camera.pixels(thick, z) > 3:
             for side in (-1, 1):
@@ -123,7 +121,7 @@ def paint_treeline(
     top = tall * np.clip(1 + drift - drift.mean() + rng.uniform(-ragged, ragged, count) * 0.6, 0.45, 1.8)
     top *= np.clip(np.minimum(x - x0, x1 - x) / tall, 0.12, 1) ** 0.6  # no forest ends as a wall
     green = GREENS[int(rng.integers(len(GREENS)))]
-    outline = [(x1, -0.2), (x0, -0.2)] + list(zip(x.tolist(), top.tolist(), strict=True))
+    outline = [(x1, -0.2), (x0, -0.2), *zip(x.tolist(), top.tolist(), strict=True)]
     with stage.annotate(label):
         stage.fill(upright(np.array(outline), 0, z), green, Material.LEAF, face=0.72)
         for _ in range(count if stage.camera.pixels(tall * 0.2, z) > 3 else 0):
@@ -151,9 +149,7 @@ def paint_tall_grass(
     left = np.linspace(x - wide / 2, x + wide / 2, count)
     shape = np.sin(np.linspace(0.12, math.pi - 0.12, count)) ** 0.4
     top = tall * shape * (1 + rng.uniform(-0.30, 0.22, count))
-    outline = [(x + wide / 2, -0.02), (x - wide / 2, -0.02)] + list(
-        zip(left.tolist(), top.tolist(), strict=True)
-    )
+    outline = [(x + wide / 2, -0.02), (x - wide / 2, -0.02), *zip(left.tolist(), top.tolist(), strict=True)]
     with stage.annotate(label):
         stage.fill(upright(np.array(outline), 0, z), green, Material.BLADES, face=0.9)
         if stage.camera.pixels(0.1, z) > 1.2:

@@ -13,7 +13,7 @@ from segdata.synth.stage import Stage
 from segdata.synth.texture import Material, expose, texture
 from segdata.synth.vehicles import Pose
 
-NOISE = 0.5
+NOISE = 0.42
 # Every eighth frame has each of these for certain, the others only now and then.
 RARE = ("person", "car", "animal", "bus", "undefined", "wall", "sand", "farm")
 SURFACES: dict[str, tuple[Colour, Material]] = {
@@ -87,7 +87,9 @@ def _paint_ground(stage: Stage, rng: Rng, half: float, rare: frozenset[str]) -> 
     sun = stage.light.sun
     if rng.random() < 0.5:
         near, far = sorted((sun * half, sun * (half + 30)))
-        ground.shade_ground(stage, near - sun * rng.uniform(0, 2.5), far, rng.uniform(8, 20), 80, stage.light.shadow * 0.6)
+        ground.shade_ground(
+            stage, near - sun * rng.uniform(0, 2.5), far, rng.uniform(8, 20), 80, stage.light.shadow * 0.6
+        )
 
 
 def _paint_field(stage: Stage, rng: Rng, side: int, start: float) -> None:
@@ -121,19 +123,21 @@ def _add_wayside(cast: Cast, side: int, half: float, rare: frozenset[str]) -> No
     """One side of the track: forest edge, trees and bushes, high grass, fence, wall, posts and heaps."""
     rng = cast.rng
     wooded = rng.random() < 0.36
-    for z in np.arange(rng.uniform(8, 16), 110, rng.uniform(5, 9) if wooded else rng.uniform(22, 50)):
+    for z in np.arange(rng.uniform(8, 16), 110, rng.uniform(5, 9) if wooded else rng.uniform(22, 50)).tolist():
         x = side * (half + rng.uniform(3.0, 7.0 if wooded else 22.0))
         labels = ("forest", "tree trunk") if wooded and z > 28 else ("tree crown", "tree trunk")
-        cast.add(float(z), nature.paint_tree, x, float(z), labels=labels)
+        cast.add(z, nature.paint_tree, x, z, labels=labels)
     if wooded:
-        for z in np.arange(24, 110, 14.0):
+        for z in np.arange(24, 110, 14.0).tolist():
             x0, x1 = sorted((side * (half + 8.0), side * (half + 60.0)))
-            cast.add(float(z) + 6, nature.paint_treeline, float(z) + 6, rng.uniform(8, 13), "forest", x0, x1)
+            cast.add(z + 6, nature.paint_treeline, z + 6, rng.uniform(8, 13), "forest", x0, x1)
     if rng.random() < 0.72:
         _add_high_grass(cast, side, half)
     for z in rng.uniform(8, 60, int(rng.poisson(3))).tolist():
         wide = rng.uniform(1.2, 3.4)
-        cast.add(z, nature.paint_bush, side * (half + rng.uniform(2, 9)), z, wide, wide * rng.uniform(0.5, 0.85), "bush")
+        cast.add(
+            z, nature.paint_bush, side * (half + rng.uniform(2, 9)), z, wide, wide * rng.uniform(0.5, 0.85), "bush"
+        )
     edge = side * (half + rng.uniform(1.6, 4.5))
     if rng.random() < 0.28:
         start = rng.uniform(6, 20)
@@ -142,8 +146,8 @@ def _add_wayside(cast: Cast, side: int, half: float, rare: frozenset[str]) -> No
         start = rng.uniform(10, 30)
         cast.add(start + 22, buildings.paint_wall, edge, start, start + 22, rng.uniform(0.9, 1.8))
     if rng.random() < 0.35:
-        for z in np.arange(rng.uniform(10, 30), 120, rng.uniform(18, 34)):
-            cast.add(float(z), furniture.paint_pole, side * (half + 2.5), float(z), rng.uniform(1.0, 6.5))
+        for z in np.arange(rng.uniform(10, 30), 120, rng.uniform(18, 34)).tolist():
+            cast.add(z, furniture.paint_pole, side * (half + 2.5), z, rng.uniform(1.0, 6.5))
     if rng.random() < 0.18:
         z = rng.uniform(9, 40)
         cast.add(z, furniture.paint_sign, side * (half + 1.2), z)
@@ -161,10 +165,10 @@ def _add_high_grass(cast: Cast, side: int, half: float) -> None:
     near = half + rng.uniform(0.4, 2.0)
     inner, outer = sorted((side * near, side * (near + deep)))
     cast.add(150, wilds.paint_stand, inner, outer, green)
-    for z in np.geomspace(5, 90, 30):
+    for z in np.geomspace(5, 90, 30).tolist():
         wide = deep * rng.uniform(0.8, 1.0)
         x = side * (near + wide / 2 + rng.uniform(0.0, 0.4))
-        cast.add(float(z), nature.paint_tall_grass, x, float(z), wide, tall * rng.uniform(0.85, 1.15), green, "high grass")
+        cast.add(z, nature.paint_tall_grass, x, z, wide, tall * rng.uniform(0.85, 1.15), green, "high grass")
 
 
 def _add_visitors(cast: Cast, half: float, rare: frozenset[str]) -> None:
@@ -181,4 +185,8 @@ def _add_visitors(cast: Cast, half: float, rare: frozenset[str]) -> None:
         cast.add(z, wilds.paint_car, Pose(rng.uniform(-1.0, 1.6), z, 0.0 if away else math.pi))
     if "bus" in rare:
         z = rng.uniform(24, 45)
-        cast.add(z + 5, wilds.paint_bus, Pose(float(rng.choice((-1, 1))) * (half + rng.uniform(2, 6)), z + 5, rng.uniform(0.3, 1.0)))
+        cast.add(
+            z + 5,
+            wilds.paint_bus,
+            Pose(float(rng.choice((-1, 1))) * (half + rng.uniform(2, 6)), z + 5, rng.uniform(0.3, 1.0)),
+        )

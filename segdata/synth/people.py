@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.light import Colour
 from segdata.synth.stage import Stage
 from segdata.synth.texture import Material
@@ -24,7 +24,7 @@ def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 
     return red * gain, green * gain, blue * gain
 
 
-def limb(ax: float, ay: float, bx: float, by: float, thick: float, thin: float | None = None) -> F64:
+def limb(ax: float, ay: float, bx: float, by: float, thick: float, thin: float | None = None) -> Reals:
     """(4, 2) a bar from a to b."""
     thin = thick if thin is None else thin
     dx, dy = bx - ax, by - ay
@@ -36,17 +36,15 @@ def limb(ax: float, ay: float, bx: float, by: float, thick: float, thin: float |
     ])  # fmt: skip
 
 
-def disc(x: float, y: float, rx: float, ry: float | None = None, corners: int = 14) -> F64:
+def disc(x: float, y: float, rx: float, ry: float | None = None, corners: int = 14) -> Reals:
     """(corners, 2) an ellipse."""
     angle = np.arange(corners) * (2 * math.pi / corners)
     return np.stack((x + rx * np.cos(angle), y + (rx if ry is None else ry) * np.sin(angle)), axis=-1)
 
 
-def upright(points: F64, x: float, z: float, turn: float = math.pi / 2) -> F64:
+def upright(points: Reals, x: float, z: float, turn: float = math.pi / 2) -> Reals:
     """(K, 2) of a flat figure to (K, 3) in the world; turn pi/2 stands across the view, 0 along it."""
-    return np.stack(
-        (x + points[:, 0] * math.sin(turn), points[:, 1], z + points[:, 0] * math.cos(turn)), axis=-1
-    )
+    return np.stack((x + points[:, 0] * math.sin(turn), points[:, 1], z + points[:, 0] * math.cos(turn)), axis=-1)
 
 
 def foot_shadow(stage: Stage, x: float, z: float, radius: float, strength: float = 0.4) -> None:
@@ -68,10 +66,8 @@ def paint_person(stage: Stage, rng: np.random.Generator, x: float, z: float, lab
         return
     fine = stage.camera.pixels(tall, z) > 16
 
-    def part(points: F64, colour: Colour, face: float = 1.0) -> None:
-        stage.fill(
-            upright(points * tall if points.size else points, x, z), colour, Material.CLOTH, face=face * side
-        )
+    def part(points: Reals, colour: Colour, face: float = 1.0) -> None:
+        stage.fill(upright(points * tall if points.size else points, x, z), colour, Material.CLOTH, face=face * side)
 
     foot_shadow(stage, x, z, 0.32)
     s, lean = step / tall, lean / tall
@@ -83,8 +79,10 @@ def paint_person(stage: Stage, rng: np.random.Generator, x: float, z: float, lab
                 part(limb(toe - 0.02, 0.018, toe + 0.06, 0.018, 0.036), (30, 28, 28))
         part(limb(-0.13 + lean, 0.78, -0.14 - s * 0.8, 0.46, 0.06, 0.05), coat, 0.75)
         hem = 0.40 if rng.random() < 0.35 else 0.48
-        part(np.array([(-0.09, hem), (-0.115, 0.62), (-0.135, 0.80), (-0.05, 0.86), (0.05, 0.86), (0.135, 0.80),
-                       (0.115, 0.62), (0.09, hem)]) + (lean, 0), coat)  # fmt: skip
+        half = np.array([(0.09, hem), (0.115, 0.62), (0.135, 0.80), (0.05, 0.86)])
+        torso = np.concatenate([half * (-1, 1), half[::-1]])
+        torso[:, 0] += lean
+        part(torso, coat)
         part(limb(0.13 + lean, 0.79, 0.14 + s * 0.8, 0.46, 0.06, 0.05), coat, 0.9)
         if rng.random() < 0.3:
             part(disc(0.15 + lean, 0.52, 0.06, 0.09), pick(rng, CLOTHES))
@@ -116,7 +114,7 @@ def paint_bicycle(stage: Stage, rng: np.random.Generator, x: float, z: float, tu
         )
 
 
-def _tyre(s: float, y: float, radius: float, thick: float) -> F64:
+def _tyre(s: float, y: float, radius: float, thick: float) -> Reals:
     """(K, 2) a ring as one polygon with a seam."""
     outer, inner = disc(s, y, radius, corners=18), disc(s, y, radius - thick, corners=18)
     return np.concatenate([outer, outer[:1], inner[:1], inner[:0:-1], inner[:1]])
@@ -160,7 +158,7 @@ def paint_rider(stage: Stage, rng: np.random.Generator, x: float, z: float, turn
     seat, hand = (-0.25, 0.92 if motor else 0.96), (0.36, 1.08)
     neck = (0.0 if motor else -0.02, 1.46)
 
-    def part(points: F64, colour: Colour, shift: float = 0.0, face: float = 1.0) -> None:
+    def part(points: Reals, colour: Colour, shift: float = 0.0, face: float = 1.0) -> None:
         world = upright(points, x + shift * math.cos(turn), z - shift * math.sin(turn), turn)
         stage.fill(world, colour, Material.CLOTH, face=face, depth=z)
 
@@ -187,11 +185,7 @@ def paint_rider(stage: Stage, rng: np.random.Generator, x: float, z: float, turn
         for shift in (-0.22, 0.22):
             part(limb(neck[0], 1.38, *hand, 0.10, 0.08), coat, shift, 0.85)
         head = (neck[0] + 0.06, 1.60)
-        across = upright(
-            disc(0, head[1], 0.10, 0.14), x + head[0] * math.sin(turn), z + head[0] * math.cos(turn)
-        )
+        across = upright(disc(0, head[1], 0.10, 0.14), x + head[0] * math.sin(turn), z + head[0] * math.cos(turn))
         stage.fill(across, cap if motor else skin, Material.CLOTH)
         crown = disc(0, head[1] + 0.05, 0.115, 0.09)
-        stage.fill(
-            upright(crown, x + head[0] * math.sin(turn), z + head[0] * math.cos(turn)), cap, Material.CLOTH
-        )
+        stage.fill(upright(crown, x + head[0] * math.sin(turn), z + head[0] * math.cos(turn)), cap, Material.CLOTH)

@@ -48,7 +48,12 @@ def draw_street(rng: Rng, number: int) -> Street:
     median = 3.2 if rails else (rng.uniform(1.0, 2.4) if kind == "boulevard" else 0.0)
     half = median + 3.25 * lanes + rng.uniform(0.0, 0.6)
     parks = kind != "outskirts"
-    verge = {"town": 0.0, "residential": rng.uniform(2, 6), "boulevard": rng.uniform(0, 3.5), "outskirts": rng.uniform(3, 9)}
+    verge = {
+        "town": 0.0,
+        "residential": rng.uniform(2, 6),
+        "boulevard": rng.uniform(0, 3.5),
+        "outskirts": rng.uniform(3, 9),
+    }
     return Street(
         kind, -half, half, lanes,
         (bool(parks and rng.random() < 0.6), bool(parks and rng.random() < 0.65)),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.cast import Rng
 from segdata.synth.light import Colour
 from segdata.synth.stage import Stage
@@ -27,9 +27,9 @@ def paint_bonnet(stage: Stage, rng: Rng, label: str = "ego vehicle", share: floa
         stage.fill_pixels(shape, (gleam[0], gleam[1], gleam[2]), Material.PLAIN)
 
 
-def _closed(edge: F64, bottom: float) -> F64:
+def _closed(edge: Reals, bottom: float) -> Reals:
     corners = np.array([(edge[-1, 0], bottom + 9), (edge[0, 0], bottom + 9)])
-    return np.concatenate([edge, corners])[None]
+    return np.asarray(np.concatenate([edge, corners])[None])
 
 
 def paint_border(stage: Stage, rng: Rng) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import ArrayLike, NDArray
 
-from segdata.synth.camera import Camera, F64
+from segdata.synth.camera import Camera, Reals
 from segdata.synth.light import Colour, Light
 from segdata.synth.texture import Material
 
@@ -60,7 +61,7 @@ class Stage:
                 material = Material.LEAF_FAR
             self.fill_pixels(self.camera.project(polygons), self.light.colour(colour, face, far), material)
 
-    def fill_pixels(self, polygons: F64, colour: Colour, material: Material) -> None:
+    def fill_pixels(self, polygons: Reals, colour: Colour, material: Material) -> None:
         """The same in pixels (N, K, 2) and with the colour as it shall appear."""
         limit = 8.0 * self.camera.width
         fixed = np.rint(np.clip(polygons, -limit, limit) * (1 << SUBPIXEL)).astype(np.int32)
@@ -123,9 +124,7 @@ class Stage:
         left, top, right, bottom = box
         mask = np.zeros((bottom - top, right - left), np.uint8)
         for part in parts:
-            cv2.fillPoly(
-                mask, [part - (np.array([left, top], np.int32) << SUBPIXEL)], (1,), cv2.LINE_8, SUBPIXEL
-            )
+            cv2.fillPoly(mask, [part - (np.array([left, top], np.int32) << SUBPIXEL)], (1,), cv2.LINE_8, SUBPIXEL)
         found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
         if whole and found:
             found = [max(found, key=cv2.contourArea)]
@@ -142,7 +141,7 @@ class Stage:
         return (left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _clickable(contour: NDArray[np.signedinteger], tolerance: float) -> I32:
+def _clickable(contour: MatLike, tolerance: float) -> I32:
     """Fewer corners, at least three of them (a pole one pixel wide has two)."""
     polygon = cv2.approxPolyDP(contour, tolerance, True)[:, 0].astype(np.int32)
     missing = max(0, 3 - len(polygon))

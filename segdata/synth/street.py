@@ -1,7 +1,5 @@
 """A street in a town: its cross-section, what is built beside it, who is on it."""
 
-import numpy as np
-
 from segdata.synth import ground
 from segdata.synth.camera import Camera
 from segdata.synth.cast import Cast, Rng
@@ -13,7 +11,7 @@ from segdata.synth.rig import paint_bonnet, paint_border
 from segdata.synth.stage import Stage
 from segdata.synth.texture import Material, expose, texture
 
-NOISE = 0.5  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
+NOISE = 0.42  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
 
 
 def draw_camera(rng: Rng, street: Street, height: int, width: int) -> Camera:
@@ -59,9 +57,10 @@ def paint_street(rng: Rng, number: int, height: int, width: int) -> Stage:
 def _paint_ground(stage: Stage, street: Street, rng: Rng) -> None:
     """Strips of ground from the outside to the middle, markings, haze, shadows of houses."""
     grey = rng.uniform(84, 112)
-    tar, slab = (grey, grey + 1, grey + 3), tuple(rng.uniform(136, 168) * np.array((1.0, 0.975, 0.94)))
-    slab = (float(slab[0]), float(slab[1]), float(slab[2]))
-    grass = (float(rng.uniform(84, 112)), float(rng.uniform(116, 132)), float(rng.uniform(50, 66)))
+    tar: Colour = (grey, grey + 1, grey + 3)
+    bright = rng.uniform(136, 168)
+    slab: Colour = (bright, bright * 0.975, bright * 0.94)
+    grass: Colour = (rng.uniform(84, 112), rng.uniform(116, 132), rng.uniform(50, 66))
     green = street.kind in ("residential", "outskirts")
     outside = "terrain" if green else ("ground" if rng.random() < 0.25 else "sidewalk")
     ground.paint_band(stage, outside, -400, 400, grass if green else slab, Material.GRASS if green else Material.PAVING)
@@ -70,11 +69,13 @@ def _paint_ground(stage: Stage, street: Street, rng: Rng) -> None:
         walk = kerb + side * 2.2 * street.parking[k]
         edge = walk + side * street.pavement[k]
         if street.verge[k] > 0.3 and not green:
-            ground.paint_band(stage, "terrain", *sorted((edge, street.front(side))), grass, Material.GRASS)
-        ground.paint_band(stage, "sidewalk", *sorted((walk, edge)), slab, Material.PAVING)
-        stage.fill(ground.band(*sorted((walk, walk + side * 0.18)), 0.85, ground.FAR), (168, 166, 160), Material.PAVING, depth=0)
+            ground.paint_band(stage, "terrain", edge, street.front(side), grass, Material.GRASS)
+        ground.paint_band(stage, "sidewalk", walk, edge, slab, Material.PAVING)
+        stone = ground.band(walk, walk + side * 0.18)
+        stage.fill(stone, (168, 166, 160), Material.PAVING, depth=0)
         if street.parking[k]:
-            ground.paint_band(stage, "parking", *sorted((kerb, walk)), (tar[0] * 1.12, tar[1] * 1.08, tar[2] * 1.04), Material.PAVING)
+            sett = (tar[0] * 1.12, tar[1] * 1.08, tar[2] * 1.04)
+            ground.paint_band(stage, "parking", kerb, walk, sett, Material.PAVING)
     ground.paint_band(stage, "road", street.left, street.right, tar, Material.ASPHALT)
     if street.crossing:
         ground.paint_band(stage, "road", -150, 150, tar, Material.ASPHALT, street.crossing, street.crossing + 7)
@@ -87,14 +88,14 @@ def _paint_ground(stage: Stage, street: Street, rng: Rng) -> None:
     reach = rng.uniform(3, 9)
     front = street.front(sun)
     if street.kind in ("town", "boulevard"):
-        ground.shade_ground(stage, *sorted((front, front - sun * reach)), 0.9, 70, stage.light.shadow * 0.8)
+        ground.shade_ground(stage, front, front - sun * reach, 0.9, 70, stage.light.shadow * 0.8)
 
 
 def _paint_middle(stage: Stage, street: Street, tar: Colour, grass: Colour) -> None:
     if street.rails:
         ground.paint_band(stage, "rail track", -street.median, street.median, (124, 118, 112), Material.GRAVEL)
         for x in (-2.35, -0.9, 0.9, 2.35):
-            stage.fill(ground.band(x - 0.05, x + 0.05, 0.85, ground.FAR), (70, 66, 64), depth=0)
+            stage.fill(ground.band(x - 0.05, x + 0.05), (70, 66, 64), depth=0)
     elif street.median:
         ground.paint_band(stage, "terrain", -street.median, street.median, grass, Material.GRASS)
     else:

@@ -54,9 +54,7 @@ TILE = 256  # pixels of the repeated ground pattern
 def _bell(rng: np.random.Generator, height: int, width: int, sigma: float) -> U8:
     """(height, width) normal noise around 128."""
     table = np.clip(np.rint(128 + sigma * NORMAL), 0, 255).astype(np.uint8)
-    return np.asarray(
-        cv2.LUT(np.frombuffer(rng.bytes(height * width), np.uint8).reshape(height, width), table)
-    )
+    return np.asarray(cv2.LUT(np.frombuffer(rng.bytes(height * width), np.uint8).reshape(height, width), table))
 
 
 def cloud(rng: np.random.Generator, height: int, width: int, cell: float) -> U8:
@@ -91,7 +89,7 @@ def _ground_fields(rng: np.random.Generator, camera: Camera) -> U8:
     # A pattern finer than the pixels would only flicker: let it fade where tiles shrink below some pixels.
     sharp = np.clip(camera.focal * camera.eye / np.maximum(z, 1) ** 2 / 12, 0, 1)[:, :, None]
     full = np.full((camera.height, camera.width, 3), 128, np.uint8)
-    full[top:] = blend(flat, (128.0, 128.0, 128.0), 1 - sharp)
+    full[top:] = blend(np.asarray(flat, np.uint8), (128.0, 128.0, 128.0), 1 - sharp)
     return full
 
 
@@ -118,7 +116,7 @@ def texture(image: U8, material: U8, camera: Camera, rng: np.random.Generator) -
         weights[kind] = row
     for k, field in enumerate((*ground, fine, leaves, coarse)):
         contrast = cv2.LUT(material, np.ascontiguousarray(weights[:, k]))
-        centred = cv2.subtract(field, (128,), dtype=cv2.CV_16S)
+        centred = np.subtract(field, 128, dtype=np.int16)
         gain += np.asarray(cv2.multiply(centred, contrast, scale=1 / 32, dtype=cv2.CV_16S), np.int16)
     factor = np.clip(gain, 0, 255).astype(np.uint8)
     return np.asarray(cv2.multiply(image, cv2.merge((factor, factor, factor)), scale=1 / 128), np.uint8)
@@ -134,4 +132,4 @@ def expose(image: U8, rng: np.random.Generator, noise: float) -> U8:
     grey = _bell(rng, height, width, noise)
     colour = _bell(rng, height, 3 * width, noise * 0.45).reshape(height, width, 3)
     grain = cv2.add(cv2.merge((grey, grey, grey)), colour, dtype=cv2.CV_16S)
-    return np.asarray(cv2.add(soft, cv2.subtract(grain, (256, 256, 256, 0)), dtype=cv2.CV_8U), np.uint8)
+    return np.asarray(cv2.add(soft, np.subtract(grain, 256, dtype=np.int16), dtype=cv2.CV_8U), np.uint8)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.light import Colour
 from segdata.synth.stage import Stage
 from segdata.synth.texture import Material
@@ -66,7 +66,8 @@ HATCH = Body(
     (0.72, 3.15), 1.76, 0.32, 1.04, (2, 5),
 )  # fmt: skip
 VAN = Body(
-    ((0.0, 0.32), (0.0, 1.05), (0.1, 1.75), (0.25, 1.95), (3.6, 1.95), (4.4, 1.15), (5.0, 0.98), (5.1, 0.6), (5.1, 0.3)),
+    ((0.0, 0.32), (0.0, 1.05), (0.1, 1.75), (0.25, 1.95), (3.6, 1.95), (4.4, 1.15), (5.0, 0.98), (5.1, 0.6),
+     (5.1, 0.3)),
     (((3.0, 1.15), (3.0, 1.75), (3.6, 1.75), (4.15, 1.15)), ((1.4, 1.15), (1.4, 1.75), (2.85, 1.75), (2.85, 1.15))),
     (0.95, 4.1), 1.95, 0.34, 1.3, (1, 4),
 )  # fmt: skip
@@ -82,9 +83,7 @@ CARAVAN = Body(
     (((0.6, 1.35), (0.6, 2.05), (1.6, 2.05), (1.6, 1.35)), ((2.6, 1.35), (2.6, 2.05), (3.9, 2.05), (3.9, 1.35))),
     (2.3,), 2.2, 0.3, glass=(1,),
 )  # fmt: skip
-TRAILER = Body(
-    ((0.0, 0.5), (0.0, 1.25), (0.1, 1.5), (2.5, 1.5), (2.6, 1.25), (2.6, 0.5)), (), (1.3,), 1.7, 0.28
-)
+TRAILER = Body(((0.0, 0.5), (0.0, 1.25), (0.1, 1.5), (2.5, 1.5), (2.6, 1.25), (2.6, 0.5)), (), (1.3,), 1.7, 0.28)
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Pose:
     turn: float = 0.0
 
 
-def _place(pose: Pose, body: Body, points: F64) -> F64:
+def _place(pose: Pose, body: Body, points: Reals) -> Reals:
     """(..., 3) of s, across, y on the vehicle to world metres."""
     s, across, y = points[..., 0] - body.length / 2, points[..., 1], points[..., 2]
     across = across * np.where(y > body.waist, 1 - 0.18 * np.minimum((y - body.waist) / 0.4, 1), 1)
@@ -104,23 +103,19 @@ def _place(pose: Pose, body: Body, points: F64) -> F64:
     return np.stack((pose.x + s * sin + across * cos, y, pose.z + s * cos - across * sin), axis=-1)
 
 
-def _flat(points: list[tuple[float, float]] | tuple[tuple[float, float], ...], across: float) -> F64:
+def _flat(points: list[tuple[float, float]] | tuple[tuple[float, float], ...], across: float) -> Reals:
     return np.array([(s, across, y) for s, y in points])
 
 
-def _ring(s: float, y: float, radius: float, across: float, corners: int = 14) -> F64:
+def _ring(s: float, y: float, radius: float, across: float, corners: int = 14) -> Reals:
     angle = np.arange(corners) * (2 * math.pi / corners)
-    return np.stack(
-        (s + radius * np.cos(angle), np.full(corners, across), y + radius * np.sin(angle)), axis=-1
-    )
+    return np.stack((s + radius * np.cos(angle), np.full(corners, across), y + radius * np.sin(angle)), axis=-1)
 
 
 def vehicle_shadow(stage: Stage, pose: Pose, body: Body) -> None:
     """The dark patch between the wheels: what makes a vehicle stand on the ground."""
     half, length = body.width / 2 + 0.12, body.length
-    foot = np.array(
-        [(-0.15, -half, 0), (length + 0.15, -half, 0), (length + 0.15, half, 0), (-0.15, half, 0)]
-    )
+    foot = np.array([(-0.15, -half, 0), (length + 0.15, -half, 0), (length + 0.15, half, 0), (-0.15, half, 0)])
     soft = stage.camera.pixels(0.12, pose.z)
     stage.darken(_place(pose, body, foot), 0.55, min(soft, 12))
 
@@ -138,9 +133,7 @@ def paint_body(stage: Stage, pose: Pose, body: Body, paint: Colour, stripe: Colo
     for k in order:
         (s0, y0), (s1, y1) = pieces[k]
         normal = (-(y1 - y0), s1 - s0)  # along s, up
-        quad = _place(
-            pose, body, np.array([(s0, -half, y0), (s1, -half, y1), (s1, half, y1), (s0, half, y0)])
-        )
+        quad = _place(pose, body, np.array([(s0, -half, y0), (s1, -half, y1), (s1, half, y1), (s0, half, y0)]))
         outward = np.array((normal[0] * math.sin(pose.turn), normal[1], normal[0] * math.cos(pose.turn)))
         if float(outward @ (eye - quad.mean(0))) <= 0:
             continue
@@ -152,14 +145,14 @@ def paint_body(stage: Stage, pose: Pose, body: Body, paint: Colour, stripe: Colo
         _paint_end(stage, pose, body, eye)
 
 
-def _looks_at(eye: F64, pose: Pose, normal: tuple[float, float], reach: float) -> bool:
+def _looks_at(eye: Reals, pose: Pose, normal: tuple[float, float], reach: float) -> bool:
     """Whether a face with this normal (along s, across) shows itself to the camera."""
     sin, cos = math.sin(pose.turn), math.cos(pose.turn)
     nx, nz = normal[0] * sin + normal[1] * cos, normal[0] * cos - normal[1] * sin
     return bool(nx * (eye[0] - pose.x - nx * reach) + nz * (eye[2] - pose.z - nz * reach) > 0)
 
 
-def _shrunk(quad: F64, by: float) -> F64:
+def _shrunk(quad: Reals, by: float) -> Reals:
     middle = quad.mean(0)
     return np.asarray(middle + (quad - middle) * (1 - by))
 
@@ -189,7 +182,7 @@ def _paint_side(
             )
 
 
-def _paint_end(stage: Stage, pose: Pose, body: Body, eye: F64) -> None:
+def _paint_end(stage: Stage, pose: Pose, body: Body, eye: Reals) -> None:
     """Tail lights or head lights on the end that looks at us, and the tyres below it."""
     rear = _looks_at(eye, pose, (-1.0, 0.0), body.length / 2)
     if not rear and not _looks_at(eye, pose, (1.0, 0.0), body.length / 2):
@@ -218,12 +211,10 @@ def _paint_end(stage: Stage, pose: Pose, body: Body, eye: F64) -> None:
     stage.fill(_place(pose, body, bumper), (48, 48, 50))
 
 
-def plate(pose: Pose, body: Body, rear: bool) -> F64:
+def plate(pose: Pose, body: Body, rear: bool) -> Reals:
     """(4, 3) the licence plate's corners in the world."""
     s, y = (-0.03, 0.52) if rear else (body.length + 0.03, 0.42)
-    return _place(
-        pose, body, np.array([(s, -0.26, y), (s, 0.26, y), (s, 0.26, y + 0.12), (s, -0.26, y + 0.12)])
-    )
+    return _place(pose, body, np.array([(s, -0.26, y), (s, 0.26, y), (s, 0.26, y + 0.12), (s, -0.26, y + 0.12)]))
 
 
 def paint_car(stage: Stage, pose: Pose, body: Body, paint: Colour, label: str = "car", *, plated: bool = True) -> None:

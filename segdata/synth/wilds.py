@@ -1,10 +1,9 @@
 """What an off-road scene has and a street has not: animals, hay bales, puddles, patches nobody could name."""
 
-
 import numpy as np
 
 from segdata.synth import vehicles
-from segdata.synth.camera import F64
+from segdata.synth.camera import Reals
 from segdata.synth.cast import Rng
 from segdata.synth.ground import band
 from segdata.synth.light import Colour
@@ -23,7 +22,7 @@ def paint_animal(stage: Stage, rng: Rng, x: float, z: float) -> None:
     coat = pick(rng, COATS)
     foot_shadow(stage, x, z, 0.5 * size)
 
-    def part(points: F64, face: float = 1.0) -> None:
+    def part(points: Reals, face: float = 1.0) -> None:
         stage.fill(upright(points * (way * size, size), x, z), coat, Material.CLOTH, face=face)
 
     with stage.annotate("animal"):
@@ -47,7 +46,9 @@ def paint_object(stage: Stage, rng: Rng, x: float, z: float) -> None:
         elif kind == 1:
             colour = pick(rng, ((40, 80, 140), (170, 60, 40), (190, 150, 50)))
             wide = size * 0.8
-            stage.fill([(x - wide / 2, 0, z), (x + wide / 2, 0, z), (x + wide / 2, 1.0, z), (x - wide / 2, 1.0, z)], colour)
+            stage.fill(
+                [(x - wide / 2, 0, z), (x + wide / 2, 0, z), (x + wide / 2, 1.0, z), (x - wide / 2, 1.0, z)], colour
+            )
             stage.fill(upright(limb(x - wide / 2, 0.5, x + wide / 2, 0.5, 0.06), 0, z), colour, face=0.7)
         else:
             for _ in range(7):
