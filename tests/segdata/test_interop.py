@@ -182,6 +182,8 @@ def _cases(loader: str, folder: Path) -> dict[str, str]:
         codes["braces"] = _changed(documented, 'sorted(glob("shards/*-train-*.tar"))', urls)
         codes["pil"] = _changed(codes["val"], "map(decode_sample)", 'decode("pil")')
         codes["rgb"] = _changed(codes["val"], "map(decode_sample)", 'decode("rgb")')
+    if loader == "wids":
+        codes["copied"] = _changed(codes["val"], 'cache_dir="shards"', 'cache_dir="copies"')
     if loader == "Hugging Face datasets":
         streaming = _changed(opening, 'split="train"', 'split="train", streaming=True')
         codes |= {f"streamed {split}": streaming.replace("train", split) for split in SPLITS}
@@ -232,6 +234,12 @@ def test_an_absolute_path_works_from_any_folder(loader: str, found: Callable[...
 def test_webdataset_takes_braces(found: Callable[..., Any], truth: Truth) -> None:
     """The notation that webdataset's users know, which needs numbers without gaps."""
     assert found("webdataset")["braces"] == truth["train"]
+
+
+def test_wids_finds_the_shards_by_their_urls(found: Callable[..., Any], folder: Path, truth: Truth) -> None:
+    """A cache of wids' own is filled through the urls of the list, which in-place reading does not follow."""
+    assert found("wids")["copied"] == truth["val"]
+    assert {path.name for path in (folder.parent / "copies").glob("*.tar")} == {p.name for p in _shards(folder, "val")}
 
 
 @pytest.mark.parametrize("split", SPLITS)
