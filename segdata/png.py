@@ -2,7 +2,7 @@
 
 Every PNG of the standard is read, its samples as they are stored: a palette image gives its indices, 16 bits
 stay 16 bits, nothing is scaled, and ancillary chunks (tRNS, gAMA, ...) change nothing. The figures behind
-the choices are those of benchmarks/codecs.py, for a photograph and a label map of 2048x1024.
+the choices are CPU milliseconds of benchmarks/codecs.py, for a painted frame of 2048x1024 and its label map.
 """
 
 import zlib
@@ -31,11 +31,12 @@ def _first(*names: str) -> ModuleType:
     return zlib
 
 
-# isal inflates literals fastest (photographs), zlib-ng long runs (label maps): each twice as fast as the other.
+# isal is quickest on literals (images: 15 against zlib-ng's 28 and zlib's 40), zlib-ng on long runs (label maps:
+# 0.3 against isal's 0.6 and zlib's 2.1).
 INFLATE_IMAGE = _first("isal.isal_zlib", "zlib_ng.zlib_ng")
 INFLATE_LABELS = _first("zlib_ng.zlib_ng", "isal.isal_zlib")
 DEFLATE = _first("zlib_ng.zlib_ng")
-MEM_LEVEL = 9  # the largest deflate blocks: fewer Huffman tables to build, images inflate a tenth faster
+MEM_LEVEL = 9  # the largest deflate blocks, so the fewest Huffman tables: images read in 13.8, at 8 in 14.7
 
 # Adam7: first row, first column, row stride and column stride of each pass (section 8 of the standard).
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
@@ -60,7 +61,7 @@ def decode(data: Data, *, window: Window | None = None) -> Picture:
     """Decode to (H, W) if a pixel has one sample, else (H, W, C): uint16 from 16 bits, else uint8.
 
     `window` (top, left, height, width) gives `decode(data)[top : top + height, left : left + width]`, but
-    reads, checks and inflates only up to its last row: damage further down goes unnoticed.
+    reads, checks and inflates only up to its last row: damage further down goes unnoticed. Raises CodecError.
     """
     header, bodies = open_png(data)
     top, left, height, width = window or (0, 0, header.height, header.width)
@@ -79,8 +80,8 @@ def decode(data: Data, *, window: Window | None = None) -> Picture:
 def encode_labels(labels: Bytes) -> bytes:
     """Encode a label map (H, W) as 8-bit grey: filter Up, strategy Z_RLE, one IDAT.
 
-    The fastest, the smallest, and promised: a strategy without match finder has the same bytes from zlib
-    and zlib-ng (a test compares them).
+    The smallest (16 kB; Pillow 18), among the quickest to write (1.2) and read (0.9), and promised: this strategy
+    needs no match finder, so that zlib and zlib-ng write the same bytes; a test compares them.
     """
     return _encode(labels, GREY, zlib.Z_RLE)
 
@@ -88,7 +89,8 @@ def encode_labels(labels: Bytes) -> bytes:
 def encode_image(image: Bytes) -> bytes:
     """Encode an image (H, W, 3) as 8-bit RGB, without loss: filter Up, strategy Z_HUFFMAN_ONLY, one IDAT.
 
-    Written to be read: see benchmarks/codecs.py. The bytes are promised as those of label maps.
+    The quickest to read: 13 (isal's level 1: 16, Z_RLE: 20, Paeth: 22, a file of Pillow's: 22), written in 32
+    (isal: 21, Pillow: 767), for a third more bytes than Pillow's. Promised like the bytes of label maps.
     """
     return _encode(image, RGB, zlib.Z_HUFFMAN_ONLY)
 

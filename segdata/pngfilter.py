@@ -98,7 +98,7 @@ def _undo_paeth_grey(line: Bytes, above: Bytes, row: Bytes) -> None:
         x = end
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _is_zero(run: Bytes) -> bool:
     """Whether all RUN bytes are zero: no early exit, so that they are compared as one word."""
     seen = np.uint8(0)
@@ -124,7 +124,7 @@ def _undo_any(code: int, line: Bytes, above: Bytes, row: Bytes, step: int) -> No
             c = b
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _paeth(a: np.int64, b: np.int64, c: np.int64) -> np.int64:
     """Of `a`, `b`, `c` the nearest to a + b - c, ties in this order; without branches or absolute values.
 
