@@ -1,7 +1,8 @@
-"""Small datasets in the layouts of all three sources, and what converts them."""
+"""Painted datasets that many tests share, painted once a session; and jobs that convert them."""
 
+import os
+import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,97 +11,137 @@ import pytest
 from PIL import Image
 
 from segdata.convert import Conversion
-from segdata.prepare import PAINTED, Job
+from segdata.geometry import Geometry
+from segdata.prepare import PAINTED, Job, prepare
 from segdata.sources import source
+from segdata.synth import paint
 from segdata.taxonomy import load_taxonomy
+
+SIZE = (64, 128)
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """painted("cityscapes", zips=True): the root of a small painted dataset of these options."""
+    roots: dict[tuple[Any, ...], Path] = {}
+
+    def get(name: str, **options: Any) -> Path:
+        key = (name, *sorted(options.items()))
+        if key not in roots:
+            root = tmp_path_factory.mktemp(name)
+            paint(name, root, **{"train": 6, "val": 3, "test": 2, "size": SIZE, "seed": 0, **options})
+            roots[key] = root
+        return roots[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def make_job() -> Callable[..., Job]:
+    """make_job("cityscapes", root, out, scales=(1, 8), workers=2, …): options by the field that has them."""
+
+    def make(name: str, root: Path, out: Path, **options: Any) -> Job:
+        dataset = source(name)
+        taxonomy = load_taxonomy(options.pop("taxonomy", dataset.default_taxonomy))
+        geometry = Geometry(options.pop("size", None), options.pop("fit", ""))
+        conversion = Conversion(
+            source=name,
+            labels=dataset.labels,
+            palette_labels=dataset.palette_labels,
+            taxonomy=taxonomy,
+            scales=options.pop("scales", (1, 2, 4, 8)),
+            rule=options.pop("rule", "majority"),
+            geometry=geometry,
+            codec=options.pop("codec", "keep" if geometry == Geometry() else "png"),
+            full_check=options.pop("full_check", False),
+        )
+        options = {"engine": "serial", "samples_per_shard": 2, "name": taxonomy.name, **options}
+        return Job(source=dataset, root=root, out=out, conversion=conversion, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """The unpacked real frames, where they are at hand."""
+    path = os.environ.get("SEGDATA_CAMVID")
+    if not path:
+        pytest.skip("SEGDATA_CAMVID does not name an unpacked CamVid folder")
+    return Path(path)
+
+
+# ---- drawn datasets: nine frames of 24x16 in the layouts of all three sources -------------------------------
 
 SHAPE = (16, 24)  # height, width: the largest scale divides both
 SPLITS = {"train": 4, "val": 3, "test": 2}
 CITIES = {"train": ("aachen", "bochum"), "val": ("lindau", "munster"), "test": ("berlin", "bonn")}
-LABELS = {"camvid": 12, "cityscapes": 34, "tas500": 23}  # ids 0 … n-1
-
-MakeJob = Callable[..., Job]
+IDS = {"camvid": 12, "cityscapes": 34, "tas500": 23}
 
 
-def frame(seed: int, ids: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """An image (H, W, 3) and labels (H, W) with regions of several classes."""
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, 256, (*SHAPE, 3), np.uint8)
-    blocks = rng.integers(0, ids, (SHAPE[0] // 4, SHAPE[1] // 4), np.uint8)
-    labels = np.kron(blocks, np.ones((4, 4), np.uint8))
-    labels[5:9, 3:20] = rng.integers(0, ids, (4, 17), np.uint8)
-    labels[0, 0] = 8  # evaluated in each of the three datasets' own taxonomies
-    return image, labels
+@pytest.fixture
+def draw(tmp_path: Path) -> Callable[[str], Path]:
+    """draw("camvid"): the root of the test's own tiny dataset, with the marker that no official lists apply."""
+    return lambda name: _draw(name, tmp_path / name)
 
 
-def write(path: Path, picture: np.ndarray[Any, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, "PNG")
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, make_job: Callable[..., Job]) -> Callable[..., Path]:
+    """finished("camvid", rule="stride", …): a shard folder of a drawn dataset, made once; not to be changed."""
+    made: dict[str, Path] = {}
+
+    def get(name: str, **options: Any) -> Path:
+        wanted = f"{name} {sorted(options.items())}"
+        if wanted not in made:
+            home = tmp_path_factory.mktemp("finished")
+            prepare(make_job(name, _draw(name, home / "dataset"), home / "set", **options))
+            made[wanted] = home / "set"
+        return made[wanted]
+
+    return get
 
 
-def draw(name: str, root: Path) -> Path:
-    """A dataset in the layout of its source, with the marker of painted data: no official lists apply."""
+@pytest.fixture
+def shards(tmp_path: Path, finished: Callable[..., Path]) -> Callable[..., Path]:
+    """shards("camvid", rule="stride", …): the test's own copy of such a folder."""
+
+    def copy(name: str = "camvid", **options: Any) -> Path:
+        return Path(shutil.copytree(finished(name, **options), tmp_path / f"copy{len(list(tmp_path.iterdir()))}"))
+
+    return copy
+
+
+def _draw(name: str, root: Path) -> Path:
     root.mkdir(parents=True)
     (root / PAINTED).write_text("{}")
-    seed = 0
-    for split, count in SPLITS.items():
-        for i in range(count):
-            seed += 1
-            image, labels = frame(seed, LABELS[name])
-            if name == "camvid":
-                write(root / split / f"{split}_{i:04d}.png", image)
-                write(root / f"{split}annot" / f"{split}_{i:04d}.png", labels)
-            elif name == "cityscapes":
-                city = CITIES[split][i % 2]
-                key = f"{city}_{i:06d}_000019"
-                write(root / f"leftImg8bit/{split}/{city}/{key}_leftImg8bit.png", image)
-                write(root / f"gtFine/{split}/{city}/{key}_gtFine_labelIds.png", labels * (split != "test"))
-            else:
-                stamp = f"{1527245932460366848 + seed}.png"
-                write(root / split / stamp, image)
-                if split != "test":
-                    write(root / f"{split}_labels_ids" / stamp, labels)
-                    palette = np.zeros((256, 3), np.uint8)
-                    palette[:23] = [label.color for label in source("tas500").labels[:23]]
-                    write(root / f"{split}_labels" / stamp, palette[labels])
+    frames = [(split, i) for split, count in SPLITS.items() for i in range(count)]
+    for seed, (split, i) in enumerate(frames, start=1):
+        image, labels = _frame(seed, IDS[name])
+        if name == "camvid":
+            files = {f"{split}/{split}_{i:04d}.png": image, f"{split}annot/{split}_{i:04d}.png": labels}
+        elif name == "cityscapes":
+            city = CITIES[split][i % 2]
+            key = f"{city}_{i:06d}_000019"
+            files = {
+                f"leftImg8bit/{split}/{city}/{key}_leftImg8bit.png": image,
+                f"gtFine/{split}/{city}/{key}_gtFine_labelIds.png": labels * (split != "test"),
+            }
+        else:
+            stamp = f"{1527245932460366848 + seed}.png"
+            files = {f"{split}/{stamp}": image}
+            if split != "test":
+                colors = np.array([label.color for label in source("tas500").labels[:23]], np.uint8)
+                files |= {f"{split}_labels_ids/{stamp}": labels, f"{split}_labels/{stamp}": colors[labels]}
+        for path, picture in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(root / path, "PNG")
     return root
 
 
-@pytest.fixture
-def camvid(tmp_path: Path) -> Path:
-    return draw("camvid", tmp_path / "camvid")
-
-
-@pytest.fixture
-def cityscapes(tmp_path: Path) -> Path:
-    return draw("cityscapes", tmp_path / "cityscapes")
-
-
-@pytest.fixture
-def tas500(tmp_path: Path) -> Path:
-    return draw("tas500", tmp_path / "tas500")
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> MakeJob:
-    """Make a Job: `job(name, root, scales=(1, 8), quarantine=True, …)`; fields of Conversion and of Job alike."""
-
-    def make(name: str, root: Path, out: str = "set", taxonomy: str = "", **options: Any) -> Job:
-        found = source(name)
-        of_conversion = {key: options.pop(key) for key in list(options) if key in Conversion.__dataclass_fields__}
-        conversion = Conversion(
-            source=found.name,
-            labels=found.labels,
-            palette_labels=found.palette_labels,
-            taxonomy=load_taxonomy(taxonomy or found.default_taxonomy),
-        )
-        options = {"samples_per_shard": 2, "engine": "serial", "name": "tiny", **options}
-        return Job(
-            source=found,
-            root=root,
-            out=tmp_path / out,
-            conversion=replace(conversion, **{"scales": (1, 2, 4, 8), **of_conversion}),
-            **options,
-        )
-
-    return make
+def _frame(seed: int, ids: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """An image (H, W, 3) and labels (H, W) of cells with one id, a patch of many, and one id that always scores."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (*SHAPE, 3), np.uint8)
+    labels = np.kron(rng.integers(0, ids, (SHAPE[0] // 4, SHAPE[1] // 4), np.uint8), np.ones((4, 4), np.uint8))
+    labels[5:9, 3:20] = rng.integers(0, ids, (4, 17), np.uint8)
+    labels[0, 0] = 8  # evaluated in the default taxonomy of each of the three
+    return image, labels
