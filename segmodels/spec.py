@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from math import inf, isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,32 +23,33 @@ Options = Mapping[str, Any]  # each value as its Option says: checked once, by `
 class Option:
     """One option of a network; the default's type is the option's type."""
 
-    default: Value
+    default: bool | int | float | str
     help: str
-    choices: tuple[Value, ...] = ()
-    low: float | None = None
-    high: float | None = None
+    choices: tuple[int | str, ...] = ()
+    low: float = -inf
+    high: float = inf
     many: bool = False  # one number, or several: "0.5" or "0.5,0.9,0.3"
 
     def check(self, value: object) -> Value:
         """`value` in the option's type. Raises ValueError that says what was expected."""
         if self.many and isinstance(value, list | tuple):
-            return tuple(self._number(each, float) for each in value)
-        if isinstance(self.default, bool | str):
-            if type(value) is not type(self.default):
-                raise ValueError(self.expected)
-            return self._among_choices(value)
-        return self._among_choices(self._number(value, type(self.default)))
+            return tuple(self._number(each) for each in value)
+        if not isinstance(self.default, bool | str):
+            value = self._number(value)
+        if type(value) is not type(self.default) or (self.choices and value not in self.choices):
+            raise ValueError(self.expected)
+        return value
 
     def parse(self, text: str) -> object:
-        """`text` of the command line as the Python value that `check` takes."""
+        """`text` of the command line as the Python value it stands for; `check` refuses what is none."""
         if isinstance(self.default, bool):
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
-                text.lower(), text
-            )
+            return {"true": True, "false": False}.get(text, text)
         if isinstance(self.default, str):
             return text
-        numbers = [self._parse_number(part) for part in text.split(",")]
+        try:
+            numbers = [float(part) for part in text.split(",")]
+        except ValueError:
+            return text
         return numbers[0] if len(numbers) == 1 else numbers
 
     @property
@@ -58,32 +60,17 @@ class Option:
         if isinstance(self.default, bool | str):
             return "true or false" if isinstance(self.default, bool) else "a text"
         kind = "a whole number" if isinstance(self.default, int) else "a number"
-        low = "" if self.low is None else f" from {self.low:g}"
-        high = "" if self.high is None else f" up to {self.high:g}"
+        low = "" if self.low == -inf else f" from {self.low:g}"
+        high = "" if self.high == inf else f" up to {self.high:g}"
         return kind + low + high + (", or a list of them" if self.many else "")
 
-    def _among_choices(self, value: Value) -> Value:
-        if self.choices and value not in self.choices:
+    def _number(self, value: object) -> int | float:
+        kind = int if isinstance(self.default, int) else float
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise ValueError(self.expected)
-        return value
-
-    def _number(self, value: object, kind: type) -> float:
-        accepted = isinstance(value, int | float) and not isinstance(value, bool)
-        if not accepted or (kind is int and value != int(value)):  # type: ignore[call-overload]
+        if kind(value) != value or not self.low <= value <= self.high:
             raise ValueError(self.expected)
-        number: float = kind(value)
-        # `not (low <= x)` also refuses NaN.
-        if (self.low is not None and not self.low <= number) or (
-            self.high is not None and not number <= self.high
-        ):
-            raise ValueError(self.expected)
-        return number
-
-    def _parse_number(self, text: str) -> float:
-        try:
-            return int(text) if isinstance(self.default, int) else float(text)
-        except ValueError:
-            raise ValueError(self.expected) from None
+        return kind(value)
 
 
 class Geometry(NamedTuple):
@@ -156,7 +143,7 @@ class ModelSpec:
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Value]:
         """The complete options, defaults filled in. Raises SegmodelsError on an unknown or wrong one."""
-        resolved = {name: option.default for name, option in self.options.items()}
+        resolved: dict[str, Value] = {name: option.default for name, option in self.options.items()}
         for name, value in given.items():
             try:
                 resolved[name] = self._option(name).check(value)
@@ -166,13 +153,7 @@ class ModelSpec:
 
     def parse(self, texts: Mapping[str, str]) -> dict[str, Value]:
         """`resolve` for options as the command line gives them."""
-        values: dict[str, object] = {}
-        for name, text in texts.items():
-            try:
-                values[name] = self._option(name).parse(text)
-            except ValueError as error:
-                raise SegmodelsError(f"{self.name}: option {name} is {text!r}, expected {error}") from None
-        return self.resolve(values)
+        return self.resolve({name: self._option(name).parse(text) for name, text in texts.items()})
 
     def geometry(self, options: Mapping[str, object]) -> Geometry:
         """Stride and size constraints under these options."""
