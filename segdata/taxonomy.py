@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from reprlib import repr as short  # a YAML of aliases may stand for more than memory holds
+from reprlib import repr as short
 from typing import Any, TypeVar
 
 import numpy as np
@@ -171,13 +171,22 @@ def read_taxonomy(data: bytes, where: str) -> Taxonomy:
     if len(data) > MAX_YAML_BYTES:
         raise TaxonomyError(f"{where}: {len(data)} bytes; a taxonomy has at most {MAX_YAML_BYTES}.")
     try:
-        document = yaml.safe_load(data)
+        document = yaml.load(data, _PlainLoader)
+        taxonomy = _parse(_table(document, {"name", "classes"}, {"description", "ignore"}, where), where)
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0]  # PyYAML lets Python's own errors through
-        raise TaxonomyError(f"{where}: not plain YAML ({first}); tags and objects are refused.") from error
-    taxonomy = _parse(_table(document, {"name", "classes"}, {"description", "ignore"}, where), where)
+        raise TaxonomyError(f"{where}: not plain YAML ({first}); tags, aliases and objects are refused.") from error
     _check_alone(taxonomy, where)
     return taxonomy
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases: a few lines of them can stand for more than memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"an alias, *{self.peek_event().anchor}")  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
 
 def _parse(document: dict[str, Any], where: str) -> Taxonomy:
