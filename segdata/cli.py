@@ -80,6 +80,9 @@ def cli() -> None:
     "--engine", type=click.Choice(["serial", "local"]), envvar="SEGDATA_ENGINE", default="local", show_default=True
 )
 @click.option("--work-dir", type=ANY_PATH, help="Where unfinished work is kept. [default: beside --out]")
+@click.option(
+    "--for", "readers", multiple=True, type=click.Choice(["energon"]), help="Add the files that this loader insists on."
+)
 @click.option("--on-error", type=click.Choice(["fail", "quarantine"]), default="fail", show_default=True)
 @click.option("--full-check", is_flag=True, help="Decode every image, even one that passes through.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
@@ -140,6 +143,7 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         workers=options["workers"] or default_workers(),
         work_dir=options["work_dir"],
         quarantine=options["on_error"] == "quarantine",
+        readers=options["readers"],
     )
 
 

@@ -3,6 +3,7 @@
 Finished shards survive a kill in the work folder, each with a receipt; the result appears by one rename.
 """
 
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from segdata.tree import Tree
 
 PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply
 SHOWN = 5
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Job:
     workers: int = 1
     work_dir: Path | None = None
     quarantine: bool = False
+    readers: tuple[str, ...] = ()  # loaders that want files of their own: "energon"
 
     @property
     def work(self) -> Path:
@@ -79,6 +82,8 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 
 def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
     """Convert; raises FindingsError with every finding when one is an error and `quarantine` is off."""
+    if not NAME.fullmatch(job.name):
+        raise SegdataError(f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it.")
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, Tree(job.root), job.splits)
     _drop_bad_keys(survey)
@@ -209,6 +214,7 @@ def _publish(job: Job, survey: Survey, plan: list[PlannedShard], outcomes: Mappi
         samples_per_shard=job.samples_per_shard,
         seed=job.seed,
         warnings=(*warnings, *dropped),
+        readers=job.readers,
     )
     write_side_files(made, release, shards)
     changed = not _same(made, job.out)

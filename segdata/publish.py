@@ -12,7 +12,7 @@ from segdata.canonical import digest_bytes, digest_file, pretty_json
 from segdata.convert import Conversion
 from segdata.findings import Finding
 from segdata.index import write_index
-from segdata.interop import Shards, card, wids, write_dali, write_energon
+from segdata.interop import Shards, card, wids, write_dali, write_energon, write_energon_index
 from segdata.manifest import FILE, SIDE, SUMS, manifest_bytes
 from segdata.receipt import FORMAT, Receipt
 from segdata.statistics import ClassCounts, ImageSums
@@ -29,6 +29,7 @@ class Release:
     samples_per_shard: int
     seed: int
     warnings: tuple[Finding, ...]
+    readers: tuple[str, ...] = ()  # whose own files are wanted beside the shards: "energon"
 
 
 def write_side_files(folder: Path, release: Release, shards: Shards) -> None:
@@ -40,6 +41,8 @@ def write_side_files(folder: Path, release: Release, shards: Shards) -> None:
         card(release.name, conversion, release.licence, release.painted, splits), encoding="utf-8"
     )
     write_energon(folder / ".nv-meta", shards)
+    if "energon" in release.readers:
+        write_energon_index(folder, shards)
     for split, entries in shards.items():
         (side / f"{split}.wids.json").write_bytes(pretty_json(wids(release.name, split, entries)))
         for name, receipt in entries:

@@ -25,9 +25,7 @@ from PIL import Image
 
 from segdata.convert import Conversion
 from segdata.decoders import decode_sample
-from segdata.interop import write_energon_index
 from segdata.prepare import Job, prepare
-from segdata.receipt import Receipt, read_receipt
 from segdata.shardset import ShardSet
 from segdata.sources import source
 from segdata.taxonomy import load_taxonomy
@@ -78,7 +76,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("interop") / "shards"
     _write_dataset(folder.parent / "raw")
     _prepare(folder.parent / "raw", folder, "majority")
-    write_energon_index(folder, {split: [_entry(path) for path in _shards(folder, split)] for split in SPLITS})
     return folder
 
 
@@ -101,14 +98,18 @@ def _write_dataset(root: Path) -> None:
 def _prepare(root: Path, out: Path, rule: str) -> None:
     found = source("cityscapes")
     conversion = Conversion(found.name, found.labels, False, load_taxonomy(NAME), (1, 2, 8), rule)
-    job = Job(found, root, out, conversion, NAME, splits=tuple(SPLITS), samples_per_shard=3, engine="serial")
+    job = Job(
+        found,
+        root,
+        out,
+        conversion,
+        NAME,
+        splits=tuple(SPLITS),
+        samples_per_shard=3,
+        engine="serial",
+        readers=("energon",),
+    )
     prepare(job)
-
-
-def _entry(shard: Path) -> tuple[str, Receipt]:
-    receipt = read_receipt(shard.parent / f".segdata/receipts/{shard.stem}.json")
-    assert receipt
-    return shard.name, receipt
 
 
 def _shards(folder: Path, split: str) -> list[Path]:
