@@ -167,11 +167,10 @@ def paint_cross_house(
     x1: float,
     z: float,
     height: float,
-    label: str = "building",
 ) -> None:
     """A house whose front faces the camera."""
     roof, colour = pick(rng, ROOFS), pick(rng, FACADES)
-    with stage.annotate(label):
+    with stage.annotate("building"):
         inset = min(1.5, (x1 - x0) / 5)
         top = np.array(
             [
@@ -185,13 +184,11 @@ def paint_cross_house(
         paint_wall_of_house(stage, rng, Facade((x0, z), (1.0, 0.0), x1 - x0, height), colour, 0.86, False)
 
 
-def paint_wall(
-    stage: Stage, rng: np.random.Generator, x: float, z0: float, z1: float, tall: float, label: str = "wall"
-) -> None:
+def paint_wall(stage: Stage, rng: np.random.Generator, x: float, z0: float, z1: float, tall: float) -> None:
     """A free-standing wall along the street with a coping."""
     colour = pick(rng, ((150, 142, 130), (128, 96, 80), (164, 164, 160)))
     face = stage.light.side(-1 if x > stage.camera.offset else 1) * 0.9
-    with stage.annotate(label):
+    with stage.annotate("wall"):
         stage.fill([(x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)], colour, Material.PLASTER, face=face)
         stage.fill(
             [(x, 0, z0), (x + 0.3, 0, z0), (x + 0.3, tall, z0), (x, tall, z0)],
@@ -210,16 +207,14 @@ def paint_wall(
         stage.fill(bars, colour, Material.PLASTER, face=face * 0.72)
 
 
-def paint_fence(
-    stage: Stage, rng: np.random.Generator, x: float, z0: float, z1: float, tall: float, label: str = "fence"
-) -> None:
+def paint_fence(stage: Stage, rng: np.random.Generator, x: float, z0: float, z1: float, tall: float) -> None:
     """Posts, two rails and pickets; the annotation fills the gaps as annotators do."""
     colour = pick(rng, ((70, 74, 72), (134, 104, 76), (50, 70, 56), (190, 190, 186)))
     plane = Facade((x, 0.0), (0.0, 1.0), 0, 0)
     pickets: Reals = np.arange(z0, z1, 0.22)
     pickets = pickets[_wide_enough(stage, plane, pickets, 0.07, 0.5)]
     posts: Reals = np.arange(z0, z1, 2.4)
-    with stage.annotate(label):
+    with stage.annotate("fence"):
         stage.veil([(x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)], colour, 0.3)
     stage.fill(plane.rectangles(pickets, pickets * 0 + 0.05, 0.07, tall - 0.1), colour)
     stage.fill(plane.rectangles(posts, posts * 0, 0.12, tall + 0.08), colour, face=0.8)

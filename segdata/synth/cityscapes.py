@@ -1,5 +1,5 @@
-"""Painted streets in the layout of Cityscapes: leftImg8bit, gtFine, gtCoarse (datasets.md of the dataset's
-own tools: https://github.com/mcordts/cityscapesScripts)."""
+"""Painted streets in the layout of Cityscapes: leftImg8bit, gtFine, gtCoarse, as the dataset's own tools
+(https://github.com/mcordts/cityscapesScripts) describe and draw them."""
 
 import json
 from collections import Counter

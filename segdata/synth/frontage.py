@@ -72,7 +72,7 @@ def _add_border(cast: Cast, street: Street, x: float, side: int, z0: float, z1: 
         edge = (street.right if side > 0 else street.left) + side * 0.5
         cast.add(z1, furniture.paint_guard_rail, edge, near, z1)
     elif kind == 0:
-        cast.add(z1, nature.paint_hedge, x, near, z1, rng.uniform(0.9, 2.0), "vegetation")
+        cast.add(z1, nature.paint_hedge, x, near, z1, rng.uniform(0.9, 2.0))
     elif kind in (1, 4):
         cast.add(z1, buildings.paint_fence, x, near, z1, rng.uniform(0.9, 1.7))
     elif kind == 2:

@@ -92,22 +92,15 @@ def _board(kind: int, x: float, y: float, size: float) -> list[tuple[Reals, Colo
     return [(shape * size + (x, y), colour) for shape, colour in layers[kind]]
 
 
-def paint_sign(
-    stage: Stage,
-    rng: Rng,
-    x: float,
-    z: float,
-    pole: str = "pole",
-    label: str = "traffic sign",
-) -> None:
+def paint_sign(stage: Stage, rng: Rng, x: float, z: float) -> None:
     """One or two boards on a post."""
     foot_shadow(stage, x, z, 0.18)
     size, tall = rng.uniform(0.30, 0.40), rng.uniform(2.3, 2.9)
-    with stage.annotate(pole):
+    with stage.annotate("pole"):
         _bar(stage, x, 0, x, tall, z, 0.08, (150, 152, 152))
     boards = 2 if rng.random() < 0.3 else 1
     for k in range(boards):
-        with stage.annotate(label):
+        with stage.annotate("traffic sign"):
             for shape, colour in _board(int(rng.integers(6)), x, tall - 0.3 - k * 2.2 * size, size):
                 stage.fill(upright(shape, 0, z), colour)
 
@@ -179,12 +172,12 @@ def paint_tunnel(stage: Stage, _: Rng, z: float, reach: float) -> None:
         stage.fill(upright(arch * (0.6, 0.7), 0, z), (20, 20, 20))
 
 
-def paint_bin(stage: Stage, rng: Rng, x: float, z: float, label: str = "static") -> None:
+def paint_bin(stage: Stage, rng: Rng, x: float, z: float) -> None:
     """A bin, a box or a bench: things nobody counts."""
     colour = pick(rng, ((52, 84, 56), (196, 120, 40), (70, 74, 80), (150, 40, 40)))
     wide, tall = rng.uniform(0.4, 0.9), rng.uniform(0.7, 1.2)
     foot_shadow(stage, x, z, wide * 0.6)
-    with stage.annotate(label):
+    with stage.annotate("static"):
         stage.fill(
             [
                 (x - wide / 2, 0, z),

@@ -12,13 +12,13 @@ FAR = 230.0  # metres; where streets end in haze
 PAINT: Colour = (214, 214, 208)
 
 
-def paint_sky(stage: Stage, rng: np.random.Generator, label: str = "sky") -> None:
+def paint_sky(stage: Stage, rng: np.random.Generator) -> None:
     """A gradient from the zenith to the horizon with soft clouds."""
     camera, light = stage.camera, stage.light
     tilt = abs(camera.roll) * camera.width / 2
     bottom = min(camera.height, int(camera.horizon + 0.04 * camera.height + tilt) + 2)
     frame = np.array([[(-9, -9), (camera.width + 9, -9), (camera.width + 9, bottom), (-9, bottom)]], np.float64)
-    with stage.annotate(label):
+    with stage.annotate("sky"):
         stage.fill_pixels(frame, light.sky_low, Material.SKY)
     share = np.clip(np.linspace(0, 1, bottom) ** 1.3, 0, 1)[:, None]
     ramp = (np.array(light.sky_top) * (1 - share) + np.array(light.sky_low) * share).astype(np.float32)  # (rows, 3)

@@ -11,6 +11,7 @@ from segdata.errors import SegdataError
 from segdata.synth.frames import Member
 
 MARKER = "segdata-synth.json"
+TEMPORARY = f".{MARKER}.tmp"
 FILE, FOLDER = 0o100644 << 16, (0o40755 << 16) | 0x10  # Unix mode bits of archive members
 
 
@@ -20,7 +21,7 @@ def claim(out: Path, owned: Iterable[str], facts: dict[str, object]) -> None:
     The marker is there from the first moment, so that a run that was killed can be told from a user's
     own data; `complete` turns true at the end."""
     out.mkdir(parents=True, exist_ok=True)
-    found = sorted(path.name for path in out.iterdir())
+    found = sorted(path.name for path in out.iterdir() if path.name != TEMPORARY)
     if found and MARKER not in found:
         raise SegdataError(
             f"synth: {out} holds {', '.join(found[:3])} and no {MARKER}: not painted by this command. "
@@ -38,7 +39,7 @@ def claim(out: Path, owned: Iterable[str], facts: dict[str, object]) -> None:
 def write_marker(out: Path, facts: dict[str, object]) -> None:
     """`segdata-synth.json` as canonical JSON: by it painted data can be told from real data."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    temporary = out / f".{MARKER}.tmp"
+    temporary = out / TEMPORARY
     temporary.write_text(text + "\n", encoding="ascii")
     temporary.replace(out / MARKER)
 

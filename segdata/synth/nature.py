@@ -11,7 +11,6 @@ from segdata.synth.stage import Stage
 from segdata.synth.texture import Material
 
 GREENS: tuple[Colour, ...] = ((58, 84, 34), (74, 98, 40), (46, 74, 38), (92, 106, 48), (66, 80, 46))
-AUTUMN: tuple[Colour, ...] = ((150, 104, 40), (128, 84, 38), (110, 96, 44))
 
 
 def foliage(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, corners: int = 40) -> Reals:
@@ -44,7 +43,6 @@ def paint_tree(
     z: float,
     *,
     labels: tuple[str, str] = ("vegetation", "vegetation"),
-    greens: tuple[Colour, ...] = GREENS,
 ) -> None:
     """Trunk, some branches and a crown; `labels` are the crown's and the trunk's."""
     tall, reach = rng.uniform(6, 12), rng.uniform(1.8, 3.4)
@@ -52,7 +50,7 @@ def paint_tree(
         return
     clear = rng.uniform(0.22, 0.38) * tall  # height below the crown
     thick = rng.uniform(0.22, 0.5)
-    red, green, blue = greens[int(rng.integers(len(greens)))]
+    red, green, blue = GREENS[int(rng.integers(len(GREENS)))]
     bark = (74 * rng.uniform(0.8, 1.3), 62.0, 50.0)
     foot_shadow(stage, x, z, 0.6, 0.35)
     trunk = limb(x, -0.05, x + rng.uniform(-0.2, 0.2), clear + 0.8, thick, thick * 0.7)
@@ -87,16 +85,14 @@ def paint_bush(
         _tuft(stage, rng, x, tall * 0.46, z, wide / 2, tall * 0.54, green)
 
 
-def paint_hedge(
-    stage: Stage, rng: np.random.Generator, x: float, z0: float, z1: float, tall: float, label: str
-) -> None:
+def paint_hedge(stage: Stage, rng: np.random.Generator, x: float, z0: float, z1: float, tall: float) -> None:
     """A hedge along the street."""
     green = GREENS[int(rng.integers(len(GREENS)))]
     z = np.linspace(z1, z0, max(4, int((z1 - z0) / 1.2)))
     top = tall * (1 + rng.uniform(-0.10, 0.10, len(z)))
     upper = np.stack((np.full_like(z, x), top, z), axis=-1)
     lower = np.stack((np.full_like(z, x), np.zeros_like(z), z), axis=-1)
-    with stage.annotate(label):
+    with stage.annotate("vegetation"):
         for k in range(len(z) - 1):
             quad = np.stack((upper[k], upper[k + 1], lower[k + 1], lower[k]))
             stage.fill(quad, green, Material.LEAF, face=0.9 + rng.uniform(-0.08, 0.08))
@@ -112,13 +108,12 @@ def paint_treeline(
     label: str,
     x0: float,
     x1: float,
-    ragged: float = 0.35,
 ) -> None:
     """A distant edge of forest between x0 and x1."""
     count = max(6, int((x1 - x0) / (tall * 0.22)))
     x = np.linspace(x0, x1, count)
     drift = np.cumsum(rng.normal(0, 0.08, count))
-    top = tall * np.clip(1 + drift - drift.mean() + rng.uniform(-ragged, ragged, count) * 0.6, 0.45, 1.8)
+    top = tall * np.clip(1 + drift - drift.mean() + rng.uniform(-0.21, 0.21, count), 0.45, 1.8)
     top *= np.clip(np.minimum(x - x0, x1 - x) / tall, 0.12, 1) ** 0.6  # no forest ends as a wall
     green = GREENS[int(rng.integers(len(GREENS)))]
     outline = [(x1, -0.2), (x0, -0.2), *zip(x.tolist(), top.tolist(), strict=True)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from segdata.synth import buildings, furniture, ground, nature, people, wilds
 from segdata.synth.camera import Camera
-from segdata.synth.cast import Cast, Rng
+from segdata.synth.cast import Cast, Rng, child
 from segdata.synth.light import Colour, draw_light
 from segdata.synth.rig import paint_bonnet
 from segdata.synth.stage import Stage
@@ -44,7 +44,7 @@ def paint_offroad(rng: Rng, number: int, height: int, width: int) -> Stage:
     rare = frozenset(name for k, name in enumerate(RARE) if number % len(RARE) == k or rng.random() < 0.06)
     light = draw_light(rng)
     stage = Stage(draw_camera(rng, height, width), light)
-    ground.paint_sky(stage, rng)
+    ground.paint_sky(stage, child(rng))
     half = rng.uniform(1.5, 2.1)
     _paint_ground(stage, rng, half, rare)
     cast = Cast(stage, rng)
@@ -56,8 +56,8 @@ def paint_offroad(rng: Rng, number: int, height: int, width: int) -> Stage:
     if "undefined" in rare:
         wilds.paint_undefined(stage, rng)
     paint_bonnet(stage, rng, share=0.075)
-    stage.image = texture(stage.image, stage.material, stage.camera, rng)
-    stage.image = expose(stage.image, rng, NOISE)
+    stage.image = texture(stage.image, stage.material, stage.camera, child(rng))
+    stage.image = expose(stage.image, child(rng), NOISE)
     return stage
 
 

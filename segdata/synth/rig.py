@@ -9,7 +9,7 @@ from segdata.synth.stage import Stage
 from segdata.synth.texture import Material
 
 
-def paint_bonnet(stage: Stage, rng: Rng, label: str = "ego vehicle", share: float = 0.085) -> None:
+def paint_bonnet(stage: Stage, rng: Rng, share: float = 0.085) -> None:
     """The bonnet along the lower edge, about `share` of the height in the middle, with the sky in it."""
     height, width = stage.camera.height, stage.camera.width
     top = height * (1 - share * rng.uniform(0.9, 1.1))
@@ -17,7 +17,7 @@ def paint_bonnet(stage: Stage, rng: Rng, label: str = "ego vehicle", share: floa
     arch = top + height * share * 0.55 * np.abs(2 * x - 1) ** 2.6
     edge = np.stack((x * width, arch), axis=-1)
     paint = rng.uniform(22, 44)
-    with stage.annotate(label):
+    with stage.annotate("ego vehicle"):
         stage.fill_pixels(_closed(edge, height), (paint, paint, paint * 1.1), Material.PLAIN)
     low = np.array(stage.light.sky_low)
     for k in range(7):

@@ -2,7 +2,7 @@
 
 from segdata.synth import ground
 from segdata.synth.camera import Camera
-from segdata.synth.cast import Cast, Rng
+from segdata.synth.cast import Cast, Rng, child
 from segdata.synth.crowd import add_crossing, add_parked, add_traffic, add_walkers
 from segdata.synth.frontage import add_background, add_fronts, add_roadside
 from segdata.synth.light import Colour, draw_light
@@ -35,7 +35,7 @@ def paint_street(rng: Rng, number: int, height: int, width: int) -> Stage:
     street = draw_street(rng, number)
     light = draw_light(rng)
     stage = Stage(draw_camera(rng, street, height, width), light)
-    ground.paint_sky(stage, rng)
+    ground.paint_sky(stage, child(rng))
     _paint_ground(stage, street, rng)
     cast = Cast(stage, rng)
     add_background(cast, street)
@@ -49,8 +49,8 @@ def paint_street(rng: Rng, number: int, height: int, width: int) -> Stage:
     cast.paint()
     paint_bonnet(stage, rng)
     paint_border(stage, rng)
-    stage.image = texture(stage.image, stage.material, stage.camera, rng)
-    stage.image = expose(stage.image, rng, NOISE)
+    stage.image = texture(stage.image, stage.material, stage.camera, child(rng))
+    stage.image = expose(stage.image, child(rng), NOISE)
     return stage
 
 

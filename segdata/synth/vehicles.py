@@ -238,7 +238,7 @@ def paint_bus(stage: Stage, pose: Pose, paint: Colour, stripe: Colour, label: st
         paint_body(stage, pose, body, paint, stripe)
 
 
-def paint_truck(stage: Stage, pose: Pose, cab: Colour, cargo: Colour, label: str = "truck") -> None:
+def paint_truck(stage: Stage, pose: Pose, cab: Colour, cargo: Colour) -> None:
     """A cab in front of a cargo box."""
     gap = CARGO.length / 2 + CAB.length / 2 + 0.15
     front = Pose(pose.x + gap * math.sin(pose.turn), pose.z + gap * math.cos(pose.turn), pose.turn)
@@ -246,6 +246,6 @@ def paint_truck(stage: Stage, pose: Pose, cab: Colour, cargo: Colour, label: str
     parts.sort(key=lambda part: -part[0].z)
     for where, body, _ in parts:
         vehicle_shadow(stage, where, body)
-    with stage.annotate(label, whole=True):
+    with stage.annotate("truck", whole=True):
         for where, body, paint in parts:
             paint_body(stage, where, body, paint)

@@ -1,0 +1,292 @@
+"""`segdata.synth`: layouts, determinism, and what is in the pictures."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cityscapesscripts.helpers.labels import id2label, labels, name2label
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdata.errors import SegdataError
+from segdata.sources.cityscapes import Cityscapes
+from segdata.sources.tas500 import TAS500
+from segdata.synth import paint, paint_frame
+from segdata.synth.cityscapes import CITIES, stem
+from segdata.synth.frames import Frame
+
+TINY = (64, 128)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Everything below a folder except the marker."""
+    found = (path for path in root.rglob("*") if path.is_file() and path.name != "segdata-synth.json")
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+
+
+def opened(path: Path) -> tuple[str, tuple[int, int]]:
+    """Mode and size (width, height) of a picture."""
+    with Image.open(path) as image:
+        return image.mode, image.size
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen training frames, enough for every class."""
+    root = tmp_path_factory.mktemp("streets")
+    paint("cityscapes", root, train=16, val=1, test=1, size=(128, 256), seed=5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def rough(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some frames of each split, with coarse labels."""
+    root = tmp_path_factory.mktemp("rough")
+    paint("cityscapes", root, train=3, val=2, test=2, size=(96, 192), seed=6, coarse=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tracks")
+    paint("tas500", root, train=16, val=2, test=1, size=(124, 404), seed=5)
+    return root
+
+
+def test_street_layout_is_that_of_the_release(rough: Path) -> None:
+    """One image and four annotation files a frame, at the official places, in the official formats."""
+    expected = set()
+    for split, count in {"train": 3, "val": 2, "test": 2, "train_extra": 3}.items():
+        for name in (stem(split, k) for k in range(count)):
+            city = name.split("_", maxsplit=1)[0]
+            expected.add(f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png")
+            kinds = {"train_extra": ["gtCoarse"], "test": ["gtFine"]}.get(split, ["gtFine", "gtCoarse"])
+            for kind in kinds:
+                for suffix in ("color.png", "instanceIds.png", "labelIds.png", "polygons.json"):
+                    expected.add(f"{kind}/{split}/{city}/{name}_{kind}_{suffix}")
+    assert set(files(rough)) == expected
+    modes = {"_leftImg8bit.png": "RGB", "_labelIds.png": "L", "_color.png": "RGBA", "_instanceIds.png": "I;16"}
+    for path in rough.rglob("*.png"):
+        assert opened(path) == (modes[f"_{path.name.rsplit('_', 1)[1]}"], (192, 96)), path
+
+
+def test_city_names_are_invented_and_frames_are_numbered_as_in_long_sequences() -> None:
+    """No official city occurs; each split has a city with frame 19 and one with other frames; names never repeat."""
+    official = {key.split("_", maxsplit=1)[0] for entry in Cityscapes().official.values() for key in entry.keys or ()}
+    assert len(official) == 27
+    painted = [city for pair in CITIES.values() for city in pair]
+    assert len(set(painted)) == 8 and not official & set(painted)
+    assert all(city.isascii() and city.isalpha() and city.islower() for city in painted)
+    for split in CITIES:
+        names = [stem(split, k) for k in range(3000)]
+        assert len(set(names)) == 3000
+        frames = {city: {n.split("_")[2] for n in names if n.startswith(city)} for city in CITIES[split]}
+        assert frames[CITIES[split][0]] == {"000019"} and "000019" not in frames[CITIES[split][1]]
+
+
+def test_every_evaluated_class_and_the_special_objects_occur(streets: Path) -> None:
+    """Sixteen frames hold all 19 evaluated classes, caravans, trailers, a car group, a plate, a deleted object
+    and a gap in the numbering of cars."""
+    ids, names, deleted, gaps = set(), set(), 0, 0
+    for path in sorted((streets / "gtFine/train").rglob("*_labelIds.png")):
+        ids |= set(np.unique(np.array(Image.open(path))).tolist())
+        objects = json.loads(path.with_name(path.name.replace("labelIds.png", "polygons.json")).read_text())["objects"]
+        names |= {entry["label"] for entry in objects}
+        deleted += sum(entry.get("deleted", 0) for entry in objects)
+        instances = np.unique(np.array(Image.open(path.with_name(path.name.replace("labelIds", "instanceIds")))))
+        cars = {int(n) for n in instances if n // 1000 == name2label["car"].id}
+        gaps += bool(cars) and len(cars) <= max(cars) % 1000
+    assert ids >= {label.id for label in labels if not label.ignoreInEval}
+    assert ids >= {1, 2, 3, name2label["caravan"].id, name2label["trailer"].id}
+    assert ids <= set(range(34))
+    assert {"cargroup", "license plate", "ego vehicle", "rectification border", "out of roi"} <= names
+    assert deleted > 0 and gaps > 0
+
+
+def test_annotation_files_agree_with_each_other(streets: Path) -> None:
+    """labelIds follow from instanceIds, colours from labelIds; a car group keeps the plain id."""
+    groups = 0
+    for path in (streets / "gtFine").rglob("*_labelIds.png"):
+        ids = np.array(Image.open(path))
+        instances = np.array(Image.open(path.with_name(path.name.replace("labelIds", "instanceIds"))))
+        assert np.array_equal(np.where(instances < 1000, instances, instances // 1000), ids)
+        colours = np.array(Image.open(path.with_name(path.name.replace("labelIds", "color"))))
+        for k in np.unique(ids):
+            assert (colours[ids == k] == (*id2label[int(k)].color, 255)).all()
+        groups += int((instances == name2label["car"].id).sum())
+    assert groups > 0
+
+
+def test_test_labels_are_dummies_and_coarse_ones_rough_but_right(rough: Path) -> None:
+    """Test ground truth knows only the rig; coarse labels leave much open and err nearly nowhere."""
+    for path in (rough / "gtFine/test").rglob("*_labelIds.png"):
+        assert set(np.unique(np.array(Image.open(path))).tolist()) == {0, 1, 2, 3}
+    right = wrong = open_ = 0
+    for path in (rough / "gtCoarse/train").rglob("*_labelIds.png"):
+        coarse = np.array(Image.open(path))
+        fine = np.array(Image.open(Path(str(path).replace("gtCoarse", "gtFine"))))
+        right += int(((coarse == fine) & (coarse > 0)).sum())
+        wrong += int(((coarse != fine) & (coarse > 0)).sum())
+        open_ += int((coarse == 0).sum())
+    assert wrong < 0.05 * right and 0.1 * right < open_ < 2 * right
+
+
+def test_track_layout_is_that_of_the_release(tracks: Path) -> None:
+    """Seven flat folders of equal 19-digit names; ids are L, colours RGB, test has no labels."""
+    found: dict[str, set[str]] = {}
+    for path in (tracks / "tas500v1.1").rglob("*.png"):
+        found.setdefault(path.parent.name, set()).add(path.stem)
+        mode = "L" if path.parent.name.endswith("_ids") else "RGB"
+        assert opened(path) == (mode, (404, 124))
+    assert set(found) == {"train", "train_labels", "train_labels_ids", "val", "val_labels", "val_labels_ids", "test"}
+    assert found["train"] == found["train_labels"] == found["train_labels_ids"] and len(found["train"]) == 16
+    assert found["val"] == found["val_labels"] == found["val_labels_ids"] and len(found["val"]) == 2
+    names = found["train"] | found["val"] | found["test"]
+    assert len(names) == 19 and all(len(name) == 19 and name.isdigit() for name in names)
+    official = {key for entry in TAS500().official.values() for key in entry.keys or ()}
+    assert len(official) == 540 and not names & official
+
+
+def test_one_colour_mask_is_foreign_and_all_others_agree_with_the_ids(tracks: Path) -> None:
+    """Colours follow from ids except in one training frame, whose ids are valid; undefined occurs."""
+    table = {label.color: label.id for label in TAS500().labels}
+    foreign, seen = [], set()
+    for path in sorted((tracks / "tas500v1.1").glob("*_labels_ids/*.png")):
+        ids = np.array(Image.open(path))
+        seen |= set(np.unique(ids).tolist())
+        colours = np.array(Image.open(path.parent.with_name(path.parent.name.removesuffix("_ids")) / path.name))
+        decoded = np.full(ids.shape, -1)
+        for colour, number in table.items():
+            decoded[(colours == colour).all(2)] = number
+        assert (decoded == ids)[decoded >= 0].all()
+        if (decoded < 0).any():
+            foreign.append(path.parent.name)
+    assert foreign == ["train_labels_ids"]
+    assert seen == {label.id for label in TAS500().labels}
+
+
+@pytest.mark.parametrize("source", ["cityscapes", "tas500"])
+def test_a_frame_depends_on_seed_split_and_number_only(source: str, tmp_path: Path) -> None:
+    """Same bytes with fewer frames and with two workers; other bytes with another seed."""
+    paint(source, tmp_path / "all", train=2, val=1, test=1, size=TINY, seed=1)
+    paint(source, tmp_path / "few", train=1, val=0, test=0, size=TINY, seed=1)
+    paint(source, tmp_path / "two", train=2, val=1, test=1, size=TINY, seed=1, workers=2)
+    paint(source, tmp_path / "other", train=2, val=1, test=1, size=TINY, seed=2)
+    everything, few = files(tmp_path / "all"), files(tmp_path / "few")
+    assert files(tmp_path / "two") == everything
+    assert few.items() < everything.items()
+    other = files(tmp_path / "other")
+    assert set(other) == set(everything)
+    pictures = [path for path in everything if not path.startswith("gt") and "_labels" not in path]
+    assert all(other[path] != everything[path] for path in pictures)
+    assert len({everything[path] for path in pictures}) == len(pictures)
+
+
+def test_the_scene_is_the_same_at_every_size() -> None:
+    """Labels of a frame at half the size are those of the larger one, but for borders and thin things."""
+    for source in ("cityscapes", "tas500"):
+        for number in range(3):
+            large, small = (fine_labels(Frame(source, "val", number, size, 8)) for size in ((192, 384), (96, 192)))
+            assert (large[::2, ::2] == small).mean() > 0.88, (source, number)
+
+
+def fine_labels(frame: Frame) -> NDArray[np.uint8]:
+    """(H, W) raw ids of one frame."""
+    (data,) = (m.data for m in paint_frame(frame) if "_labelIds" in m.path or "_labels_ids/" in m.path)
+    return np.array(Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(
+    ("source", "archives"),
+    [
+        ("cityscapes", {"leftImg8bit_trainvaltest", "gtFine_trainvaltest", "leftImg8bit_trainextra", "gtCoarse"}),
+        ("tas500", {"tas500v1.1"}),
+    ],
+)
+def test_zips_hold_the_bytes_of_the_tree(source: str, archives: set[str], tmp_path: Path) -> None:
+    """The official archives, unpacked over each other, are the tree; they are the same at every run."""
+    coarse = source == "cityscapes"
+    for name in ("zip", "again"):
+        paint(source, tmp_path / name, train=1, val=0, test=1, size=TINY, zips=True, coarse=coarse)
+    paint(source, tmp_path / "tree", train=1, val=0, test=1, size=TINY, coarse=coarse)
+    packed = files(tmp_path / "zip")
+    assert set(packed) == {f"{name}.zip" for name in archives}
+    assert files(tmp_path / "again") == packed
+    for path in (tmp_path / "zip").glob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            archive.extractall(tmp_path / "unpacked")
+    assert files(tmp_path / "unpacked") == files(tmp_path / "tree")
+
+
+def test_nested_layout_adds_one_level(tmp_path: Path) -> None:
+    """Each archive's content lies below a folder with the archive's name."""
+    paint("cityscapes", tmp_path / "nested", train=1, val=0, test=0, size=TINY, nested=True)
+    paint("cityscapes", tmp_path / "tree", train=1, val=0, test=0, size=TINY)
+    flat = {path.split("/", 1)[1]: data for path, data in files(tmp_path / "nested").items()}
+    assert flat == files(tmp_path / "tree")
+    tops = {path.name for path in (tmp_path / "nested").iterdir() if path.is_dir()}
+    assert tops == {"leftImg8bit_trainvaltest", "gtFine_trainvaltest"}
+
+
+def test_a_folder_painted_before_is_painted_anew(tmp_path: Path) -> None:
+    """Old frames go, whether the run before had ended or not; the marker tells what is there."""
+    paint("cityscapes", tmp_path, train=2, val=0, test=0, size=TINY, seed=3)
+
+    def kill(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        paint("cityscapes", tmp_path, train=3, val=0, test=0, size=TINY, seed=4, zips=True, progress=kill)
+    assert json.loads((tmp_path / "segdata-synth.json").read_text())["complete"] is False
+    paint("cityscapes", tmp_path, train=1, val=0, test=0, size=TINY, seed=3)
+    paint("cityscapes", tmp_path / "fresh", train=1, val=0, test=0, size=TINY, seed=3)
+    again = {path: data for path, data in files(tmp_path).items() if not path.startswith("fresh/")}
+    assert again == files(tmp_path / "fresh")
+    text = (tmp_path / "segdata-synth.json").read_text()
+    facts = json.loads(text)
+    assert text == json.dumps(facts, sort_keys=True, separators=(",", ":")) + "\n"
+    assert facts["painted"] is True and facts["complete"] is True
+    assert (facts["source"], facts["seed"], facts["size"]) == ("cityscapes", 3, [64, 128])
+    assert facts["counts"] == {"train": 1, "val": 0, "test": 0}
+
+
+def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
+    """Nothing is written beside or over data that this command did not paint."""
+    (tmp_path / "leftImg8bit").mkdir()
+    with pytest.raises(SegdataError, match=r"leftImg8bit and no segdata-synth\.json"):
+        paint("cityscapes", tmp_path, train=1, val=0, test=0, size=TINY)
+    assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("kitti", {}, "no painter for 'kitti'"),
+        ("cityscapes", {"train": -1}, "each must be 0 or more"),
+        ("cityscapes", {"train": 0}, "each must be 0 or more"),
+        ("cityscapes", {"zips": True, "nested": True}, "choose one"),
+        ("tas500", {"coarse": True}, "neither"),
+        ("cityscapes", {"size": (32, 128)}, "32x128 is too small"),
+        ("cityscapes", {"seed": -1}, "seed -1"),
+    ],
+)
+def test_impossible_options_are_named(source: str, options: dict[str, int], message: str, tmp_path: Path) -> None:
+    """The error says which option cannot be, before anything is written."""
+    with pytest.raises(SegdataError, match=message):
+        paint(source, tmp_path / "out", **({"train": 1, "val": 0, "test": 0, "size": TINY} | options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_default_size_is_the_real_one(tmp_path: Path) -> None:
+    """2048x1024 and 2026x620; a painted photograph weighs what a real one of Cityscapes does."""
+    paint("cityscapes", tmp_path / "c", train=1, val=0, test=0)
+    paint("tas500", tmp_path / "t", train=1, val=0, test=0)
+    (photo,) = (tmp_path / "c").rglob("*_leftImg8bit.png")
+    assert opened(photo)[1] == (2048, 1024) and 1.9e6 < photo.stat().st_size < 2.5e6
+    (mask,) = (tmp_path / "c").rglob("*_labelIds.png")
+    assert 8e3 < mask.stat().st_size < 26e3
+    assert {opened(path)[1] for path in (tmp_path / "t").rglob("*.png")} == {(2026, 620)}
