@@ -59,6 +59,8 @@ def paint_wall_of_house(
     """One facade: plaster, plinth, shop fronts, rows of windows, cornice."""
     whole = facade.points(np.array([(0, 0), (facade.length, 0), (facade.length, facade.height), (0, facade.height)]))
     stage.fill(whole, colour, Material.PLASTER, face=face)
+    if stage.extent(whole) < 6:
+        return
     first = 4.0 if shop else 1.1
     floors, columns = int((facade.height - first - 0.4) / 3.1), int((facade.length - 0.8) / 2.4)
     if floors < 1 or columns < 1:

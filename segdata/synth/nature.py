@@ -119,7 +119,7 @@ def paint_treeline(
     outline = [(x1, -0.2), (x0, -0.2), *zip(x.tolist(), top.tolist(), strict=True)]
     with stage.annotate(label):
         stage.fill(upright(np.array(outline), 0, z), green, Material.LEAF, face=0.72)
-        for _ in range(count if stage.camera.pixels(tall * 0.2, z) > 3 else 0):
+        for _ in range(count if stage.camera.pixels(tall * 0.2, z) > 5 else 0):
             k = int(rng.integers(count))
             size = tall * rng.uniform(0.10, 0.22)
             y = max(size, (top[k] - size) * rng.uniform(0.35, 1.0))

@@ -43,6 +43,11 @@ class Stage:
         margin = self.camera.pixels(reach, z)
         return margin > 0.25 and -margin < column < self.camera.width + margin
 
+    def extent(self, world: Reals) -> float:
+        """Width in pixels of what a polygon shows in the picture; 0 where it lies outside."""
+        columns = np.clip(self.camera.project(world)[..., 0], 0, self.camera.width)
+        return float(columns.max() - columns.min())
+
     def fill(
         self,
         world: ArrayLike,
@@ -56,15 +61,14 @@ class Stage:
         polygons = np.asarray(world, np.float64)
         polygons = polygons[None] if polygons.ndim == 2 else polygons
         if polygons.size:
-            far = float(polygons[..., 2].mean()) if depth is None else depth
+            far = float(polygons[..., 2].sum()) * 3 / polygons.size if depth is None else depth
             if material in (Material.LEAF, Material.BLADES) and far > min(60.0, 0.25 * self.light.clear):
                 material = Material.LEAF_FAR
             self.fill_pixels(self.camera.project(polygons), self.light.colour(colour, face, far), material)
 
     def fill_pixels(self, polygons: Reals, colour: Colour, material: Material) -> None:
         """The same in pixels (N, K, 2) and with the colour as it shall appear."""
-        limit = 8.0 * self.camera.width
-        fixed = np.rint(np.clip(polygons, -limit, limit) * (1 << SUBPIXEL)).astype(np.int32)
+        fixed = self._fixed(polygons)
         shapes = list(fixed)
         cv2.fillPoly(self.image, shapes, colour, cv2.LINE_AA, SUBPIXEL)
         cv2.fillPoly(self.material, shapes, (int(material),), cv2.LINE_8, SUBPIXEL)
@@ -74,8 +78,7 @@ class Stage:
     def veil(self, world: ArrayLike, colour: Colour, cover: float) -> None:
         """A see-through surface: mix `cover` of its colour over what lies behind, and count it as filled."""
         polygon = self.camera.project(np.asarray(world, np.float64))
-        shape = np.rint(np.clip(polygon, -8.0 * self.camera.width, 8.0 * self.camera.width) * (1 << SUBPIXEL))
-        fixed = shape.astype(np.int32)
+        fixed = self._fixed(polygon)
         box = self._box([fixed], 1)
         if box is None:
             return
@@ -130,12 +133,18 @@ class Stage:
             found = [max(found, key=cv2.contourArea)]
         return [_clickable(contour, max(0.5, self.camera.height / 800)) for contour in found]
 
+    def _fixed(self, pixels: Reals) -> I32:
+        """OpenCV's coordinates: whole numbers of 1/16 pixel, none absurdly far outside."""
+        limit = 8.0 * self.camera.width
+        inside = np.minimum(np.maximum(pixels, -limit), limit)
+        return np.asarray(np.rint(inside * (1 << SUBPIXEL)), np.int32)
+
     def _box(self, parts: Sequence[I32], margin: int) -> tuple[int, int, int, int] | None:
         """Left, top, right, bottom of what is visible of the parts."""
         if not parts:
             return None
-        low = np.min([part.min(0) for part in parts], axis=0) >> SUBPIXEL
-        high = np.max([part.max(0) for part in parts], axis=0) >> SUBPIXEL
+        corners = np.concatenate(parts)
+        low, high = corners.min(0) >> SUBPIXEL, corners.max(0) >> SUBPIXEL
         left, top = np.maximum(low - margin, 0).tolist()
         right, bottom = np.minimum(high + margin + 1, (self.camera.width, self.camera.height)).tolist()
         return (left, top, right, bottom) if left < right and top < bottom else None

@@ -128,19 +128,22 @@ def paint_body(stage: Stage, pose: Pose, body: Body, paint: Colour, stripe: Colo
     sides = [side for side in (-1, 1) if _looks_at(eye, pose, (0.0, side), half)]
     for side in sides:
         _paint_side(stage, pose, body, paint, side * half, fine, stripe)
-    pieces = list(zip(body.profile[:-1], body.profile[1:], strict=True))
-    order = sorted(range(len(pieces)), key=lambda k: -_place(pose, body, _flat(pieces[k], 0))[:, 2].mean())
-    for k in order:
-        (s0, y0), (s1, y1) = pieces[k]
-        normal = (-(y1 - y0), s1 - s0)  # along s, up
-        quad = _place(pose, body, np.array([(s0, -half, y0), (s1, -half, y1), (s1, half, y1), (s0, half, y0)]))
-        outward = np.array((normal[0] * math.sin(pose.turn), normal[1], normal[0] * math.cos(pose.turn)))
-        if float(outward @ (eye - quad.mean(0))) <= 0:
+    start, end = np.array(body.profile[:-1]), np.array(body.profile[1:])  # (K, 2) s, y of each piece
+    rim = np.stack((start, end, end, start), axis=1)  # (K, 4, 2)
+    across = np.broadcast_to(np.array((-half, -half, half, half)), rim.shape[:2])
+    quads = _place(pose, body, np.stack((rim[..., 0], across, rim[..., 1]), axis=-1))  # (K, 4, 3)
+    step = end - start
+    normal = np.stack((-step[:, 1], step[:, 0]), axis=1) / np.hypot(*step.T)[:, None]  # along s, up
+    outward = np.stack((normal[:, 0] * math.sin(pose.turn), normal[:, 1], normal[:, 0] * math.cos(pose.turn)), 1)
+    middle = quads.mean(1)
+    seen = ((eye - middle) * outward).sum(1) > 0
+    for k in np.argsort(-middle[:, 2], kind="stable").tolist():
+        if not seen[k]:
             continue
-        face = 0.80 + 0.35 * max(0.0, normal[1]) / math.hypot(*normal)
-        stage.fill(quad, paint, face=face)
+        face = 0.80 + 0.35 * max(0.0, float(normal[k, 1]))
+        stage.fill(quads[k], paint, face=face)
         if k in body.glass:
-            stage.fill(_shrunk(quad, 0.10), GLASS, face=face + 0.15)
+            stage.fill(_shrunk(quads[k], 0.10), GLASS, face=face + 0.15)
     if fine:
         _paint_end(stage, pose, body, eye)
 
@@ -170,16 +173,15 @@ def _paint_side(
         if stripe is not None:
             band = ((0.0, 0.75), (0.0, 1.0), (body.length, 1.0), (body.length, 0.75))
             stage.fill(_place(pose, body, _flat(band, across)), stripe, face=face)
-    for window in body.windows:
-        stage.fill(_place(pose, body, _flat(window, across)), GLASS, face=0.9 + 0.25 * face)
-    for s in body.wheels:
-        stage.fill(_place(pose, body, _ring(s, body.radius, body.radius, across)), TYRE)
+    if body.windows:
+        panes = np.stack([_flat(window, across) for window in body.windows])
+        stage.fill(_place(pose, body, panes), GLASS, face=0.9 + 0.25 * face)
+    if body.wheels:
+        tyres = np.stack([_ring(s, body.radius, body.radius, across) for s in body.wheels])
+        stage.fill(_place(pose, body, tyres), TYRE)
         if fine:
-            stage.fill(
-                _place(pose, body, _ring(s, body.radius, body.radius * 0.58, across)),
-                (120, 122, 126),
-                face=face,
-            )
+            hubs = np.stack([_ring(s, body.radius, body.radius * 0.58, across) for s in body.wheels])
+            stage.fill(_place(pose, body, hubs), (120, 122, 126), face=face)
 
 
 def _paint_end(stage: Stage, pose: Pose, body: Body, eye: Reals) -> None:
