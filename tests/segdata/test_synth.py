@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -274,10 +275,11 @@ def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
         ("cityscapes", {"seed": -1}, "seed -1"),
     ],
 )
-def test_impossible_options_are_named(source: str, options: dict[str, int], message: str, tmp_path: Path) -> None:
+def test_impossible_options_are_named(source: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
     """The error says which option cannot be, before anything is written."""
+    chosen: dict[str, Any] = {"train": 1, "val": 0, "test": 0, "size": TINY} | options
     with pytest.raises(SegdataError, match=message):
-        paint(source, tmp_path / "out", **({"train": 1, "val": 0, "test": 0, "size": TINY} | options))
+        paint(source, tmp_path / "out", **chosen)
     assert not (tmp_path / "out").exists()
 
 
