@@ -80,6 +80,8 @@ def read_pixels(folder: Path, split: str, part: str) -> NDArray[np.uint8] | None
 
 def _load(path: Path) -> NDArray[Any]:
     try:
+        if not path.is_file():  # to open a pipe would wait for ever
+            raise FileNotFoundError("no such file")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray):  # np.load opens zips too
             raise ValueError("not a .npy file")

@@ -58,9 +58,10 @@ class Receipt:
 
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt, or None where there is none that can be read: then the shard is made again."""
+    if not path.is_file():
+        return None
     try:
-        document = json.loads(path.read_bytes())
-        return _receipt(document)
+        return _receipt(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):
         return None
 

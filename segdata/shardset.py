@@ -71,10 +71,9 @@ class ShardSet:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         path = self.path / "taxonomy.yaml"
-        try:
-            taxonomy = read_taxonomy(path.read_bytes(), str(path))
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be read ({error.strerror}). Run prepare again.") from error
+        if not path.is_file():
+            raise ShardError(f"{path}: no such file. Run prepare again.")
+        taxonomy = read_taxonomy(path.read_bytes(), str(path))
         if taxonomy.digest != self.manifest.document["taxonomy"]["digest"]:
             raise ShardError(f"{path}: not the taxonomy that the shards were made with.")
         return taxonomy
@@ -186,6 +185,8 @@ class ShardSet:
         return self._maps[shard]
 
     def _open(self, path: Path, size: int) -> mmap:
+        if not path.is_file():  # to open a pipe would wait for ever
+            raise ShardError(f"{path}: no such file. Run `segdata verify`.")
         try:
             with path.open("rb") as file:
                 found = os.fstat(file.fileno()).st_size

@@ -187,9 +187,12 @@ def _receipt(folder: _Folder, split: str, row: ShardEntry) -> Receipt | None:
 def _taxonomy(folder: _Folder) -> Taxonomy | None:
     if "taxonomy.yaml" in folder.wrong:
         return None
+    if not _is_file(folder.path / "taxonomy.yaml"):
+        folder.found("missing-file", "taxonomy.yaml", "no such file")
+        return None
     try:
         taxonomy = read_taxonomy((folder.path / "taxonomy.yaml").read_bytes(), "taxonomy.yaml")
-    except (TaxonomyError, OSError) as error:
+    except TaxonomyError as error:
         folder.found("bad-manifest", "taxonomy.yaml", str(error))
         return None
     if taxonomy.digest != folder.manifest.document["taxonomy"]["digest"]:
