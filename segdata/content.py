@@ -19,7 +19,7 @@ from segdata.receipt import Receipt, SampleReceipt
 from segdata.scene import U8
 from segdata.shards import BLOCK
 from segdata.statistics import ClassCounts, ImageSums
-from segdata.targets import downscale
+from segdata.targets import IDENTITY, downscale, remap
 from segdata.taxonomy import IGNORE, Taxonomy
 
 Places = dict[str, tuple[int, int]]  # member -> (offset, bytes)
@@ -158,7 +158,7 @@ def _check_sample(shard: _Shard, row: SampleReceipt, parts: Mapping[str, bytes])
         whole = _check_target(shard, row, part, target, x1)
         if scale == 1:
             x1 = target if whole else None
-            shard.counts.append(ClassCounts.of(np.bincount(target.ravel(), minlength=256), shard.classes))
+            shard.counts.append(ClassCounts.of(remap(target, IDENTITY)[1], shard.classes))
 
 
 def _check_meta(shard: _Shard, row: SampleReceipt, data: bytes) -> None:
@@ -228,8 +228,8 @@ def _check_target(shard: _Shard, row: SampleReceipt, part: str, target: U8, x1: 
         shard.found("wrong-target", member, f"by {shard.unit.rule} of x1 it differs: {_change(shard, due, target)}")
         return False
     if target.ndim == 2:
-        codes, pixels = np.unique(target, return_counts=True)
-        foreign = [f"{c} ({n} pixels)" for c, n in zip(codes, pixels, strict=True) if shard.classes <= c < IGNORE]
+        pixels = remap(target, IDENTITY)[1]
+        foreign = [f"{code} ({pixels[code]} pixels)" for code in range(shard.classes, IGNORE) if pixels[code]]
         if foreign:
             shard.found("unknown-id", member, f"id {', '.join(foreign)}; the taxonomy ends at {shard.classes - 1}")
             return False

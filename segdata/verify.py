@@ -146,13 +146,7 @@ def _check_content(folder: _Folder, pixels: bool, progress: Progress, workers: i
         for split, row in folder.shards()
         if (pixels or row.name in folder.wrong) and (receipt := receipts[row.name]) and _is_file(folder.path / row.name)
     ]
-    done, total = 0, sum(len(unit.receipt.samples) for unit in units)
-    progress(done, total)
-    checked: dict[str, Checked] = {}
-    for outcome in run("local" if workers > 1 else "serial", check_shard, units, workers, lambda unit: unit.name):
-        checked[outcome.name] = outcome
-        done += outcome.samples
-        progress(done, total)
+    checked = _checked(units, progress, workers)
     _note(folder, checked)
     if pixels:
         _check_keys(folder, receipts)
@@ -162,6 +156,17 @@ def _check_content(folder: _Folder, pixels: bool, progress: Progress, workers: i
                 _check_index(folder, split, [receipt for name in names if (receipt := receipts[name])])
             if all(name in checked and not checked[name].findings for name in names):
                 _check_split(folder, split, [checked[name] for name in names], taxonomy)
+
+
+def _checked(units: list[ShardCheck], progress: Progress, workers: int) -> dict[str, Checked]:
+    done, total = 0, sum(len(unit.receipt.samples) for unit in units)
+    progress(done, total)
+    checked: dict[str, Checked] = {}
+    for outcome in run("local" if workers > 1 else "serial", check_shard, units, workers, lambda unit: unit.name):
+        checked[outcome.name] = outcome
+        done += outcome.samples
+        progress(done, total)
+    return checked
 
 
 def _is_file(path: Path) -> bool:

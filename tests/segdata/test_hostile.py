@@ -110,8 +110,10 @@ def entry(data: bytes, name: str) -> int:
         (24, 90_000_000, "too-large", "bomb"),  # below the limit, but no deflate packs it so small
         (24, 60, "unreadable", "CRC"),  # says less than it holds
         (16, 0, "unreadable", "CRC"),  # another sum
+        (42, 1, "unreadable", ""),  # begins within another member
+        (42, 10**9, "unreadable", ""),  # begins behind the end
     ],
-    ids=["2 GiB", "ratio", "less", "sum"],
+    ids=["2 GiB", "ratio", "less", "sum", "within", "behind"],
 )
 def test_lying_directory(
     zips: Path, make_job: MakeJob, tmp_path: Path, field: int, value: int, code: str, found: str
@@ -148,6 +150,20 @@ def test_real_bomb_in_a_zip(zips: Path, make_job: MakeJob, tmp_path: Path) -> No
         tracemalloc.stop()
     assert [(finding.code, finding.where) for finding in stopped.value.findings] == [("too-large", label)]
     assert peak < 64 << 20
+
+
+def test_a_member_in_the_last_bytes(zips: Path, make_job: MakeJob, tmp_path: Path) -> None:
+    """A member's own header that the end of the zip cuts off is a finding."""
+    path = zips / LABEL_ZIP
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"PK\3\4 and no more"
+    data = bytearray(path.read_bytes())
+    at = entry(data, LABEL)
+    data[at + 42 : at + 46] = struct.pack("<I", data.rindex(b"PK\3\4"))
+    path.write_bytes(data)
+    with pytest.raises(FindingsError) as stopped:
+        prepare(make_job("cityscapes", zips, tmp_path / "set"))
+    assert [(finding.code, finding.where) for finding in stopped.value.findings] == [("unreadable", LABEL)]
 
 
 def test_encrypted_member(zips: Path, make_job: MakeJob, tmp_path: Path) -> None:
