@@ -138,7 +138,7 @@ def _check_members(shard: _Shard, places: Places, damage: str) -> None:
 
 
 def _more(names: list[str]) -> str:
-    return f", nor are {len(names) - 1} others" if len(names) > 1 else ""
+    return f" (and {len(names) - 1} others)" if len(names) > 1 else ""
 
 
 # ---- 2. one sample ------------------------------------------------------------------------------------------
