@@ -139,8 +139,8 @@ def paint(folder: Path) -> Path:
     root = folder / "painted"
     if not root.exists():
         subprocess.run(
-            [sys.executable, "-m", "segdata", "synth", "cityscapes", "--out", str(root)]
-            + ["--train", str(PAINTED), "--val", "0", "--test", "0"],
+            [sys.executable, "-m", "segdata", "synth", "cityscapes", f"--out={root}", f"--train={PAINTED}", "--val=0"]
+            + ["--test=0"],
             check=True,
         )
     return root
@@ -259,31 +259,29 @@ def stages(root: Path) -> dict[str, float]:
     label_map = LabelMap.between(cityscapes.labels, load_taxonomy("cityscapes-20"))
     spent: dict[str, float] = {}
 
-    def timed(name: str, call: Callable[[], object]) -> object:
+    def timed(name: str, call: Callable[..., object], *arguments: object) -> object:
         start = time.process_time()
-        result = call()
+        result = call(*arguments)
         spent[name] = spent.get(name, 0) + time.process_time() - start
         return result
 
     scenes = cityscapes.listing(Tree(root), "train").scenes
-    with tempfile.TemporaryDirectory(dir=root) as folder:
+    with tempfile.TemporaryDirectory(dir=root.resolve()) as folder:
         for warm in (True, False):
             spent.clear()
             with ShardWriter(Path(folder) / f"{warm}.tar") as writer:
                 for scene in scenes:
-                    image = timed("read", scene.image.read)
-                    raw = timed("read", scene.labels.read)
-                    timed("source digests", lambda: (digest_bytes(image), digest_bytes(raw)))
-                    timed("image check", lambda: codec.inspect(image))
-                    labels = timed("label decode", lambda: (codec.inspect(raw), codec.decode(raw))[1])
-                    made = timed("targets", lambda: make_targets(labels, label_map.lut, SCALES, "majority", 20))
-                    encoded = timed("label encode", lambda: [encode_target(t) for t in made.maps.values()])
-                    timed("pixel digests", lambda: [digest_pixels(t) for t in made.maps.values()])
-                    parts = [
-                        ("image.png", image),
-                        *((f"target{s}.png", e) for s, e in zip(SCALES, encoded, strict=True)),
-                    ]
-                    timed("tar and its digest", lambda: writer.add(scene.key, parts))
+                    image, raw = timed("read", scene.image.read), timed("read", scene.labels.read)
+                    timed("source digests", digest_bytes, image)
+                    timed("image check", codec.inspect, image)
+                    labels = timed("label decode", codec.decode, raw)
+                    made = timed("targets", make_targets, labels, label_map.lut, SCALES, "majority", 20).maps.values()
+                    encoded = [timed("label encode", encode_target, target) for target in made]
+                    for target in made:
+                        timed("pixel digests", digest_pixels, target)
+                    names = [f"target{scale}.png" for scale in SCALES]
+                    parts = [("image.png", image), *zip(names, encoded, strict=True)]
+                    timed("tar and its digest", writer.add, scene.key, parts)
     return {name: round(1e3 * seconds / len(scenes), 2) for name, seconds in spent.items()}
 
 

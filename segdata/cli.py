@@ -176,13 +176,15 @@ def synth(source: str, **options: Any) -> None:
 @click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
 @click.option("--json", "json_path", type=ANY_PATH, help="Write the result to this file as well.")
-def verify(folder: Path, pixels: bool, sarif: Path | None, json_path: Path | None) -> None:
+@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
+def verify(folder: Path, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
     """Check a shard folder against its digests; exit status 1 when something is wrong."""
+    from segdata.engines import default_workers
     from segdata.manifest import read_manifest
     from segdata.verify import verify as check
 
     with _progress("samples" if pixels else "files") as progress:
-        findings = check(folder, pixels, progress)
+        findings = check(folder, pixels, progress, workers or default_workers())
     _report(findings, sarif)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:

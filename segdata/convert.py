@@ -140,7 +140,8 @@ class Converter:
         multiple = max(self.conversion.scales)
         shape = self.conversion.geometry.shape(*size, multiple)
         if shape is None or 0 in shape:
-            found = f"{size[1]}x{size[0]} is not a multiple of {multiple}; give --size, --pad or --crop"
+            height, width = self.conversion.geometry.size or size
+            found = f"{width}x{height} is not a multiple of {multiple}; give --size, --pad or --crop"
             raise _problem("indivisible-size", scene.image, found)
         return shape
 

@@ -7,8 +7,6 @@ the choices are CPU milliseconds of benchmarks/codecs.py, for a painted frame of
 
 import zlib
 from collections.abc import Iterator
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,25 +15,16 @@ from numpy.typing import NDArray
 from segdata.errors import CodecError
 from segdata.pngchunks import GREY, RGB, SIGNATURE, Data, Header, assemble, open_png
 from segdata.pngfilter import apply_up, unfilter
+from segdata.zlibs import first_of
 
 __all__ = ["SIGNATURE", "Header", "Window", "decode", "encode_image", "encode_labels", "inspect"]
 
 
-def _first(*names: str) -> ModuleType:
-    """The first of these modules that is installed, else zlib: all have its interface and its answers."""
-    for name in names:
-        try:
-            return import_module(name)
-        except ImportError:
-            continue
-    return zlib
-
-
 # isal is quickest on literals (images: 15 against zlib-ng's 28 and zlib's 40), zlib-ng on long runs (label maps:
 # 0.3 against isal's 0.6 and zlib's 2.1).
-INFLATE_IMAGE = _first("isal.isal_zlib", "zlib_ng.zlib_ng")
-INFLATE_LABELS = _first("zlib_ng.zlib_ng", "isal.isal_zlib")
-DEFLATE = _first("zlib_ng.zlib_ng")
+INFLATE_IMAGE = first_of("isal.isal_zlib", "zlib_ng.zlib_ng")
+INFLATE_LABELS = first_of("zlib_ng.zlib_ng", "isal.isal_zlib")
+DEFLATE = first_of("zlib_ng.zlib_ng")
 MEM_LEVEL = 9  # the largest deflate blocks, so the fewest Huffman tables: images read in 13.8, at 8 in 14.7
 
 # Adam7: first row, first column, row stride and column stride of each pass (section 8 of the standard).

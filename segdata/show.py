@@ -49,13 +49,13 @@ def _row(record: Record, taxonomy: Taxonomy) -> U8:
         ids = most_covered(target) if target.ndim == 3 else target
         pictures.append((f"target x{scale}  {ids.shape[0]}x{ids.shape[1]}", overlay(record.image, ids, taxonomy)))
     cells = [
-        _titled(title, cv2.resize(picture, (CELL_WIDTH, height), interpolation=cv2.INTER_AREA))
+        _titled(title, np.asarray(cv2.resize(picture, (CELL_WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8))
         for title, picture in pictures
     ]
     return np.concatenate(cells, axis=1)
 
 
-def _titled(title: str, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> U8:
+def _titled(title: str, picture: U8) -> U8:
     canvas = Image.new("RGB", (picture.shape[1] + GAP, picture.shape[0] + LINE + GAP), "white")
     canvas.paste(Image.fromarray(picture), (GAP // 2, LINE))
     ImageDraw.Draw(canvas).text((GAP // 2 + 2, 3), title, "black", _FONT)

@@ -1,6 +1,7 @@
 """What a shard set holds, as numbers: per class pixels, share and images; image mean and deviation; class weights."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ def stats(folder: Path, progress: Progress = lambda done, total: None) -> dict[s
     document: dict[str, Any] = {"set": next(iter(sets.values())).manifest.name, "splits": {}}
     done = 0
     for split, shards in sets.items():
-        start = done
-        document["splits"][split] = _split(shards, lambda i, start=start: progress(start + i, total))
+        document["splits"][split] = _split(shards, partial(_advance, progress, done, total))
         done += len(shards)
     document["digest"] = next(iter(sets.values())).digest
     return document
+
+
+def _advance(progress: Progress, start: int, total: int, done: int) -> None:
+    progress(start + done, total)
 
 
 def _split(shards: ShardSet, progress: Callable[[int], None]) -> dict[str, Any]:

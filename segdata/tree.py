@@ -6,7 +6,9 @@ A root may be an unpacked tree, a folder that holds the zips, a folder with one 
 
 import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +16,10 @@ from pathlib import Path, PurePosixPath
 
 from segdata.errors import LinkError, SourceError, TooLargeError
 from segdata.findings import Finding
+from segdata.zlibs import first_of
 
+INFLATE = first_of("isal.isal_zlib")
+ENCRYPTED = 1  # bit of a member's flags
 MAX_MEMBER_BYTES = 1 << 28  # 256 MiB: no picture of these datasets comes near; a bomb does
 MAX_RATIO = 1100  # deflate cannot exceed 1032:1; a directory that claims more lies
 _ZIP_SYMLINK = stat.S_IFLNK
@@ -36,12 +41,11 @@ class Member:
             raise LinkError(f"{self.where}: {self.fault}")
         try:
             return _read_zipped(self) if self.zipped else _read_file(self)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
+            # RuntimeError: encrypted; ValueError: the directory says that it begins before the file
             raise SourceError(f"{self.where}: cannot be read ({error}).") from error
-        except Exception as error:
-            if type(error).__module__ == "zlib":  # zlib.error has no public base class
-                raise SourceError(f"{self.where}: its compressed bytes are damaged ({error}).") from error
-            raise
+        except (zlib.error, INFLATE.error) as error:
+            raise SourceError(f"{self.where}: its compressed bytes are damaged ({error}).") from error
 
     @property
     def where(self) -> str:
@@ -67,7 +71,25 @@ def _read_zipped(member: Member) -> bytes:
             f"{member.where}: declares {info.file_size} bytes packed in {info.compress_size}, "
             "more than deflate or a picture can hold: a decompression bomb or a damaged zip."
         )
-    return archive.read(info)
+    if info.compress_type != zipfile.ZIP_DEFLATED or info.flag_bits & ENCRYPTED:
+        return archive.read(info)
+    return _inflated(member.container, info)
+
+
+def _inflated(path: Path, info: zipfile.ZipInfo) -> bytes:
+    """zipfile's `read` with a faster inflate and CRC: these two are nearly all of reading a picture from a zip."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        fixed = file.read(30)  # the member's own header: its name and extra field may differ from the directory's
+        if fixed[:4] != b"PK\3\4" or len(fixed) < 30:
+            raise zipfile.BadZipFile(f"no member at byte {info.header_offset}")
+        file.seek(sum(struct.unpack("<HH", fixed[26:])), os.SEEK_CUR)
+        packed = file.read(info.compress_size)
+    stream = INFLATE.decompressobj(-15)
+    data: bytes = stream.decompress(packed, info.file_size + 1)
+    if len(data) != info.file_size or INFLATE.crc32(data) != info.CRC:
+        raise zipfile.BadZipFile("its length or CRC-32 is not what the zip's directory says")
+    return data
 
 
 @lru_cache(maxsize=16)
@@ -123,7 +145,7 @@ class Tree:
 
     def _zips(self) -> list[Path]:
         if self.root.is_dir():
-            return sorted(self.root.glob("*.zip"))
+            return sorted(path for path in self.root.glob("*.zip") if path.is_file())
         return [self.root] if self.root.suffix == ".zip" and self.root.is_file() else []
 
 

@@ -134,7 +134,7 @@ def test_a_truncated_shard_is_an_error(painted: Painted, make_job: MakeJob, tmp_
     prepare(make_job("cityscapes", painted("cityscapes"), tmp_path / "set"))
     for shard in (tmp_path / "set").glob("*-val-*.tar"):
         shard.write_bytes(shard.read_bytes()[:-512])
-    with pytest.raises(ShardError, match="bytes, dataset.json says"):
+    with pytest.raises(ShardError, match=r"bytes, dataset\.json says"):
         ShardSet(tmp_path / "set", "val").read(0)
 
 

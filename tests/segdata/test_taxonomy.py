@@ -108,7 +108,10 @@ def parse(text: str) -> Taxonomy:
         (HEAD + ROAD + SKY, "raw label 'dog' has no destination"),
         (HEAD + ROAD + SKY + DOG.replace("from: [dog]", "from: [dog, cat]"), "raw label 'cat' is not in the dataset"),
         (HEAD + ROAD + SKY + DOG.replace("[dog]", "[dogg]"), r"'dogg' is not in the dataset \(nearest: 'dog'\)"),
-        (HEAD + ROAD + SKY + DOG.replace("export: 2", "export: 9"), "'dog' exports to id 9, which the dataset does not"),
+        (
+            HEAD + ROAD + SKY + DOG.replace("export: 2", "export: 9"),
+            "'dog' exports to id 9, which the dataset does not",
+        ),
         (HEAD + ROAD + SKY + SKY.replace("[sky]", "[dog]"), "class name 'sky' stands 2 times"),
         (HEAD + ROAD + SKY + DOG.replace("[dog]", "[dog, road]"), "raw label 'road' stands 2 times"),
         (HEAD + ROAD + SKY + DOG.replace("[dog]", "[]"), "no raw label feeds class 'dog'"),
