@@ -1,0 +1,131 @@
+"""A trained network on images: labels in the dataset's own ids, colours, overlay, confidence and stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from segdata.scene import U8
+from segdata.show import overlay
+from segmodels.data import pad
+from segmodels.draw import answer, colours, grey, original_ids, save_png, stage_pictures, step_pictures
+from segmodels.errors import SegmodelsError
+from segmodels.inference import Segmenter
+from segmodels.prediction import Prediction
+from segmodels.views import Views, at_full_size, average, crop, look, outputs
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def predict(
+    segmenter: Segmenter,
+    images: Sequence[Path],
+    out: Path,
+    views: Views,
+    *,
+    stages: bool = False,
+    progress: Progress = iter,
+) -> int:
+    """Write the pictures of every image into `out`; returns how many images there were.
+
+    Of x.jpg: x_labels.png (original ids), x_color.png, x_overlay.png, x_confidence.png (grey level 255 is
+    probability 1), and with `stages` one picture more for each thing that `stage_pictures` draws. A folder stands
+    for the images in it. Raises SegmodelsError.
+    """
+    if stages and not (views.single and views.window == segmenter.window):
+        raise SegmodelsError("--stages shows how one answer came about: leave --flip, --scales and --window away")
+    found = find_images(images)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
+    for path in progress(found):
+        pixels = read_image(path)
+        for name, picture in _pictures(segmenter, pixels, views, stages=stages):
+            save_png(out / f"{path.stem}_{name}.png", picture)
+    return len(found)
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """The files, and of each folder its images by name. Raises SegmodelsError where two would share their pictures."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(each for each in path.iterdir() if _is_image(each)) if path.is_dir() else [path]
+        if not inside:
+            raise SegmodelsError(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
+        found += inside
+    stems = Counter(path.stem for path in found)
+    for path in found:
+        if stems[path.stem] > 1:
+            twins = " and ".join(str(each) for each in found if each.stem == path.stem)
+            raise SegmodelsError(f"{twins} would be written to the same files. Predict them into two folders")
+    return found
+
+
+def read_image(path: Path) -> U8:
+    """An image file as (H, W, 3), upright as its camera held it (EXIF).
+
+    Grey becomes three equal channels, of 16 bits the upper 8 count, transparency is dropped, of several frames the
+    first is taken. Raises SegmodelsError.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith(("I", "F")):
+                return _deep_grey(np.asarray(upright), path)
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return np.array(upright.convert("RGB"))
+    except FileNotFoundError:
+        raise SegmodelsError(f"no image {path}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise SegmodelsError(f"cannot read image {path}: {str(error).splitlines()[0]}") from None
+
+
+def _deep_grey(values: np.ndarray[Any, Any], path: Path) -> U8:
+    if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() > 65535:
+        raise SegmodelsError(f"cannot read image {path}: its values are no 16-bit grey levels")
+    return np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@torch.inference_mode()
+def _pictures(segmenter: Segmenter, pixels: U8, views: Views, *, stages: bool) -> Iterable[tuple[str, U8]]:
+    """Name and picture of everything that is written for an image (H, W, 3)."""
+    taxonomy = segmenter.taxonomy
+    found, prediction = _see(segmenter, pixels, views)
+    if stages and len(found) == 1:
+        raise SegmodelsError(f"--stages: {segmenter.name} answers in one step, so there are none to show")
+    size = (pixels.shape[0], pixels.shape[1])
+    stride = segmenter.geometry.stride if views.single else 1
+    ids, confidence = answer(at_full_size(found[-1], stride, size))
+    yield "labels", original_ids(ids, taxonomy)
+    yield "color", colours(ids, taxonomy)
+    yield "overlay", overlay(pixels, ids, taxonomy)
+    yield "confidence", grey(confidence)
+    if stages and prediction and "masks" in prediction.extras:
+        yield from stage_pictures(prediction, taxonomy)
+    elif stages:
+        yield from step_pictures([at_full_size(each, stride, size) for each in found], taxonomy)
+
+
+def _see(segmenter: Segmenter, pixels: U8, views: Views) -> tuple[list[Tensor], Prediction | None]:
+    """The outputs, of a single view at the network's stride; and what it said where it saw the image once and whole."""
+    image, network, geometry = segmenter.input(pixels), segmenter.network, segmenter.geometry
+    if not views.single:
+        return average(network, image, geometry, views), None
+    if views.window:
+        return look(network, image, geometry, views.window), None
+    prediction: Prediction = network(pad(image, geometry))
+    return crop(outputs(prediction), geometry.stride, (pixels.shape[0], pixels.shape[1])), prediction
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in SUFFIXES

@@ -1,0 +1,46 @@
+"""What of a run is used, and how: its finished network, and the views that it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from segmodels.errors import SegmodelsError
+from segmodels.inference import Segmenter, load_segmenter
+from segmodels.run import Run
+from segmodels.spec import Size
+from segmodels.views import Views
+
+
+def load_trained(path: Path, device: torch.device) -> Segmenter:
+    """The network of a finished run, or of a weights file such as its best checkpoint; float32 throughout.
+
+    Raises SegmodelsError where there is none.
+    """
+    if path.is_dir() and not Run(path).about.is_file():
+        raise SegmodelsError(f"{path} is no run: it has no run.json. Name the --out folder of `segmodels train`")
+    if path.is_dir() and not Run(path).finished:
+        raise SegmodelsError(
+            f"run {path} is unfinished. Run its `segmodels train` again to go on, or name a weights file, "
+            f"such as {Run(path).best}"
+        )
+    if not path.exists():
+        raise SegmodelsError(f"no run {path}. Name the --out folder of `segmodels train`")
+    segmenter = load_segmenter(path, device)
+    segmenter.network.requires_grad_(False)
+    return segmenter
+
+
+def choose_views(segmenter: Segmenter, *, flip: bool, scales: tuple[float, ...], window: Size | None) -> Views:
+    """The views as asked for. Raises SegmodelsError where a window does not fit the network."""
+    name, geometry, built_for = segmenter.name, segmenter.geometry, segmenter.size
+    if not scales or not all(0.05 <= scale <= 20 for scale in scales):
+        raise SegmodelsError(f"--scales are {', '.join(map(str, scales)) or 'none'}, expected numbers from 0.05 to 20")
+    if window and geometry.fixed_size and window != built_for:
+        raise SegmodelsError(
+            f"--window is {window[0]}x{window[1]}, but {name} was built for {built_for[0]}x{built_for[1]} alone"
+        )
+    if window and not all(geometry.fits(side) and side % geometry.stride == 0 for side in window):
+        raise SegmodelsError(f"--window {window[0]}x{window[1]} does not fit {name}: {geometry.constraint}")
+    return Views(flip, scales, window or segmenter.window)
