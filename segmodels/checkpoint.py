@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,12 +42,13 @@ class Checkpoint:
     history: list[dict[str, float]]  # a row for every finished epoch; what the schedule and early stop look at
     running: dict[str, float]  # sums of the epoch under way
     random: dict[str, Tensor]  # see `random_state`
+    digests: dict[str, str] = field(default_factory=dict)  # step → `weights_digest` after it: what `verify` compares
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint; the previous file of this name stays whole until the new one is."""
     with replacing(path) as file:
-        torch.save({field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}, file)
+        torch.save({each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}, file)
 
 
 def load_checkpoint(path: Path, run: str) -> Checkpoint:
@@ -62,7 +63,7 @@ def load_checkpoint(path: Path, run: str) -> Checkpoint:
         raise SegmodelsError(f"{path} holds Python code, which is never run: no checkpoint of ours") from None
     except (RuntimeError, OSError) as error:
         raise SegmodelsError(f"cannot read checkpoint {path}: {_first_line(error)}") from None
-    if not isinstance(content, dict) or content.keys() != {field.name for field in fields(Checkpoint)}:
+    if not isinstance(content, dict) or content.keys() != {each.name for each in fields(Checkpoint)}:
         raise SegmodelsError(f"{path} is a torch file, but not a checkpoint of this version of segmodels")
     checkpoint = Checkpoint(**content)
     if checkpoint.run != run:

@@ -140,9 +140,7 @@ class TrainConfig:
     @property
     def digest(self) -> str:
         """sha256 of what decides the result: equal digests, equal training (on equal shards)."""
-        matters = {name: value for name, value in self.document().items() if name not in NOT_DIGESTED}
-        matters["device"] = self.device.partition(":")[0]
-        return hashlib.sha256(canonical_json(matters)).hexdigest()
+        return hashlib.sha256(canonical_json(decisive(self.document()))).hexdigest()
 
 
 def make_config(network: str, recipe: str, given: Mapping[str, Any]) -> TrainConfig:
@@ -169,6 +167,12 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
     for name in ("shards", "out", "init"):
         values[name] = None if values[name] is None else Path(values[name])
     return TrainConfig(**values)
+
+
+def decisive(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration's document decides the result: not where it lies, nor who helps."""
+    matters = {name: value for name, value in document.items() if name not in NOT_DIGESTED}
+    return matters | {"device": str(document["device"]).partition(":")[0]}
 
 
 def run_id(config: TrainConfig, shards_digest: str, init_digest: str | None) -> str:

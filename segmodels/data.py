@@ -116,9 +116,13 @@ class Batches:
         (batch,) = self.between(step, step + 1)
         return batch
 
+    def keys(self, step: int) -> list[str]:
+        """The keys of a step's batch, those of all ranks."""
+        return [self.shards.key(i) for i in self._order(step)]
+
     def between(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start … stop - 1, two of them read ahead."""
-        workers = min(self.workers, (stop - start) * self.share)
+        workers = min(self.workers, max(0, stop - start) * self.share)
         filled = in_order(self._fill, self._slots(start, stop), workers, ahead=2 * self.share + workers)
         for _ in range(start, stop):
             slots = list(islice(filled, self.share))
@@ -126,12 +130,14 @@ class Batches:
 
     def _slots(self, start: int, stop: int) -> Iterator["_Slot"]:
         for step in range(start, stop):
-            epoch, place = divmod(step, self.steps_per_epoch)
-            first = place * self.batch_size + self.rank * self.share
-            order = self.shards.order(self.seed, epoch)[first : first + self.share]
+            epoch, mine = step // self.steps_per_epoch, self.rank * self.share
             images, targets = self._empty()
-            for row, i in enumerate(order):
+            for row, i in enumerate(self._order(step)[mine : mine + self.share]):
                 yield _Slot(epoch, i, self.shards.key(i), row, images, targets)
+
+    def _order(self, step: int) -> list[int]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return self.shards.order(self.seed, epoch)[place * self.batch_size : (place + 1) * self.batch_size]
 
     def _empty(self) -> tuple[Tensor, Tensor]:
         height, width = self.how.crop
@@ -178,6 +184,7 @@ class _Slot(NamedTuple):
 
 
 def _check_targets(shards: ShardSet, scale: int, how: Augmentation) -> None:
+    _check_not_empty(shards)
     have = ", ".join(f"x{each}" for each in shards.scales)
     if not have:
         raise SegmodelsError(f"{shards.path}: {shards.split} has no labels, so nothing can be learnt from it.")
@@ -207,8 +214,7 @@ def samples(
         raise SegmodelsError(
             f"{shards.path}: evaluation at x{missing[0]}, but {shards.split} has {have}. Prepare again with {options}."
         )
-    if not len(shards):
-        raise SegmodelsError(f"{shards.path}: {shards.split} is empty.")
+    _check_not_empty(shards)
     return in_order(lambda i: shards.read(i, None, scales), range(rank, len(shards), ranks), workers, ahead=2 * workers)
 
 
@@ -222,10 +228,10 @@ def pad(images: Tensor, geometry: Geometry) -> Tensor:
 
 
 def windows(size: Size, window: Size, stride: int = 1) -> list[Window]:
-    """Windows (top, left, height, width) that cover an image of `size`, each next to the last by at most 2/3.
+    """Windows (top, left, height, width) that cover an image of `size`, evenly spread: neighbours share about 1/3.
 
-    Evenly spread, on the grid of `stride`, which must divide `size - window`. An image that is smaller than the
-    window must be padded before.
+    They lie on the grid of `stride`. Raises SegmodelsError where the image has to be padded before: it is smaller
+    than the window, or `stride` does not divide the difference.
     """
     tops, lefts = (_starts(side - part, part, stride) for side, part in zip(size, window, strict=True))
     return [(top, left, *window) for top in tops for left in lefts]
@@ -234,11 +240,16 @@ def windows(size: Size, window: Size, stride: int = 1) -> list[Window]:
 def _starts(room: int, part: int, stride: int) -> list[int]:
     if room < 0 or room % stride:
         raise SegmodelsError(f"windows of {part} on a grid of {stride} do not cover {part + room}: pad the image.")
-    steps = -(-3 * room // (2 * part))  # ceil: neighbours share at least about a third
+    steps = -(-3 * room // (2 * part))  # rounded up
     return [room * k // (steps * stride) * stride if steps else 0 for k in range(steps + 1)]
 
 
 # ---- for both -------------------------------------------------------------------------------------------
+
+
+def _check_not_empty(shards: ShardSet) -> None:
+    if not len(shards):
+        raise SegmodelsError(f"{shards.path}: {shards.split} is empty, expected at least one sample. Prepare it again.")
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

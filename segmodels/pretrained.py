@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from segmodels.checkpoint import load_weights
 from segmodels.errors import SegmodelsError
 from segmodels.resnet import ResNet
 
@@ -75,6 +76,27 @@ def load_trunk(network: nn.Module, path: Path) -> TrunkReport:
         ),
         unused=tuple(name for name in found if name not in ours and not _is_counter(name)),
     )
+
+
+def load_init(network: nn.Module, name: str, path: Path) -> str:
+    """Start from the weights of a file; says in a line what was taken.
+
+    Of a run of the same network everything that has the same name and shape (so that another taxonomy gets a
+    new classifier), of any other file the trunk. Raises SegmodelsError where nothing fits.
+    """
+    try:
+        weights, about = load_weights(path)
+    except SegmodelsError:
+        weights, about = {}, {}
+    if about.get("network") != name:
+        return f"{path.name}: {load_trunk(network, path)}"
+    ours = network.state_dict()
+    taken = {each: weights[each] for each in ours if each in weights and weights[each].shape == ours[each].shape}
+    if not taken:
+        raise SegmodelsError(f"nothing in {path} fits: it is of {name} with other options ({about.get('options')})")
+    network.load_state_dict(taken, strict=False)
+    others = [each for each in ours if each not in taken]
+    return f"{path.name}: {len(taken)} of {len(ours)} tensors loaded" + (f", new: {', '.join(others)}" * bool(others))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,58 @@
+"""Where a network runs, and with which arithmetic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+
+from segmodels.errors import SegmodelsError
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # read by cuBLAS when CUDA starts: without it its sums may differ between runs
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is CUDA where there is one.
+
+    Raises SegmodelsError where CUDA is asked for and absent.
+    """
+    kind, colon, index = name.partition(":")
+    if kind == "auto" and not colon:
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cpu" and not colon:
+        return torch.device("cpu")
+    if kind != "cuda" or (colon and not index.isdecimal()):
+        raise SegmodelsError(f"--device is {name!r}, expected auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        why = "torch was built without CUDA" if torch.version.cuda is None else "torch finds no CUDA device"
+        raise SegmodelsError(f"--device is {name}, but {why}. Use --device cpu, or auto")
+    number = int(index or 0)
+    if number >= torch.cuda.device_count():
+        raise SegmodelsError(f"--device is {name}, but there are {torch.cuda.device_count()}: cuda:0 is the first")
+    return torch.device("cuda", number)
+
+
+@contextmanager
+def arithmetic(*, fast: bool) -> Iterator[None]:
+    """Inside: the same bits for the same work, or (`fast`) whatever is fastest; outside: as it was.
+
+    Reproducible means deterministic algorithms, no timing of kernels against each other, and float32 that is
+    float32 (cuDNN takes TF32 for it by default). Enter it before anything touches CUDA.
+    """
+    os.environ.setdefault(CUBLAS, ":4096:8")
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, torch.get_deterministic_debug_mode())
+    cudnn.benchmark = cudnn.allow_tf32 = matmul.allow_tf32 = fast
+    torch.use_deterministic_algorithms(not fast)
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, mode = before
+        torch.set_deterministic_debug_mode(mode)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """`bf16` computes convolutions and products in bfloat16; weights, α, β and losses stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

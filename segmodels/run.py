@@ -1,0 +1,224 @@
+"""Run: the folder of one training, and to which training it belongs.
+
+run.json says what is trained, on what and with what; it is written first. metrics.json is written last: a
+folder that has it is finished. Only `train` writes here, one process at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segdata import ShardSet
+from segdata.canonical import canonical_json, digest_file, pretty_json
+from segdata.lock import locked
+from segmodels.checkpoint import load_checkpoint, replacing
+from segmodels.config import TrainConfig, config_from_document, decisive, run_id
+from segmodels.environment import commit, describe_device, versions
+from segmodels.errors import SegmodelsError
+from segmodels.spec import Size
+
+FORMAT = 1
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder's files by their names."""
+
+    path: Path
+
+    @property
+    def about(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def timing(self) -> Path:
+        return self.path / "timing.json"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that an unfinished run goes on from."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The weights with the best validation score so far, as model.safetensors has them."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.about, self.weights, self.history, self.timing, self.metrics
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(path.is_file() for path in self.files)
+
+    def document(self) -> dict[str, Any]:
+        """run.json. Raises SegmodelsError where there is none, or another version's."""
+        return read_document(self.about)
+
+    def config(self) -> TrainConfig:
+        """The resolved configuration, as it was trained."""
+        return config_from_document(self.document()["config"])
+
+
+@contextmanager
+def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
+    """Hold the folder of the run that `document` describes as its one writer; make it, or continue it.
+
+    Raises SegmodelsError where the folder holds another run, unless that is to be replaced, and LockedError
+    where somebody writes there.
+    """
+    run = Run(path)
+    try:
+        run.last.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SegmodelsError(f"cannot write the run folder {path}: {error.strerror}") from None
+    with locked(path / ".lock", "segmodels train"):
+        try:
+            _check_same(run, document)
+        except SegmodelsError:
+            if not replace:
+                raise
+            _clear(run)
+        if not run.about.exists():
+            write_document(run.about, document)
+        yield run
+
+
+def describe(config: TrainConfig, shards: ShardSet, device: torch.device) -> dict[str, Any]:
+    """run.json as it stands from the start."""
+    manifest = shards.manifest
+    init = None if config.init is None else digest_file(config.init)
+    return {
+        "format": FORMAT,
+        "id": run_id(config, shards.digest, init),
+        "config": config.document(),
+        "config_digest": config.digest,
+        "init": init,
+        "shards": {
+            "digest": shards.digest,
+            "name": manifest.name,
+            "files": {row.name: row.sha256 for split in manifest.splits for row in manifest.shards(split)},
+        },
+        "taxonomy": shards.taxonomy.document(),
+        "deterministic": not config.fast,
+        "commit": commit(),
+        "versions": versions(),
+        "device": describe_device(device),
+    }
+
+
+def about_weights(document: Document, size: Size) -> dict[str, Any]:
+    """What a weights file says about itself: all that its use needs, and how it came about. No time, no path."""
+    config = document["config"]
+    return {
+        "network": config["network"],
+        "options": dict(config["options"]),
+        "size": size,
+        "mean": config["mean"],
+        "std": config["std"],
+        "taxonomy": document["taxonomy"],
+        "run": document["id"],
+        "training": decisive(config),
+    }
+
+
+def write_document(path: Path, document: Document) -> None:
+    """JSON for people and programs; whole or not at all."""
+    with replacing(path) as file:
+        file.write(pretty_json(document))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON file of a run. Raises SegmodelsError."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SegmodelsError(f"cannot read {path}: {error.strerror}. Is {path.parent} a run folder?") from None
+    except ValueError:
+        raise SegmodelsError(f"{path} is not JSON: it is damaged, or was changed by hand") from None
+    if not isinstance(document, dict):
+        raise SegmodelsError(f"{path} is not what `segmodels train` writes")
+    return document
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """A line an epoch; the scores of an epoch without validation stay empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
+    """`lr is 0.1 there, 0.2 here` for every value in which two documents differ."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted(there.keys() | here.keys()):
+            yield from differences(there.get(key), here.get(key), f"{name}.{key}" if name else key)
+    elif there != here:
+        yield f"{name} is {_short(there)} there, {_short(here)} here"
+
+
+def identity(document: Document) -> dict[str, Any]:
+    """The part of run.json that decides the result."""
+    return decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
+
+
+def _check_same(run: Run, document: Document) -> None:
+    """Raise SegmodelsError, naming what differs, where the folder belongs to another run."""
+    if run.about.exists():
+        found = run.document()
+        if found.get("format") != FORMAT:
+            raise SegmodelsError(
+                f"{run.path}: a run of another version (format {found.get('format')}, this is {FORMAT}). "
+                "Use another --out, or --replace to start anew"
+            )
+        if found["id"] != document["id"]:
+            plain = json.loads(canonical_json(identity(document)))
+            what = "; ".join(differences(identity(found), plain)) or "run.json was changed by hand"
+            raise SegmodelsError(f"{run.path} holds another run: {what}. Use another --out, or --replace to start anew")
+    elif run.last.exists():
+        load_checkpoint(run.last, document["id"])
+    elif run.weights.exists():
+        raise SegmodelsError(
+            f"{run.path} holds weights, but not run.json that says which. Use another --out, or --replace to start anew"
+        )
+
+
+def _clear(run: Run) -> None:
+    for path in run.files:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(run.last.parent)
+    run.last.parent.mkdir()
+
+
+def _short(value: Any) -> str:
+    text = "not set" if value is None else f"{value}"
+    return text if len(text) <= 40 else text[:12] + "…"

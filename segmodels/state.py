@@ -1,0 +1,106 @@
+"""All that changes while a training runs, and how far it has got."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from segmodels.checkpoint import Checkpoint, Weights
+from segmodels.data import Batches
+from segmodels.errors import SegmodelsError
+from segmodels.ranks import Ranks
+
+Row = dict[str, float]  # an epoch: epoch, step, lr, loss, and the scores where it was validated
+
+ADVICE = "The last checkpoint is from before. Try a smaller --lr, a longer --warmup or --clip 1"
+
+
+@dataclass
+class State:
+    """A training after `step` steps."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    ema: Weights | None
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
+    running: dict[str, float] = field(default_factory=dict)  # of the epoch under way: sum of losses, images
+    digests: dict[str, str] = field(default_factory=dict)
+    unread: Tensor | None = None  # losses (B,) of the last step, on the device
+
+    @property
+    def published(self) -> Weights:
+        """What is validated and becomes the result: the average where there is one."""
+        return self.network.state_dict() if self.ema is None else self.ema
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the images of this epoch, as far as their losses were read."""
+        return self.running["loss"] / self.running["images"] if self.running else math.nan
+
+    def read_losses(self, batches: Batches) -> None:
+        """Add the last step's losses to the epoch's. Raises SegmodelsError, naming step and keys, on a NaN."""
+        if self.unread is None:
+            return
+        losses, self.unread = self.unread.tolist(), None
+        if not all(map(math.isfinite, losses)):
+            raise SegmodelsError(_not_finite(self.step, losses, batches.keys(self.step - 1)))
+        self.running["loss"] = self.running.get("loss", 0.0) + sum(losses)
+        self.running["images"] = self.running.get("images", 0) + len(losses)
+
+    def check_finite(self) -> None:
+        """Raise SegmodelsError where a weight is NaN or infinite: no such checkpoint replaces a good one."""
+        for name, tensor in self.network.state_dict().items():
+            if not tensor.isfinite().all():
+                raise SegmodelsError(f"{name} is not finite after step {self.step}. {ADVICE}")
+
+    def checkpoint(self, run: str, ranks: Ranks, device: torch.device) -> Checkpoint:
+        """Everything that the next step depends on."""
+        return Checkpoint(
+            run=run,
+            step=self.step,
+            weights=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            ema=self.ema,
+            history=self.history,
+            running=self.running,
+            random=ranks.random_states(device),
+            digests=self.digests,
+        )
+
+    def restore(self, checkpoint: Checkpoint, ranks: Ranks, device: torch.device) -> None:
+        """Be as when the checkpoint was made."""
+        self.network.load_state_dict(checkpoint.weights)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        if checkpoint.ema is not None:
+            self.ema = {name: tensor.to(device) for name, tensor in checkpoint.ema.items()}
+        self.step, self.history, self.running = checkpoint.step, checkpoint.history, checkpoint.running
+        self.digests = checkpoint.digests
+        ranks.restore_random_states(checkpoint.random, device)
+
+
+def best_row(history: Sequence[Row]) -> Row | None:
+    """The epoch with the highest validation miou, of equal ones the first; None before there is one."""
+    validated = [row for row in history if not math.isnan(row.get("miou", math.nan))]
+    return max(validated, key=lambda row: row["miou"], default=None)
+
+
+def is_best(history: Sequence[Row]) -> bool:
+    """Whether the last epoch is the best so far."""
+    return bool(history) and best_row(history) is history[-1]
+
+
+def out_of_patience(history: Sequence[Row], patience: int) -> bool:
+    """Whether the best epoch is `patience` epochs old (0 = endless patience)."""
+    best = best_row(history)
+    return patience > 0 and best is not None and history[-1]["epoch"] - best["epoch"] >= patience
+
+
+def _not_finite(step: int, losses: Sequence[float], keys: Sequence[str]) -> str:
+    bad = [f"{loss} for {key}" for loss, key in zip(losses, keys, strict=True) if not math.isfinite(loss)]
+    return f"the loss of step {step} is not a number: {', '.join(bad)} (batch: {', '.join(keys)}). {ADVICE}"
