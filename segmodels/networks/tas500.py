@@ -8,6 +8,9 @@ refine it in S steps, one classifier reads off every step's segmentation; all ar
 Deviations: every base runs with every norm (in the original resUnet and UPresUnet need layerHW); the
 last segmentation of v1 and v3 goes through the classifier's norm, and v3's copy input through its
 own; parameters that never receive a gradient are left out.
+
+With norm=batch the steps of a shared body also share its running statistics, which fit none of them:
+iterative networks then evaluate far worse than they train. The layer norms keep no statistics.
 """
 
 from __future__ import annotations
@@ -249,7 +252,9 @@ BODY_OPTIONS = {
     "width": Option(32, "channels f at the body's full resolution", low=1),
     "growth": Option(2.0, "r: channels from one level to the next", low=1),
     "depth": Option(4, "M: levels of a body", low=1),
-    "norm": Option("layerHW", "the layer norms fix the size", choices=("layerHW", "batch", "layerCHW")),
+    "norm": Option(
+        "layerHW", "of every convolution; the layer norms fix the size", choices=("layerHW", "batch", "layerCHW")
+    ),
     "alpha_init": Option(0.0, "every α and β at the start"),
     "plain_logits": Option(False, "true: no norm and activation behind the classifier"),
 }
