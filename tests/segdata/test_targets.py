@@ -18,8 +18,7 @@ def naive_majority(x1: U8, rows: int, columns: int) -> U8:
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             cell = x1[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
-            counts = [int((cell == k).sum()) for k in range(256)]
-            out[i, j] = counts.index(max(counts))
+            out[i, j] = np.bincount(cell.ravel(), minlength=256).argmax()
     return out
 
 

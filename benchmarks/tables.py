@@ -1,0 +1,48 @@
+"""Write the figures of benchmarks/results/ into README.md, between their markers: `python benchmarks/tables.py`."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+WAYS = {
+    "a": "the script that people write (ShardWriter, Pillow, numpy majority)",
+    "b": "a careful script (bytes copied, stride targets, Pillow)",
+    "c": "**`segdata prepare`** (majority x1 to x8, all checks and digests)",
+    "z": "`segdata prepare` from the zips",
+    "d": "the floor: both files copied into a tar, CRC-32 and SHA-256",
+}
+
+
+def convert(result: dict[str, Any]) -> str:
+    """Pairs per second, CPU time and memory of every way; then the ratios."""
+    rows = ["| | pairs/s, 1 worker | pairs/s, 2 workers | CPU ms a pair | peak MB, 2 workers |", "|---|--:|--:|--:|--:|"]
+    for way, text in WAYS.items():
+        one, two = (result["medians"][way + workers] for workers in "12")
+        rows.append(
+            f"| {text} | {one['pairs_per_s']:.1f} | {two['pairs_per_s']:.1f} | {one['cpu_ms_per_pair']:.1f} "
+            f"| {two['peak_mb']:.0f} |"
+        )
+    ratios = " · ".join(f"{name}: {value}" for name, value in result["ratios"].items())
+    return "\n".join([*rows, "", f"Medians of {result['rounds']} rounds. {ratios}.", ""])
+
+
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"convert": ("cpu-convert.json", convert)}
+
+
+def filled(text: str) -> str:
+    """The text with every marked section made anew from its result."""
+    for name, (file, render) in TABLES.items():
+        body = render(json.loads((RESULTS / file).read_text()))
+        section = f"<!-- {name} -->\n{body}<!-- /{name} -->"
+        text, count = re.subn(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _: section, text, flags=re.DOTALL)
+        assert count == 1, name
+    return text
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text()))
