@@ -53,7 +53,7 @@ SETS = {"keep": ("keep", None), "png": ("png", None), "jpeg": ("jpeg", None), "s
 PACKAGES = ("numpy", "numba", "torch", "pillow", "opencv-python-headless", "isal", "webdataset", "litdata")
 BASE = "webdataset + Pillow: keep"
 GOALS = {"segmodels: keep": 3.7, "segmodels: png": 4.5, "segmodels: jpeg": 6.0}  # times BASE
-DRAINED = 8  # batches that a reader can have made while it was not its turn
+DRAINED = 6  # batches that a reader can have made while it was not its turn
 SECONDS, LEAST = 1.5, 8  # of a turn; batches of a turn
 
 Pair = tuple[np.ndarray, np.ndarray]

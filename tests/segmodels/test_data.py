@@ -305,6 +305,22 @@ def test_batches_that_cannot_be(shards: ShardSet) -> None:
         batches(shards, ranks=3)
 
 
+def test_an_empty_split_is_refused(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither training nor evaluation starts on a split without samples."""
+    monkeypatch.setattr(ShardSet, "__len__", lambda self: 0)
+    with pytest.raises(SegmodelsError, match="train is empty"):
+        batches(shards)
+    with pytest.raises(SegmodelsError, match="train is empty"):
+        samples(shards, (1,))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_nothing_is_read_past_the_end(shards: ShardSet, workers: int) -> None:
+    """From the last step on, or beyond it, there are no batches."""
+    read = batches(shards, workers=workers)
+    assert list(read.between(5, 5)) == list(read.between(6, 5)) == []
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damage_stops_at_its_batch(make_shards: MakeShards, workers: int) -> None:
     """A damaged image raises what names its key, in the step that needs it and not before; no thread stays."""
