@@ -34,9 +34,7 @@ class Refinement(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(
-            _conv(channels, channels // 4, 5, dilation) for dilation in (1, 2, 4, 8)
-        )
+        self.branches = nn.ModuleList(_conv(channels, channels // 4, 5, dilation) for dilation in (1, 2, 4, 8))
 
     def forward(self, features: Tensor, active: Tensor | None) -> Tensor:
         update = torch.cat([branch(features) for branch in self.branches], dim=1)  # (B, 128, H, W)
@@ -55,9 +53,7 @@ class Stage(nn.Module):
         super().__init__()
         first, second = scaled(64, factor), scaled(50, factor)
         self.refinements = nn.ModuleList(Refinement(channels) for _ in range(2))
-        self.classifier = nn.Sequential(
-            _conv(channels, first, 9), _conv(first, second, 7), _conv(second, classes, 5)
-        )
+        self.classifier = nn.Sequential(_conv(channels, first, 9), _conv(first, second, 7), _conv(second, classes, 5))
 
     def forward(self, features: Tensor, active: Tensor | None) -> tuple[Tensor, Tensor]:
         for refinement in self.refinements:

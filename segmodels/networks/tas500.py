@@ -1,22 +1,18 @@
 """The TAS500 family: one loop and one table for thirteen networks.
 
-Distillation, iterative refinement and stacked hourglass networks of
-https://github.com/chokladmousse/Semantic_Segmentation, after Newell et al., Stacked Hourglass
-Networks for Human Pose Estimation (ECCV 2016). A prenet distils the image to (f, H/s, W/s), bodies
-refine it in S steps, one classifier reads off every step's segmentation; all are supervised.
+Distillation, iterative refinement and stacked hourglass networks of github.com/chokladmousse/Semantic_Segmentation,
+after Newell et al., Stacked Hourglass Networks for Human Pose Estimation (ECCV 2016). A prenet distils the image to
+(f, H/s, W/s), bodies refine it in S steps, one classifier reads off every step's segmentation; all are supervised.
 
-Deviations: every base runs with every norm (in the original resUnet and UPresUnet need layerHW); the
-last segmentation of v1 and v3 goes through the classifier's norm, and v3's copy input through its
-own; parameters that never receive a gradient are left out.
-
-With norm=batch the steps of a shared body also share its running statistics, which fit none of them:
-iterative networks then evaluate far worse than they train. The layer norms keep no statistics.
+Deviations: every base runs with every norm (in the original resUnet and UPresUnet need layerHW); the last segmentation
+of v1 and v3 goes through the classifier's norm, and v3's copy input through its own; parameters that never receive a
+gradient are left out. With norm=batch the steps of a shared body also share its running statistics, which fit none of
+them: iterative networks then evaluate far worse than they train. The layer norms keep no statistics.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -252,9 +248,7 @@ BODY_OPTIONS = {
     "width": Option(32, "channels f at the body's full resolution", low=1),
     "growth": Option(2.0, "r: channels from one level to the next", low=1),
     "depth": Option(4, "M: levels of a body", low=1),
-    "norm": Option(
-        "layerHW", "of every convolution; the layer norms fix the size", choices=("layerHW", "batch", "layerCHW")
-    ),
+    "norm": Option("layerHW", "layer norms fix the size", choices=("layerHW", "batch", "layerCHW")),
     "alpha_init": Option(0.0, "every α and β at the start"),
     "plain_logits": Option(False, "true: no norm and activation behind the classifier"),
 }
@@ -286,30 +280,24 @@ PUBLISHED = {
 }
 
 
-def _spec(
-    name: str, family: str, factory: Callable[..., nn.Module], options: dict[str, Option], distilled: str = ""
-) -> ModelSpec:
+def _spec(name: str, wiring: Wiring, prenet: str = "") -> ModelSpec:
+    """`prenet` is that of a distillation network, whose name gives it; the others have an option."""
+    family = "iterative refinement" if wiring.bodies == "shared" else "stacked hourglass"
+    factory = partial(Tas500Net, wiring=wiring)
     return ModelSpec(
         name=name,
-        family=family,
-        factory=factory,
+        family="distillation" if prenet else family,
+        factory=partial(factory, prenet=prenet, steps=1) if prenet else factory,
         source="https://github.com/chokladmousse/Semantic_Segmentation",
         citation="Newell, Yang and Deng, Stacked Hourglass Networks for Human Pose Estimation (ECCV 2016)",
-        rule=lambda options: _geometry(options.get("prenet", distilled), options["depth"], options["norm"]),
+        rule=lambda options: _geometry(options.get("prenet", prenet), options["depth"], options["norm"]),
         published=PUBLISHED.get(name, ()),
-        options=options,
+        options=BODY_OPTIONS if prenet else BODY_OPTIONS | STEP_OPTIONS,
         unpublished=None if name in PUBLISHED else SETTING,
     )
 
 
-def _distilling(prenet: str) -> ModelSpec:
-    factory = partial(Tas500Net, wiring=DISTILL, prenet=prenet, steps=1)
-    return _spec(f"distill_{prenet}", "distillation", factory, BODY_OPTIONS, prenet)
-
-
-def _refining(name: str, wiring: Wiring) -> ModelSpec:
-    family = "iterative refinement" if wiring.bodies == "shared" else "stacked hourglass"
-    return _spec(name, family, partial(Tas500Net, wiring=wiring), BODY_OPTIONS | STEP_OPTIONS)
-
-
-SPECS = (*map(_distilling, PRENETS), *(_refining(name, wiring) for name, wiring in WIRINGS.items()))
+SPECS = (
+    *(_spec(f"distill_{prenet}", DISTILL, prenet) for prenet in PRENETS),
+    *(_spec(name, wiring) for name, wiring in WIRINGS.items()),
+)
