@@ -27,6 +27,7 @@ from segmodels.data import samples
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.metrics import ConfusionMatrix, confusion
+from segmodels.scoresheet import Matrices, check_out, write_scoresheet
 from segmodels.views import Views, at_full_size, average, look
 
 SHOWN = 8  # differences that an error names
@@ -42,13 +43,7 @@ class Benchmark:
     submission: Path | None = None  # where the benchmark's files go
 
 
-@dataclass(frozen=True)
-class Matrices:
-    """Confusion matrices (S, N, K, K) of S steps on N images; the last step is the answer."""
-
-    keys: tuple[str, ...]
-    full: ConfusionMatrix  # at the labels' resolution
-    coarse: ConfusionMatrix | None  # at the network's stride; None where that is 1, or several views were averaged
+SINGLE, NOTHING = Views(), Benchmark()
 
 
 class Maps(NamedTuple):
@@ -62,21 +57,54 @@ class Maps(NamedTuple):
 def evaluate(
     segmenter: Segmenter,
     shards: ShardSet,
-    views: Views,
-    benchmark: Benchmark,
+    out: Path | None,
+    views: Views = SINGLE,
+    benchmark: Benchmark = NOTHING,
+    *,
+    workers: int = 0,
+    progress: Progress = iter,
+) -> dict[str, Any] | None:
+    """Score the split into the folder `out` (see `write_scoresheet`); returns what metrics.json holds.
+
+    A split without labels has no scores and needs no `out`: all there is to do is the benchmark's submission.
+    Raises SegmodelsError where run, shards and what is wanted do not go together.
+    """
+    check_classes(segmenter.taxonomy, shards)
+    if out:
+        check_out(out)
+    elif not benchmark.submission:
+        raise SegmodelsError("nothing to write: give --out for scores, --submission for the benchmark's files, or both")
+    if not shards.scales and (out or benchmark.evaluator):
+        raise SegmodelsError(
+            f"{shards.path}: {shards.split} has no labels, so there are no scores. "
+            "Leave --out and --official away for a --submission alone, or choose another --split"
+        )
+    matrices, result = measure(segmenter, shards, views, benchmark, workers=workers, progress=progress)
+    if out is None or matrices is None:
+        return None
+    about = {
+        "network": segmenter.name,
+        "run": segmenter.run,
+        "shards": {"name": shards.manifest.name, "fingerprint": shards.digest, "split": shards.split},
+        "views": {"flip": views.flip, "scales": views.scales, "window": views.window},
+    }
+    return write_scoresheet(out, matrices, shards.taxonomy, segmenter.geometry.stride, about, result)
+
+
+def measure(
+    segmenter: Segmenter,
+    shards: ShardSet,
+    views: Views = SINGLE,
+    benchmark: Benchmark = NOTHING,
+    *,
     workers: int = 0,
     progress: Progress = iter,
 ) -> tuple[Matrices | None, dict[str, Any] | None]:
     """Show every image of the split to the network.
 
-    Returns its confusion matrices (None where the split has no labels: then all there is to do is a submission)
-    and the official evaluator's result (None unless wanted). Raises SegmodelsError where shards and run do not go
-    together.
+    Returns its confusion matrices (None without labels) and the official evaluator's result (None unless wanted).
     """
-    check_classes(segmenter.taxonomy, shards)
     labelled = bool(shards.scales)
-    if not labelled and (benchmark.evaluator or not benchmark.submission):
-        raise SegmodelsError(f"{shards.path}: {shards.split} has no labels, so there is nothing to score against")
     if benchmark.evaluator or benchmark.submission:
         official.check_benchmark(shards, segmenter.taxonomy)
     if benchmark.submission:

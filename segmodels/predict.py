@@ -33,25 +33,22 @@ def predict(
     *,
     stages: bool = False,
     progress: Progress = iter,
-) -> int:
-    """Write the pictures of every image into `out`; returns how many images there were.
+) -> None:
+    """Write the pictures of every image (see `find_images`) into `out`. Raises SegmodelsError.
 
     Of x.jpg: x_labels.png (original ids), x_color.png, x_overlay.png, x_confidence.png (grey level 255 is
-    probability 1), and with `stages` one picture more for each thing that `stage_pictures` draws. A folder stands
-    for the images in it. Raises SegmodelsError.
+    probability 1), and with `stages` what `stage_pictures` or `step_pictures` draws.
     """
     if stages and not (views.single and views.window == segmenter.window):
         raise SegmodelsError("--stages shows how one answer came about: leave --flip, --scales and --window away")
-    found = find_images(images)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
-    for path in progress(found):
+    for path in progress(images):
         pixels = read_image(path)
         for name, picture in _pictures(segmenter, pixels, views, stages=stages):
             save_png(out / f"{path.stem}_{name}.png", picture)
-    return len(found)
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,19 @@ from segdata.taxonomy import Taxonomy
 from segmodels import metrics
 from segmodels.checkpoint import replacing
 from segmodels.errors import SegmodelsError
-from segmodels.evaluate import Matrices
 from segmodels.metrics import ConfusionMatrix
 from segmodels.official import largest_difference
 
 METRICS, OFFICIAL = "metrics.json", "official.json"
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Confusion matrices (S, N, K, K) of S steps on N images; the last step is the answer."""
+
+    keys: tuple[str, ...]
+    full: ConfusionMatrix  # at the labels' resolution
+    coarse: ConfusionMatrix | None  # at the network's stride; None where that is 1, or several views were averaged
 
 
 def check_out(out: Path) -> None:
@@ -78,7 +87,7 @@ def _document(matrices: Matrices, taxonomy: Taxonomy, stride: int) -> dict[str, 
         **metrics.scores(answer, evaluated),
         "interval": {name: {"low": low, "high": high} for name, (low, high) in intervals.items()},
         "class_iou": {row.name: iou for row, iou in of_class if row.evaluated},
-        "category_iou": of_category,
+        "category_iou": {name: float(iou) for name, iou in of_category.items()},
     }
     if matrices.coarse is not None:
         document["own_stride"] = {"stride": stride, **metrics.scores(matrices.coarse[-1], evaluated)}

@@ -1,0 +1,106 @@
+"""Painted Cityscapes as shards, and run folders of untrained networks: what evaluation, prediction and export need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import segmodels
+from segdata import ShardSet
+from segdata.convert import Conversion
+from segdata.geometry import Geometry
+from segdata.prepare import Job, prepare
+from segdata.sources import source
+from segdata.synth import paint
+from segdata.taxonomy import load_taxonomy
+from segmodels.checkpoint import save_weights
+from segmodels.config import TrainConfig
+from segmodels.run import Run, about_weights, write_document
+
+SIZE = (64, 128)  # of the painted frames
+MEAN, STD = (0.3, 0.35, 0.3), (0.2, 0.2, 0.2)
+
+
+@pytest.fixture(scope="session")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Painted Cityscapes as it comes: leftImg8bit and gtFine, instances included."""
+    root = tmp_path_factory.mktemp("streets")
+    paint("cityscapes", root, train=1, val=3, test=2, size=SIZE, seed=3)
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_street_shards(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """make_street_shards("cityscapes-34", scales=(1, 2), rule=…, size=…, fit=…): made once, not to be changed."""
+    home = tmp_path_factory.mktemp("street-shards")
+
+    def make(taxonomy: str = "cityscapes-20", **options: Any) -> Path:
+        out = home / sha256(repr((taxonomy, sorted(options.items()))).encode()).hexdigest()[:16]
+        if not out.exists():
+            cityscapes = source("cityscapes")
+            conversion = Conversion(
+                source="cityscapes",
+                labels=cityscapes.labels,
+                palette_labels=False,
+                taxonomy=load_taxonomy(taxonomy),
+                scales=options.get("scales", (1, 2, 4, 8)),
+                rule=options.get("rule", "majority"),
+                geometry=Geometry(options.get("size"), options.get("fit", "")),
+                codec="png",
+            )
+            prepare(Job(cityscapes, streets, out, conversion, "painted", ("train", "val", "test"), 2, engine="serial"))
+        return out
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """make_run("dilated_unet", size=(64, 128), width_factor=0.25): a finished run's folder, as far as its users look.
+
+    The weights are random, and such that the classes are mixed.
+    """
+    home = tmp_path_factory.mktemp("runs")
+
+    def make(name: str, size: tuple[int, int] = SIZE, taxonomy: str = "cityscapes-20", **options: Any) -> Path:
+        folder = home / sha256(repr((name, size, taxonomy, sorted(options.items()))).encode()).hexdigest()[:16]
+        run = Run(folder)
+        if folder.exists():
+            return folder
+        folder.mkdir()
+        classes, complete = load_taxonomy(taxonomy), segmodels.spec(name).resolve(options)
+        chosen = tuple(sorted(complete.items()))
+        config = TrainConfig(name, Path("shards"), folder, chosen, mean=MEAN, std=STD, device="cpu")
+        document = {"config": config.document(), "taxonomy": classes.document(), "id": "0" * 64}
+        save_weights(run.weights, mixed(name, len(classes.classes), size, complete), about_weights(document, size))
+        for path in {*run.files} - {run.weights}:
+            write_document(path, {})
+        write_document(run.about, document)
+        return folder
+
+    return make
+
+
+def mixed(name: str, classes: int, size: tuple[int, int], options: Any) -> dict[str, torch.Tensor]:
+    """Random weights; α and β away from 0; norms with the statistics of a batch, so that no class wins everywhere."""
+    torch.manual_seed(1)
+    network = segmodels.build(name, classes, size, **options)
+    with torch.no_grad():
+        for path, parameter in network.named_parameters():
+            if path.rpartition(".")[2] in {"alpha", "beta"}:
+                parameter.fill_(0.5)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        network.train()(torch.randn(4, 3, *size))
+    return network.state_dict()
+
+
+@pytest.fixture(scope="session")
+def val(make_street_shards: Callable[..., Path]) -> ShardSet:
+    return ShardSet(make_street_shards(), "val")
