@@ -223,6 +223,15 @@ def test_a_turned_crop_needs_nothing_outside_its_region() -> None:
             assert np.array_equal(drawn.labels(labels, whole), ids)
 
 
+@pytest.mark.parametrize(("flip", "vertical_flip", "axes"), [(True, False, 1), (False, True, 0), (True, True, (0, 1))])
+def test_flips_are_those_of_numpy(flip: bool, vertical_flip: bool, axes: int | tuple[int, int]) -> None:
+    """A horizontal flip swaps left and right, a vertical one top and bottom, of image and labels."""
+    image, labels = scene()
+    seen, ids = crop(Draw(SIZE, (0, 0, *SIZE), flip=flip, vertical_flip=vertical_flip), image, labels)
+    assert np.array_equal(seen, np.flip(image, axes))
+    assert np.array_equal(ids, np.flip(labels, axes))
+
+
 @pytest.mark.parametrize("factors", [(1.3, 1, 1), (1, 0.6, 1), (1, 1, 0.2), (0.8, 1.2, 1.4)])
 def test_colours_are_those_of_the_textbook(factors: tuple[float, float, float]) -> None:
     """Brightness scales, contrast blends with the mean grey, saturation with each pixel's grey, in this order."""

@@ -186,13 +186,14 @@ def test_plain_crops_are_windows_of_the_stored_sample(shards: ShardSet, scale: i
 
 @pytest.mark.parametrize(("rule", "naive"), [("majority", majority), ("stride", stride), ("coverage", coverage)])
 @pytest.mark.parametrize("scale", [2, 8])
+@pytest.mark.parametrize("how", [EVERYTHING, Augmentation((32, 64), scale=(2.0, 2.0))], ids=["everything", "doubled"])
 def test_augmented_labels_pass_through_the_rule(
-    make_shards: MakeShards, rule: str, naive: Callable[[U8, int], U8], scale: int
+    make_shards: MakeShards, rule: str, naive: Callable[[U8, int], U8], scale: int, how: Augmentation
 ) -> None:
     """Scaled, turned and flipped: the target is what the shards' rule makes of the augmented x1 labels."""
     of_rule = make_shards(rule=rule)
-    labels = batches(of_rule).between(0, 2)
-    targets = batches(of_rule, stride=scale).between(0, 2)
+    labels = batches(of_rule, how).between(0, 2)
+    targets = batches(of_rule, how, scale).between(0, 2)
     for fine, coarse in zip(labels, targets, strict=True):
         assert torch.equal(fine.images, coarse.images)
         for ids, target in zip(fine.targets, coarse.targets, strict=True):
