@@ -86,7 +86,7 @@ class Geometry(NamedTuple):
         return side >= self.min_size and (self.resizes or side % self.size_multiple == 0)
 
     def neighbours(self, side: int) -> tuple[int, int]:
-        """The next sides that fit, below (or the smallest) and above; twice `side` where it fits."""
+        """The next sides that fit, below (or else the smallest) and above; `side` twice where it fits itself."""
         step = 1 if self.resizes else self.size_multiple
         smallest = -(-self.min_size // step) * step
         return max(side // step * step, smallest), max(-(-side // step) * step, smallest)

@@ -128,8 +128,8 @@ class Level(nn.Module):
 class Tas500Net(nn.Module):
     """Any of the thirteen: `wiring` is its row of the table.
 
-    x0 is the distilled image, h_i the hidden state after step i, s_i its segmentation, e_i the copied
-    input. α and β are scalars where the steps share a body, vectors (S - 1,) where each has its own.
+    x0 is the distilled image, h_i the hidden state after step i, s_i its segmentation, e_i the copied input.
+    α and β are scalars where the steps share a body, vectors (S - 1,) where each has its own.
     """
 
     def __init__(
@@ -187,8 +187,8 @@ class Tas500Net(nn.Module):
     def _start(self, x0: Tensor) -> tuple[Tensor, deque[Tensor]]:
         """h_0, and the queue from which each step takes its residual p.
 
-        The iterative networks with a copy input add e_{i-1}. The others look two steps back:
-        x0, h_0, and then h_1, h_2, … or, where an hourglass has a copy input, e_1, e_2, …
+        The iterative networks with a copy input add e_{i-1}. The others look two steps back: x0, h_0, and then
+        h_1, h_2, … or, where an hourglass has a copy input, e_1, e_2, …
         """
         if self.wiring.bodies == "own":
             hidden = self.bodies[0](x0)
@@ -222,8 +222,8 @@ def _prenet(layers: Layers, scale: int, width: int, size: Size) -> nn.Sequential
     halvings: list[nn.Module] = []
     for halving in range(scale.bit_length() - 1):
         at = (size[0] >> halving, size[1] >> halving)
-        first = layers.cna(3 if halving == 0 else width, width, 5, at)
-        halvings += [first, layers.cna(width, width, 5, at), nn.MaxPool2d(2)]
+        channels = 3 if halving == 0 else width
+        halvings += [layers.cna(channels, width, 5, at), layers.cna(width, width, 5, at), nn.MaxPool2d(2)]
     return nn.Sequential(*halvings)
 
 
@@ -237,8 +237,6 @@ def _geometry(prenet: str, depth: int, norm: str) -> Geometry:
     scale = int(prenet.removeprefix("x"))
     return Geometry(stride=scale, size_multiple=scale * 2**depth, fixed_size=norm != "batch")
 
-
-# -- the thirteen specs -------------------------------------------------------------------------------
 
 PRENETS = ("x1", "x2", "x4", "x8")
 SETTING = (10, (384, 768))  # classes and size of every published setting
@@ -258,9 +256,7 @@ STEP_OPTIONS = {
 }
 
 V6_AT_X2 = {"prenet": "x2", "width": 60, "growth": 1.5, "steps": 3}
-
-# Counts of the originals, dead parameters included.
-PUBLISHED = {
+PUBLISHED = {  # counts of the originals, dead parameters included
     "distill_x8": (Published(*SETTING, 10_567_378),),
     "iterative_v1": (Published(*SETTING, 19_467_195),),
     "iterative_v2": (Published(*SETTING, 10_588_243),),
