@@ -27,7 +27,8 @@ from segmodels.data import samples
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.metrics import ConfusionMatrix, confusion
-from segmodels.scoresheet import Matrices, check_out, write_scoresheet
+from segmodels.scoresheet import Matrices, write_scoresheet
+from segmodels.trained import check_out
 from segmodels.views import Views, at_full_size, average, look
 
 SHOWN = 8  # differences that an error names

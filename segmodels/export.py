@@ -17,6 +17,7 @@ from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.networks import spec
 from segmodels.spec import Size
+from segmodels.trained import check_out
 
 OPSET = 18
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -65,11 +66,18 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
     if why := spec(segmenter.name).not_exportable:
         raise SegmodelsError(f"{segmenter.name} cannot be exported: {why}")
     size = _fitting(segmenter, size)
+    check_out(out.parent)
     network = Exported(segmenter).eval().to(segmenter.device)
     about = canonical_json(_about(segmenter, size)).decode()
     with TemporaryDirectory(prefix="segmodels-") as scratch:
         file = Path(scratch) / out.name
-        run = formats[out.suffix](network, torch.zeros(1, 3, *size, device=segmenter.device), file, about)
+        try:
+            run = formats[out.suffix](network, torch.zeros(1, 3, *size, device=segmenter.device), file, about)
+        except SegmodelsError:
+            raise
+        except Exception as error:  # torch raises whatever came up while it traced or translated
+            why = _root(error)
+            raise SegmodelsError(f"{segmenter.name} cannot be written as {out.suffix}: {why}") from error
         parity = _compare(network, run, size, segmenter.device)
         if not (parity.difference <= TOLERANCE * parity.scale and parity.agreement >= AGREEMENT):
             raise SegmodelsError(f"{out.name} was not written, as it computes something else: {describe(parity)}")
@@ -124,6 +132,13 @@ def _compare(network: nn.Module, run: Run, size: Size, device: torch.device) -> 
     ours, theirs = (torch.cat([each(image[None]) for image in images]) for each in (network, run))
     same = ours.argmax(1) == theirs.argmax(1)
     return Parity(float((ours - theirs).abs().max()), float(ours.abs().max()), float(same.double().mean()))
+
+
+def _root(error: BaseException) -> str:
+    """What the chain of exceptions began with."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _fitting(segmenter: Segmenter, size: Size | None) -> Size:

@@ -19,6 +19,7 @@ from segmodels.draw import answer, colours, grey, original_ids, save_png, stage_
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.prediction import Prediction
+from segmodels.trained import check_out
 from segmodels.views import Views, at_full_size, average, crop, look, outputs
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
@@ -41,10 +42,7 @@ def predict(
     """
     if stages and not (views.single and views.window == segmenter.window):
         raise SegmodelsError("--stages shows how one answer came about: leave --flip, --scales and --window away")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
+    check_out(out)
     for path in progress(images):
         pixels = read_image(path)
         for name, picture in _pictures(segmenter, pixels, views, stages=stages):

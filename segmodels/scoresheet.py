@@ -16,7 +16,6 @@ from segdata.canonical import pretty_json
 from segdata.taxonomy import Taxonomy
 from segmodels import metrics
 from segmodels.checkpoint import replacing
-from segmodels.errors import SegmodelsError
 from segmodels.metrics import ConfusionMatrix
 from segmodels.official import largest_difference
 
@@ -30,16 +29,6 @@ class Matrices:
     keys: tuple[str, ...]
     full: ConfusionMatrix  # at the labels' resolution
     coarse: ConfusionMatrix | None  # at the network's stride; None where that is 1, or several views were averaged
-
-
-def check_out(out: Path) -> None:
-    """Raise SegmodelsError where `out` is a run's folder or none can be: before the work, not after it."""
-    if (out / "run.json").exists():
-        raise SegmodelsError(f"--out {out} is the folder of a run, in which only `train` writes. Name another one")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
 
 
 def write_scoresheet(

@@ -1,4 +1,4 @@
-"""What of a run is used, and how: its finished network, and the views that it takes."""
+"""What the users of a run begin with: its finished network, the views that it takes, a folder for results."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def load_trained(path: Path, device: torch.device) -> Segmenter:
     segmenter = load_segmenter(path, device)
     segmenter.network.requires_grad_(False)
     return segmenter
+
+
+def check_out(out: Path) -> None:
+    """Make the folder for results. Raises SegmodelsError, before the work and not after it, where it is a run's."""
+    if (out / "run.json").exists():
+        raise SegmodelsError(f"--out {out} is the folder of a run, in which only `train` writes. Name another one")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
 
 
 def choose_views(segmenter: Segmenter, *, flip: bool, scales: tuple[float, ...], window: Size | None) -> Views:

@@ -138,12 +138,14 @@ def test_scores_against_a_loop(make_run: Make, make_street_shards: Make, tmp_pat
     assert set(document["category_iou"]) == {row.category for row in val.taxonomy.classes if row.evaluated}
     assert "own_stride" not in document and "steps" not in document  # stride 1, one step
 
-    rows = list(csv.DictReader((tmp_path / "out" / "images.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "images.csv").read_text().splitlines()))
     assert [row["key"] for row in rows] == val.keys
     for row, matrix in zip(rows, matrices, strict=True):
         accuracy = np.trace(matrix) / matrix.sum()
         assert float(row["micro_iou"]) == pytest.approx(accuracy / (2 - accuracy), abs=1e-12)
-    of_classes = {row["class"]: row for row in csv.DictReader((tmp_path / "out" / "classes.csv").open())}
+    of_classes = {
+        row["class"]: row for row in csv.DictReader((tmp_path / "out" / "classes.csv").read_text().splitlines())
+    }
     assert list(of_classes) == names[:19]
     for i, name in enumerate(names[:19]):
         assert of_classes[name]["iou"] == (str(ious[i]) if i in ious else "")
