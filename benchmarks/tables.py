@@ -1,7 +1,6 @@
 """Write the figures of benchmarks/results/ into README.md, between their markers: `python benchmarks/tables.py`."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,10 @@ WAYS = {
 
 def convert(result: dict[str, Any]) -> str:
     """Pairs per second, CPU time and memory of every way; then the ratios."""
-    rows = ["| | pairs/s, 1 worker | pairs/s, 2 workers | CPU ms a pair | peak MB, 2 workers |", "|---|--:|--:|--:|--:|"]
+    rows = [
+        "| | pairs/s, 1 worker | pairs/s, 2 workers | CPU ms a pair | peak MB, 2 workers |",
+        "|---|--:|--:|--:|--:|",
+    ]
     for way, text in WAYS.items():
         one, two = (result["medians"][way + workers] for workers in "12")
         rows.append(
@@ -37,9 +39,10 @@ def filled(text: str) -> str:
     """The text with every marked section made anew from its result."""
     for name, (file, render) in TABLES.items():
         body = render(json.loads((RESULTS / file).read_text()))
-        section = f"<!-- {name} -->\n{body}<!-- /{name} -->"
-        text, count = re.subn(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _: section, text, flags=re.DOTALL)
-        assert count == 1, name
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        assert begin and end, name
+        text = before + begin + body + end + after
     return text
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdata.canonical import digest_bytes, digest_file
+from segdata.canonical import digest_file, digest_source
 from segdata.convert import Conversion, Converted, Converter
 from segdata.errors import SourceError
 from segdata.findings import Finding, SampleError
@@ -129,7 +129,7 @@ def _source_digests(scene: Scene) -> dict[str, str]:
     """What `convert` notes as the scene's sources; an unreadable file has no digest and matches nothing."""
     members = {"image": scene.image, "labels": scene.labels or scene.colors}
     try:
-        return {role: digest_bytes(member.read()) for role, member in members.items() if member}
+        return {role: digest_source(member.read()) for role, member in members.items() if member}
     except SourceError:
         return {}
 

@@ -1,10 +1,15 @@
-"""One way to write JSON and one way to name content, so that equal things have equal bytes and digests."""
+"""One way to write JSON and one way to name content, so that equal things have equal bytes and digests.
+
+SHA-256 names what people check with `sha256sum`: files. BLAKE3 names what only segdata compares, source files and
+decoded pixels: as strong, four times as fast, and on the way of every pixel.
+"""
 
 import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
+from blake3 import blake3
 
 from segdata.scene import U8
 
@@ -23,9 +28,14 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def digest_source(data: bytes) -> str:
+    """BLAKE3 of a source file's bytes."""
+    return str(blake3(data).hexdigest())
+
+
 def digest_pixels(array: U8) -> str:
-    """sha256 of the array's bytes in C order; the size stands beside it in the index."""
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+    """BLAKE3 of the array's bytes in C order; the size stands beside it in the index."""
+    return str(blake3(np.ascontiguousarray(array).data).hexdigest())
 
 
 def digest_file(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segdata import png
-from segdata.canonical import digest_bytes, digest_pixels
+from segdata.canonical import digest_pixels, digest_source
 from segdata.changes import balance, count_changes, described, id_changes
 from segdata.codecs import decode_image, decode_map, decode_planes
 from segdata.errors import CodecError
@@ -190,7 +190,7 @@ def _check_image(shard: _Shard, row: SampleReceipt, part: str, data: bytes) -> N
         shard.found("changed-pixels", member, _sizes(image.shape, row.size))
     elif noted is not None and digest_pixels(image) != noted:
         shard.found("changed-pixels", member, "other pixels than were written")
-    elif noted is None and digest_bytes(data) != row.sources.get("image"):
+    elif noted is None and digest_source(data) != row.sources.get("image"):
         found = "not the source's bytes; whether the pixels are the same was not noted (prepare --full-check does)"
         shard.found("changed-bytes", member, found)
     shard.sizes.add((image.shape[0], image.shape[1]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segdata import png
-from segdata.canonical import canonical_json, digest_bytes, digest_pixels
+from segdata.canonical import canonical_json, digest_pixels, digest_source
 from segdata.codecs import SUFFIXES, decode_image, encode_image, encode_target
 from segdata.errors import CodecError, LinkError, SourceError, TooLargeError
 from segdata.findings import Finding, SampleError
@@ -63,8 +63,8 @@ class Converted:
     key: str
     parts: tuple[tuple[str, bytes], ...]
     size: tuple[int, int]
-    sources: Mapping[str, str]  # "image", "labels" -> sha256 of the file
-    pixels: Mapping[str, str]  # part -> sha256 of the decoded array's bytes
+    sources: Mapping[str, str]  # "image", "labels" -> BLAKE3 of the file
+    pixels: Mapping[str, str]  # part -> BLAKE3 of the decoded array's bytes
     counts: ClassCounts | None
     sums: ImageSums | None
 
@@ -211,7 +211,7 @@ def _read(member: Member, sources: dict[str, str], role: str) -> bytes:
         raise _problem(code, member, str(error).removeprefix(f"{member.where}: ")) from error
     if not data:
         raise _problem("empty-file", member, "0 bytes")
-    sources[role] = digest_bytes(data)
+    sources[role] = digest_source(data)
     return data
 
 

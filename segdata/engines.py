@@ -13,6 +13,7 @@ from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
 from segdata.errors import SegdataError
+from segdata.memory import keep_freed_memory
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -43,6 +44,7 @@ def run(
 
 def serial(function: Callable[[U], R], units: list[U], workers: int) -> Iterator[tuple[U, R | None]]:
     """One unit after the other, in this process."""
+    keep_freed_memory()
     for unit in units:
         yield unit, function(unit)
 
@@ -53,7 +55,7 @@ def local(function: Callable[[U], R], units: list[U], workers: int) -> Iterator[
     context.set_forkserver_preload(["segdata.build"])
     waiting = iter(units)
     given: dict[Future[R], U] = {}
-    with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
         given.update((pool.submit(function, unit), unit) for unit in islice(waiting, 2 * workers))
         while given:
             done, _ = wait(given, return_when=FIRST_COMPLETED)
@@ -77,8 +79,9 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _end_with_parent() -> None:
+def _start_worker() -> None:
     """Workers of a killed driver must not go on writing beside the run that continues its work."""
+    keep_freed_memory()
     parent = parent_process()
     if parent is not None:
         sentinel = parent.sentinel

@@ -2,7 +2,7 @@
 
 Plain .npy columns that are mapped, not read: opening a set of a million frames costs nothing.
 `.segdata/<split>.keys.npy` (N,) ASCII · `<split>.places.npy` (N,) shard, size, per part offset and bytes ·
-`<split>.pixels.<part>.npy` (N, 32) sha256 of the decoded pixels, where it is known for every sample.
+`<split>.pixels.<part>.npy` (N, 32) BLAKE3 of the decoded pixels, where it is known for every sample.
 """
 
 from collections.abc import Sequence

@@ -22,8 +22,8 @@ class SampleReceipt:
     key: str
     size: tuple[int, int]
     places: Mapping[str, tuple[int, int]]  # part -> (offset, bytes)
-    pixels: Mapping[str, str]  # part -> sha256 of the decoded pixels
-    sources: Mapping[str, str]  # "image", "labels" -> sha256 of the source file
+    pixels: Mapping[str, str]  # part -> BLAKE3 of the decoded pixels
+    sources: Mapping[str, str]  # "image", "labels" -> BLAKE3 of the source file
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 Training takes `Batches`, evaluation `samples`, `pad` and `windows`.
 """
 
-import ctypes
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,13 +16,12 @@ from torch import Tensor
 
 from segdata import Record, ShardSet
 from segdata.codecs import Window
+from segdata.memory import keep_freed_memory
 from segdata.scene import U8
 from segdata.targets import IDENTITY, make_targets
 from segmodels.augment import Augmentation, Draw, draw
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -268,7 +265,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
         yield from map(work, items)
         return
     cv2.setNumThreads(1)  # the threads share the processors already
-    _keep_freed_memory()
+    keep_freed_memory()
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -280,11 +277,3 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # whoever stops in between waits for no more
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc for it: else threads give back and fetch anew the pages of every picture, a fifth of their time."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(M_TRIM_THRESHOLD, 1 << 30)

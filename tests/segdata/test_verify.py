@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segdata.canonical import digest_bytes, digest_file, digest_pixels
+from segdata.canonical import digest_bytes, digest_file, digest_pixels, digest_source
 from segdata.codecs import decode_image
 from segdata.errors import SegdataError, ShardError
 from segdata.index import write_index
@@ -95,7 +95,7 @@ def forged(shard: Path, path: Path) -> Receipt:
         for row in receipt.samples:
             parts = [(part, members[f"{row.key}.{part}"]) for part in sorted(row.places)]
             pixels = {part: digest_pixels(decode(data)) for part, data in parts if part in row.pixels}
-            sources = {**row.sources, "image": digest_bytes(dict(parts)["image.png"])}
+            sources = {**row.sources, "image": digest_source(dict(parts)["image.png"])}
             rows.append(replace(row, places=writer.add(row.key, parts), pixels=pixels, sources=sources))
         sha256, size = writer.close()
     receipt = replace(receipt, sha256=sha256, size=size, samples=tuple(rows))
