@@ -71,15 +71,15 @@ def evaluate(
     Raises SegmodelsError where run, shards and what is wanted do not go together.
     """
     check_classes(segmenter.taxonomy, shards)
-    if out:
-        check_out(out)
-    elif not benchmark.submission:
-        raise SegmodelsError("nothing to write: give --out for scores, --submission for the benchmark's files, or both")
     if not shards.scales and (out or benchmark.evaluator):
         raise SegmodelsError(
             f"{shards.path}: {shards.split} has no labels, so there are no scores. "
             "Leave --out and --official away for a --submission alone, or choose another --split"
         )
+    if not out and (benchmark.evaluator or not benchmark.submission):
+        raise SegmodelsError("nowhere to write: give --out for scores, --submission for the benchmark's files, or both")
+    if out:
+        check_out(out)
     matrices, result = measure(segmenter, shards, views, benchmark, workers=workers, progress=progress)
     if out is None or matrices is None:
         return None

@@ -394,10 +394,13 @@ def test_splits_that_cannot_be_scored(make_run: Make, make_street_shards: Make, 
     assert "test has no labels" in refused(
         *("evaluate", folder, "--shards", shards, "--out", tmp_path / "a", "--split", "test")
     )
+    assert not (tmp_path / "a").exists()
     small = make_street_shards(scales=(8,))
     message = refused("evaluate", folder, "--shards", small, "--out", tmp_path / "b")
     assert "evaluation at x1, but val has x8" in message and "--scale 1 --scale 8" in message
-    assert "nothing to write" in refused("evaluate", folder, "--shards", shards)
+    assert "nowhere to write" in refused("evaluate", folder, "--shards", shards)
+    assert "give --out" in refused("evaluate", folder, "--shards", shards, "--submission", tmp_path / "c", "--official")
+    assert not (tmp_path / "c").exists()
     result = CliRunner().invoke(cli, ["evaluate", str(folder), "--shards", str(shards), "--split", "vall"])
     assert "no split 'vall'" in str(result.exception)
 
