@@ -13,6 +13,11 @@ import torch
 PACKAGES = ("segdata", "torch", "numpy", "opencv-python-headless", "numba", "safetensors", "isal")
 
 
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Commit, versions and device."""
+    return {"commit": commit(), "versions": versions(), "device": describe_device(device)}
+
+
 def versions() -> dict[str, str]:
     """Of everything whose arithmetic or decoding has a say in the weights; what is absent is left out."""
     found = {"python": platform.python_version(), "cuda": str(torch.version.cuda or "none")}

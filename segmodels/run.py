@@ -23,7 +23,7 @@ from segdata.canonical import canonical_json, digest_file, pretty_json
 from segdata.lock import locked
 from segmodels.checkpoint import load_checkpoint, replacing
 from segmodels.config import TrainConfig, config_from_document, decisive, run_id
-from segmodels.environment import commit, describe_device, versions
+from segmodels.environment import describe_environment
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Size
 
@@ -106,10 +106,12 @@ def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
             _clear(run)
         if not run.about.exists():
             write_document(run.about, document)
+        elif not run.finished:
+            _note_environment(run, document)
         yield run
 
 
-def describe(config: TrainConfig, shards: ShardSet, device: torch.device) -> dict[str, Any]:
+def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1) -> dict[str, Any]:
     """run.json as it stands from the start."""
     manifest = shards.manifest
     init = None if config.init is None else digest_file(config.init)
@@ -126,9 +128,8 @@ def describe(config: TrainConfig, shards: ShardSet, device: torch.device) -> dic
         },
         "taxonomy": shards.taxonomy.document(),
         "deterministic": not config.fast,
-        "commit": commit(),
-        "versions": versions(),
-        "device": describe_device(device),
+        "ranks": ranks,
+        **describe_environment(device),
     }
 
 
@@ -191,6 +192,11 @@ def identity(document: Document) -> dict[str, Any]:
     return decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
 
 
+def environment(document: Document) -> dict[str, Any]:
+    """The part of run.json that may decide the result, though it should not."""
+    return {name: document[name] for name in ("commit", "versions", "device")}
+
+
 def _check_same(run: Run, document: Document) -> None:
     """Raise SegmodelsError, naming what differs, where the folder belongs to another run."""
     if run.about.exists():
@@ -210,6 +216,15 @@ def _check_same(run: Run, document: Document) -> None:
         raise SegmodelsError(
             f"{run.path} holds weights, but not run.json that says which. Use another --out, or --replace to start anew"
         )
+
+
+def _note_environment(run: Run, document: Document) -> None:
+    """A run that goes on under other versions says so: then the bytes are no longer promised."""
+    found = run.document()
+    resumed = found.get("resumed", [])
+    before, now = (environment(each) for each in (resumed[-1] if resumed else found, document))
+    if before != now:
+        write_document(run.about, found | {"resumed": [*resumed, now]})
 
 
 def _clear(run: Run) -> None:

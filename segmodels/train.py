@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from segdata import ShardSet
+from segdata.canonical import digest_file
 from segmodels.augment import augmentation
 from segmodels.checkpoint import Weights, load_checkpoint, load_weights, save_checkpoint, save_weights, weights_digest
 from segmodels.config import TrainConfig
@@ -53,7 +54,7 @@ class Outcome(NamedTuple):
     """How a training ended."""
 
     run: Run
-    metrics: dict[str, Any]  # metrics.json; empty where it ended before its last step
+    metrics: dict[str, Any]  # metrics.json; empty where it ended early, and on all ranks but the first
     digests: dict[str, str]  # step → digest of the weights after it
 
 
@@ -96,7 +97,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             )
         epoch_steps = batches.steps_per_epoch
         total = config.steps or (config.epochs or 0) * epoch_steps
-        document = describe(config, shards, device)
+        document = describe(config, shards, device, ranks.count)
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:
@@ -105,7 +106,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         run = Run(config.out)
         if run.finished:
             show(f"{run.path} is finished: nothing to do")
-            return Outcome(run, read_document(run.metrics), run.document()["weights"])
+            return Outcome(run, read_document(run.metrics) if ranks.rank == 0 else {}, run.document()["weights"])
 
         # ---- the network ------------------------------------------------------------------------------------
         torch.manual_seed(config.seed)
@@ -222,11 +223,15 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         if ranks.rank == 0:
             save_weights(run.weights, weights, about_weights(document, crop))
             write_history(run.history, state.history)
-            confusion = validated[1].sum(0).tolist()
-            write_document(run.about, run.document() | {"weights": state.digests, "confusion": confusion})
+            result = {
+                "weights": state.digests,
+                "confusion": validated[1].sum(0).tolist(),
+                "model": digest_file(run.weights),
+            }
+            write_document(run.about, run.document() | result)
             write_document(run.metrics, metrics)
         ranks.wait()
-        return Outcome(run, metrics, state.digests)
+        return Outcome(run, metrics if ranks.rank == 0 else {}, state.digests)
 
 
 def _backward(
