@@ -5,6 +5,7 @@
 (c) `segdata prepare`: pass-through, majority x1 to x8
 (d) the floor: both files copied into a tar, with CRC-32 of the image and SHA-256 of the tar
 (z) `segdata prepare` from the zips
+(w) an image's bytes written to a file, again and again, and nothing else: what the kernel takes of every way above
 
     python benchmarks/convert.py --out benchmarks/results/cpu-convert.json
     python benchmarks/convert.py --long --out benchmarks/results/cpu-convert-long.json
@@ -19,7 +20,6 @@ import io
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -38,7 +38,7 @@ from PIL import Image
 
 SCALES = (1, 2, 4, 8)
 PAINTED = 12  # distinct frames; more pairs are hard links to them under names of their own
-PAIRS = {"a": 4, "b": 64, "c": 480, "d": 480, "z": 240}  # per worker: each way runs for some seconds
+PAIRS = {"a": 4, "b": 64, "c": 480, "d": 480, "z": 240, "w": 480}  # per worker: each way runs for some seconds
 Pair = tuple[str, Path, Path]
 
 
@@ -110,7 +110,15 @@ def floor(pairs: list[Pair], out: Path) -> None:
         os.fsync(file.fileno())
 
 
-SCRIPTS: dict[str, Callable[[list[Pair], Path], None]] = {"a": people, "b": careful, "d": floor}
+def write_alone(pairs: list[Pair], out: Path) -> None:
+    data = pairs[0][1].read_bytes()
+    with out.open("wb") as file:
+        for _ in pairs:
+            file.write(data)
+        os.fsync(file.fileno())
+
+
+SCRIPTS: dict[str, Callable[[list[Pair], Path], None]] = {"a": people, "b": careful, "d": floor, "w": write_alone}
 
 
 def script(way: str, root: Path, out: Path, count: int, workers: int) -> None:
@@ -186,44 +194,44 @@ def command(way: str, root: Path, out: Path, count: int, workers: int) -> list[s
 def measure(way: str, root: Path, out: Path, count: int, workers: int) -> dict[str, float]:
     """Wall and CPU time of one whole process tree, and the peak of its memory (PSS summed over processes)."""
     shutil.rmtree(out, ignore_errors=True)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(
         command(way, root, out, count, workers), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    peak = Peak(process.pid)
+    watch = Watch(process.pid)
     output, _ = process.communicate()
     wall = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(output.decode())
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    watch.stop()
     pairs = count * workers
     return {
         "pairs": pairs,
         "pairs_per_s": pairs / wall,
-        "cpu_ms_per_pair": 1e3 * cpu / pairs,
-        "peak_mb": peak.stop() / 1e6,
+        "cpu_ms_per_pair": 1e3 * sum(watch.cpu.values()) / pairs,
+        "peak_mb": watch.peak / 1e6,
         "wall_s": wall,
     }
 
 
-class Peak(threading.Thread):
-    """Samples the proportional memory of a process and its descendants."""
+class Watch(threading.Thread):
+    """Samples memory (PSS) and CPU time of a process and its descendants, which need not be its own to reap."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.pid, self.peak, self.done = pid, 0, threading.Event()
+        self.cpu: dict[int, float] = {}
         self.start()
 
     def run(self) -> None:
-        while not self.done.wait(0.05):
-            self.peak = max(self.peak, sum(pss(pid) for pid in descendants(self.pid)))
+        while not self.done.wait(0.02):
+            family = descendants(self.pid)
+            self.peak = max(self.peak, sum(map(pss, family)))
+            self.cpu.update((pid, seconds) for pid in family if (seconds := cpu_seconds(pid)))
 
-    def stop(self) -> int:
+    def stop(self) -> None:
         self.done.set()
         self.join()
-        return self.peak
 
 
 def descendants(pid: int) -> list[int]:
@@ -237,6 +245,14 @@ def descendants(pid: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pss(pid: int) -> int:

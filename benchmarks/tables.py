@@ -13,6 +13,7 @@ WAYS = {
     "c": "**`segdata prepare`** (majority x1 to x8, all checks and digests)",
     "z": "`segdata prepare` from the zips",
     "d": "the floor: both files copied into a tar, CRC-32 and SHA-256",
+    "w": "as many bytes written, and nothing else",
 }
 
 
