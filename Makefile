@@ -6,11 +6,14 @@ READY := $(VENV)/.ready
 
 .PHONY: test test-all lint repro bench clean
 
+# Two processes of one thread each: small networks gain nothing from more threads, and lose much by sharing cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile
+
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .
