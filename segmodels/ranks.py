@@ -51,7 +51,8 @@ class Ranks:
         if self.count > 1:
             statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
             _in_one(dist.all_reduce, statistics)
-            torch._foreach_div_(statistics, self.count)
+            for buffer in statistics:
+                buffer /= self.count
             for buffer in network.buffers():
                 if not buffer.is_floating_point():
                     dist.broadcast(buffer, 0)

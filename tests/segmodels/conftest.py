@@ -104,3 +104,41 @@ def mixed(name: str, classes: int, size: tuple[int, int], options: Any) -> dict[
 @pytest.fixture(scope="session")
 def val(make_street_shards: Callable[..., Path]) -> ShardSet:
     return ShardSet(make_street_shards(), "val")
+
+
+# ---- training ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards to learn from: twelve painted streets and three more for validation; not to be changed."""
+    home = tmp_path_factory.mktemp("lessons")
+    paint("cityscapes", home / "raw", train=12, val=3, test=1, size=SIZE, seed=5)
+    cityscapes = source("cityscapes")
+    conversion = Conversion(
+        source="cityscapes",
+        labels=cityscapes.labels,
+        palette_labels=False,
+        taxonomy=load_taxonomy("cityscapes-20"),
+        scales=(1, 2, 4, 8),
+        rule="majority",
+        geometry=Geometry(),
+        codec="keep",
+    )
+    splits = ("train", "val", "test")
+    prepare(Job(cityscapes, home / "raw", home / "shards", conversion, "painted", splits, 4, engine="serial"))
+    return home / "shards"
+
+
+@pytest.fixture
+def lesson(lessons: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """lesson(out="run", lr=0.1, …): six steps (two epochs) of a small network with dropout and running statistics."""
+
+    def make(out: str = "run", network: str = "dilated_unet", **values: Any) -> TrainConfig:
+        options = {"width_factor": 0.25} if network == "dilated_unet" else {}
+        chosen = tuple(sorted((options | values.pop("options", {})).items()))
+        small: dict[str, Any] = {"steps": 6, "epochs": None, "batch_size": 4, "crop": (32, 64), "workers": 0}
+        shards = values.pop("shards", lessons)
+        return TrainConfig(network, shards, tmp_path / out, chosen, **small | {"device": "cpu"} | values)
+
+    return make
