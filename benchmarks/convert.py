@@ -10,7 +10,7 @@
     python benchmarks/convert.py --out benchmarks/results/cpu-convert.json
     python benchmarks/convert.py --long --out benchmarks/results/cpu-convert-long.json
 
-Every way runs in processes of its own; rounds are interleaved, medians reported. `--long` converts 3,475 frames
+Every way runs in processes of its own; rounds are interleaved, medians reported. `--long` converts 3,474 frames
 once. Figures are ratios of one run: absolute ones drift with the machine.
 """
 
