@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import cast
 
 import torch
+from torch import Tensor, nn
 
 from segmodels.errors import SegmodelsError
+from segmodels.prediction import Prediction
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # read by cuBLAS when CUDA starts: without it its sums may differ between runs
 
@@ -40,17 +43,26 @@ def arithmetic(*, fast: bool) -> Iterator[None]:
 
     Reproducible means deterministic algorithms, no timing of kernels against each other, and float32 that is
     float32 (cuDNN takes TF32 for it by default). Enter it before anything touches CUDA.
+
+    The debug mode is what `use_deterministic_algorithms` sets, without the two seconds in which that imports torch's
+    compiler to tell it as well: `compiled` does so.
     """
     os.environ.setdefault(CUBLAS, ":4096:8")
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, torch.get_deterministic_debug_mode())
     cudnn.benchmark = cudnn.allow_tf32 = matmul.allow_tf32 = fast
-    torch.use_deterministic_algorithms(not fast)
+    torch.set_deterministic_debug_mode("default" if fast else "error")
     try:
         yield
     finally:
         cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, mode = before
         torch.set_deterministic_debug_mode(mode)
+
+
+def compiled(network: nn.Module) -> Callable[[Tensor], Prediction]:
+    """The network as `torch.compile` makes it, under the present arithmetic."""
+    torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
+    return cast(Callable[[Tensor], Prediction], torch.compile(network))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

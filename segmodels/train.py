@@ -22,7 +22,7 @@ from segmodels.augment import augmentation
 from segmodels.checkpoint import Weights, load_checkpoint, load_weights, save_checkpoint, save_weights, weights_digest
 from segmodels.config import TrainConfig
 from segmodels.data import Batch, Batches, crop_size, normalise, samples
-from segmodels.device import arithmetic, autocast, choose_device
+from segmodels.device import arithmetic, autocast, choose_device, compiled
 from segmodels.ema import start_ema, update_ema, using_weights
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter, count_confusions
@@ -115,7 +115,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             show(load_init(network, config.network, config.init))
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
-        forward = torch.compile(network) if config.compile else network
+        forward = compiled(network) if config.compile else network
         optimizer = make_optimizer(
             config.optimizer,
             network,

@@ -34,12 +34,13 @@ Lesson = Callable[..., TrainConfig]
 CHILD = """
 import json, os, signal, sys
 import segmodels.train
+import torch._dynamo  # which torch's optimisers import; here, once for all forks
 from segdata import ShardSet
 from segmodels.config import config_from_document
 from segmodels.train import train
 segmodels.train.CHECKPOINT_SECONDS = 0.0  # after every step
 config = config_from_document(json.loads(sys.argv[1]))
-ShardSet(config.shards, "train").read(0)  # loads the decoders, once for all forks
+ShardSet(config.shards, "train").read(0)  # loads the decoders
 
 def forked(work):
     "Do the work in a fork; its exit status, negative where a signal ended it."
