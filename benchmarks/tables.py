@@ -36,7 +36,8 @@ def convert(result: dict[str, Any]) -> str:
 def long_way(result: dict[str, Any]) -> str:
     """The whole of Cityscapes' fine annotation, once."""
     return (
-        f"As many frames as Cityscapes' fine annotation has: {result['samples_written']} samples in {result['shards']} shards"
+        f"As many frames as Cityscapes' fine annotation has: {result['samples_written']} samples in {result['shards']}"
+        " shards"
         f" took {result['wall_s']:.0f} s with two workers ({result['pairs_per_s']:.0f} pairs/s) and at most"
         f" {result['peak_mb']:.0f} MB.\n"
     )

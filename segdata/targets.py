@@ -120,7 +120,8 @@ def _count_cells(x1: Any, scale: int, classes: int, out: Any) -> None:
 @numba.njit(cache=True, nogil=True)
 def _fused(labels: Any, lut: Any, x1: Any, x2: Any, x4: Any, x8: Any, histogram: Any) -> None:
     """Remap, count and take all majorities at once. Most 8 x 8 blocks hold one code and cost 8 compares."""
-    words = labels.view(np.uint64)  # (H, W/8): a row of a block is one word
+    words, x1_words = labels.view(np.uint64), x1.view(np.uint64)  # (H, W/8): a row of a block is one word
+    x2_words, x4_words = x2.view(np.uint32), x4.view(np.uint16)  # (H/2, W/8), (H/4, W/8): so it is in these
     ones = np.uint64(0x0101010101010101)
     ids, raws = np.empty(64, np.uint8), np.empty((8, 8), np.uint8)
     counts = np.zeros((4, 64), np.int64)  # per 4 x 4 quarter and distinct id
@@ -134,9 +135,13 @@ def _fused(labels: Any, lut: Any, x1: Any, x2: Any, x4: Any, x8: Any, histogram:
             if differs == 0:
                 histogram[code] += 64
                 target = lut[code]
-                x1[8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = target
-                x2[4 * i : 4 * i + 4, 4 * j : 4 * j + 4] = target
-                x4[2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = target
+                filled = np.uint64(target) * ones
+                for row in range(8):
+                    x1_words[8 * i + row, j] = filled
+                for row in range(4):
+                    x2_words[4 * i + row, j] = np.uint32(filled & np.uint64(0xFFFFFFFF))
+                for row in range(2):
+                    x4_words[2 * i + row, j] = np.uint16(filled & np.uint64(0xFFFF))
                 x8[i, j] = target
                 continue
             distinct = 0
