@@ -136,12 +136,9 @@ def _fused(labels: Any, lut: Any, x1: Any, x2: Any, x4: Any, x8: Any, histogram:
                 histogram[code] += 64
                 target = lut[code]
                 filled = np.uint64(target) * ones
-                for row in range(8):
-                    x1_words[8 * i + row, j] = filled
-                for row in range(4):
-                    x2_words[4 * i + row, j] = np.uint32(filled & np.uint64(0xFFFFFFFF))
-                for row in range(2):
-                    x4_words[2 * i + row, j] = np.uint16(filled & np.uint64(0xFFFF))
+                x1_words[8 * i : 8 * i + 8, j] = filled
+                x2_words[4 * i : 4 * i + 4, j] = np.uint32(filled & np.uint64(0xFFFFFFFF))
+                x4_words[2 * i : 2 * i + 2, j] = np.uint16(filled & np.uint64(0xFFFF))
                 x8[i, j] = target
                 continue
             distinct = 0
