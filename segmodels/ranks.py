@@ -52,7 +52,7 @@ class Ranks:
             statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
             _in_one(dist.all_reduce, statistics)
             for buffer in statistics:
-                buffer /= self.count
+                buffer.div_(self.count)
             for buffer in network.buffers():
                 if not buffer.is_floating_point():
                     dist.broadcast(buffer, 0)
