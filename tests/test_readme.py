@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a new user types the commands of the README's `sh` block, one after the other."""
+    """Where a new user types the commands of the README's `sh` blocks, one after the other."""
     folder = tmp_path_factory.mktemp("readme")
     for block in blocks("sh"):
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -26,8 +26,11 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_commands_work(folder: Path) -> None:
-    """The two minutes leave verified shards and a contact sheet behind."""
+    """They leave verified shards, a contact sheet, a finished run, its scores and pictures behind."""
     assert (folder / "shards" / "dataset.json").is_file()
+    assert (folder / "run" / "model.safetensors").is_file()
+    assert (folder / "scores" / "metrics.json").is_file()
+    assert len(list((folder / "pictures").iterdir())) >= 4
     assert (folder / "sheet.png").stat().st_size > 10_000
 
 
