@@ -1,9 +1,7 @@
 """The `segdata` command: parses, calls one function, prints. Heavy imports wait until a command needs them."""
 
 import json
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +9,7 @@ import click
 
 from segdata import __version__
 from segdata.errors import SegdataError
+from segdata.progress import Progress
 
 SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}
 LISTED = 20  # findings that are printed one by one
@@ -93,7 +92,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
 
     job = _job(f"{source}-coarse" if coarse else source, options)
     try:
-        with _progress("samples") as progress:
+        with Progress("samples") as progress:
             result = run(job, progress)
     except FindingsError as error:
         _report(error.findings, sarif)
@@ -166,7 +165,7 @@ def synth(source: str, **options: Any) -> None:
 
     options["workers"] = options["workers"] or default_workers()
     out = options.pop("out")
-    with _progress("frames") as progress:
+    with Progress("frames") as progress:
         summary = paint(source, out, progress=progress, **options)
     click.echo(f"{out}: {summary}")
 
@@ -183,7 +182,7 @@ def verify(folder: Path, pixels: bool, sarif: Path | None, json_path: Path | Non
     from segdata.manifest import read_manifest
     from segdata.verify import verify as check
 
-    with _progress("samples" if pixels else "files") as progress:
+    with Progress("samples" if pixels else "files") as progress:
         findings = check(folder, pixels, progress, workers or default_workers())
     _report(findings, sarif)
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -206,7 +205,7 @@ def stats(folder: Path, json_path: Path | None) -> None:
     from segdata.stats import stats as count
     from segdata.stats import table
 
-    with _progress("samples") as progress:
+    with Progress("samples") as progress:
         document = count(folder, progress)
     click.echo(table(document))
     if json_path:
@@ -311,29 +310,3 @@ def _report(findings: Any, sarif: Path | None) -> None:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-class _progress:  # noqa: N801 used as a function
-    """A bar on a terminal, a plain line every tenth elsewhere: called with (done, total)."""
-
-    def __init__(self, unit: str) -> None:
-        self.unit, self.tenth = unit, 0
-        self.bar: Any = None
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        return self._update
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def _update(self, done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            if self.bar is None:
-                from tqdm import tqdm
-
-                self.bar = tqdm(total=total, unit=self.unit, leave=False)
-            self.bar.update(done - self.bar.n)
-        elif total and done * 10 // total > self.tenth and not os.environ.get("SEGDATA_QUIET"):
-            self.tenth = done * 10 // total
-            click.echo(f"{done}/{total} {self.unit}", err=True)
