@@ -110,24 +110,35 @@ def val(make_street_shards: Callable[..., Path]) -> ShardSet:
 
 
 @pytest.fixture(scope="session")
-def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards to learn from: twelve painted streets and three more for validation; not to be changed."""
+def make_lessons(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """make_lessons("tas500"): shards to learn from, twelve painted frames and three for validation, made once."""
     home = tmp_path_factory.mktemp("lessons")
-    paint("cityscapes", home / "raw", train=12, val=3, test=1, size=SIZE, seed=5)
-    cityscapes = source("cityscapes")
-    conversion = Conversion(
-        source="cityscapes",
-        labels=cityscapes.labels,
-        palette_labels=False,
-        taxonomy=load_taxonomy("cityscapes-20"),
-        scales=(1, 2, 4, 8),
-        rule="majority",
-        geometry=Geometry(),
-        codec="keep",
-    )
-    splits = ("train", "val", "test")
-    prepare(Job(cityscapes, home / "raw", home / "shards", conversion, "painted", splits, 4, engine="serial"))
-    return home / "shards"
+
+    def make(name: str) -> Path:
+        out = home / f"{name}-shards"
+        if not out.exists():
+            paint(name, home / name, train=12, val=3, test=1, size=SIZE, seed=5)
+            dataset = source(name)
+            conversion = Conversion(
+                source=name,
+                labels=dataset.labels,
+                palette_labels=dataset.palette_labels,
+                taxonomy=load_taxonomy({"cityscapes": "cityscapes-20", "tas500": "tas500-10"}[name]),
+                scales=(1, 2, 4, 8),
+                rule="majority",
+                geometry=Geometry(),
+                codec="keep",
+            )
+            prepare(Job(dataset, home / name, out, conversion, "painted", ("train", "val"), 4, engine="serial"))
+        return out
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lessons(make_lessons: Callable[[str], Path]) -> Path:
+    """Shards of painted streets; not to be changed."""
+    return make_lessons("cityscapes")
 
 
 @pytest.fixture

@@ -1,0 +1,272 @@
+"""The run folder: what is in it, whose it is, and what a second command does with it."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segdata.canonical import digest_file
+from segdata.errors import LockedError
+from segdata.lock import locked
+from segmodels import SegmodelsError
+from segmodels.checkpoint import load_checkpoint, load_weights, weights_digest
+from segmodels.config import TrainConfig, run_id
+from segmodels.run import Run, differences, write_history
+from segmodels.train import train
+
+Lesson = Callable[..., TrainConfig]
+
+
+@pytest.fixture(scope="module")
+def trained(lessons: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """A finished run of four steps; not to be changed."""
+    options = (("width_factor", 0.25),)
+    out = tmp_path_factory.mktemp("run") / "trained"
+    config = TrainConfig(
+        "dilated_unet", lessons, out, options, None, 4, batch_size=4, crop=(32, 64), workers=0, device="cpu"
+    )
+    train(config)
+    return config
+
+
+def state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file with its time of change and bytes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+# ---- what is in it -------------------------------------------------------------------------------------------
+
+
+def test_the_files(trained: TrainConfig) -> None:
+    """A finished run holds exactly the documented files, each whole and readable."""
+    assert sorted(state(trained.out)) == [
+        "checkpoints/best.safetensors", "checkpoints/last.pt", "history.csv", "metrics.json", "model.safetensors",
+        "run.json", "timing.json",
+    ]  # fmt: skip
+    assert Run(trained.out).finished
+
+
+def test_run_json(trained: TrainConfig) -> None:
+    """run.json says what was trained, on what and with what, and what came out."""
+    run = Run(trained.out)
+    document = run.document()
+    assert run.config() == replace(trained, options=run.config().options)
+    assert document["config_digest"] == run.config().digest
+    shards = json.loads((trained.shards / "dataset.json").read_text())
+    assert document["shards"]["digest"] == shards["fingerprint"]
+    assert document["id"] == run_id(run.config(), shards["fingerprint"], None)
+    tars = {path.name: digest_file(path) for path in trained.shards.glob("*.tar")}
+    assert document["shards"]["files"] == tars
+    assert document["taxonomy"]["name"] == "cityscapes-20"
+    assert document["deterministic"] is True
+    assert {"python", "torch", "numpy"} <= document["versions"].keys()
+    assert document["device"]["kind"] == "cpu"
+    assert document["weights"].keys() == {"1", "2", "4"}
+    assert document["model"] == digest_file(run.weights)
+
+
+def test_the_recorded_digest_is_of_the_weights(trained: TrainConfig) -> None:
+    """The last digest is that of the weights in the last checkpoint."""
+    run = Run(trained.out)
+    last = load_checkpoint(run.last, run.document()["id"])
+    assert last.step == 4
+    assert weights_digest(last.weights) == run.document()["weights"]["4"] == last.digests["4"]
+
+
+def test_the_weights_say_what_they_are(trained: TrainConfig) -> None:
+    """All that a user of the weights needs stands in them, and nothing of where or when they were made."""
+    _, about = load_weights(Run(trained.out).weights)
+    assert about["network"] == "dilated_unet"
+    assert about["options"] == {"width_factor": 0.25}
+    assert about["size"] == [32, 64]
+    assert about["run"] == Run(trained.out).document()["id"]
+    assert [row["name"] for row in about["taxonomy"]["classes"]][:2] == ["road", "sidewalk"]
+    text = json.dumps(about)
+    assert str(trained.out) not in text
+    assert str(trained.shards) not in text
+    assert "workers" not in text
+
+
+def test_scores_history_and_timing(trained: TrainConfig) -> None:
+    """metrics.json is the last validation, history.csv has a line an epoch, timing.json adds up."""
+    run = Run(trained.out)
+    metrics, timing = (json.loads(path.read_text()) for path in (run.metrics, run.timing))
+    rows = list(csv.DictReader(run.history.read_text().splitlines()))
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "3"), ("2", "4")]
+    assert float(rows[-1]["miou"]) == metrics["miou"]
+    assert (metrics["split"], metrics["images"], metrics["step"]) == ("val", 3, 4)
+    matrix = run.document()["confusion"]
+    evaluated = [row["evaluated"] for row in run.document()["taxonomy"]["classes"]]
+    right = sum(matrix[k][k] for k in range(20) if evaluated[k])
+    assert metrics["pixel_accuracy"] == right / sum(sum(matrix[k]) for k in range(20) if evaluated[k])
+    assert (timing["images"], timing["sessions"]) == (16, 1)
+    assert 0 < timing["waiting_seconds"] + timing["validating_seconds"] < timing["seconds"]
+
+
+def test_an_epoch_without_scores_leaves_them_empty(tmp_path: Path) -> None:
+    """history.csv has the columns of all rows."""
+    write_history(tmp_path / "history.csv", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "miou": 0.125}])
+    assert (tmp_path / "history.csv").read_text() == "epoch,loss,miou\n1,0.5,\n2,0.25,0.125\n"
+
+
+# ---- a second command ----------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_left_alone(trained: TrainConfig) -> None:
+    """The same command again touches nothing, whatever its workers, and gives the same metrics."""
+    before = state(trained.out)
+    outcome = train(replace(trained, workers=1))
+    assert state(trained.out) == before
+    assert outcome.metrics == json.loads(outcome.run.metrics.read_text())
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"lr": 0.5}, r"lr is 0\.001 there, 0\.5 here"),
+        ({"seed": 1}, "seed is 0 there, 1 here"),
+        ({"options": (("width_factor", 0.5),)}, "options is .*0.25.* there, .*0.5.* here"),
+    ],
+)
+def test_another_run_is_refused(trained: TrainConfig, values: dict[str, Any], named: str) -> None:
+    """Another configuration is an error that names what differs, and changes nothing."""
+    before = state(trained.out)
+    with pytest.raises(SegmodelsError, match=f"holds another run: {named}.*--replace"):
+        train(replace(trained, **values))
+    assert state(trained.out) == before
+
+
+def test_other_shards_are_another_run(trained: TrainConfig, make_street_shards: Callable[..., Path]) -> None:
+    """The shards' digest is part of a run's identity."""
+    with pytest.raises(SegmodelsError, match=r"holds another run: .*shards is [0-9a-f]{12}… there, [0-9a-f]{12}… here"):
+        train(replace(trained, shards=make_street_shards(), batch_size=1, crop=None, steps=1))
+
+
+def test_replace_starts_anew(lesson: Lesson) -> None:
+    """--replace gives what an empty folder would have given; files that are not the run's stay."""
+    train(lesson(steps=2))
+    note = lesson().out / "note.txt"
+    note.write_text("mine")
+    replaced = train(lesson(steps=3, replace=True)).run
+    fresh = train(lesson("fresh", steps=3)).run
+    assert replaced.weights.read_bytes() == fresh.weights.read_bytes()
+    assert replaced.history.read_bytes() == fresh.history.read_bytes()
+    assert note.read_text() == "mine"
+
+
+def test_replace_keeps_the_same_run(trained: TrainConfig) -> None:
+    """--replace on the very run that is asked for replaces nothing."""
+    before = state(trained.out)
+    train(replace(trained, replace=True))
+    assert state(trained.out) == before
+
+
+def test_one_writer(lesson: Lesson) -> None:
+    """While somebody trains into a folder, the next one is told who."""
+    config = lesson()
+    config.out.mkdir()
+    with locked(config.out / ".lock", "segmodels train"), pytest.raises(LockedError, match=rf"process {os.getpid()}"):
+        train(config)
+
+
+def test_the_checkpoints_alone_are_enough(lesson: Lesson) -> None:
+    """Where all but the checkpoints is gone (DVC removes outputs before a stage), the run goes on from them."""
+    whole = train(lesson("whole")).run
+    config = lesson("bared")
+    train(config, until=4)
+    bared = Run(config.out)
+    for path in bared.files:
+        path.unlink(missing_ok=True)
+    train(config)
+    assert bared.weights.read_bytes() == whole.weights.read_bytes()
+    assert bared.document()["weights"] == whole.document()["weights"]
+    assert bared.history.read_bytes() == whole.history.read_bytes()
+
+
+def test_checkpoints_of_another_network(lesson: Lesson) -> None:
+    """Checkpoints that belong to another run are refused by name, and gone after --replace."""
+    train(lesson(), until=1)
+    run = Run(lesson().out)
+    run.about.unlink()
+    other = lesson(network="distill_x2", options={"width": 4, "depth": 2}, steps=1)
+    with pytest.raises(SegmodelsError, match=r"last\.pt is a checkpoint of run .*network, options or shards differ"):
+        train(other)
+    assert train(replace(other, replace=True)).digests.keys() == {"1"}
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 0}'])
+def test_a_run_json_that_is_none(lesson: Lesson, content: bytes) -> None:
+    """A damaged, strange or older run.json stops with one line; --replace gets rid of it."""
+    config = lesson(steps=1)
+    config.out.mkdir()
+    (config.out / "run.json").write_bytes(content)
+    with pytest.raises(SegmodelsError, match=r"damaged|not what|another version"):
+        train(config)
+    train(replace(config, replace=True))
+
+
+def test_weights_without_run_json(lesson: Lesson) -> None:
+    """Weights of whatever origin are not overwritten."""
+    config = lesson(steps=1)
+    config.out.mkdir()
+    (config.out / "model.safetensors").write_bytes(b"precious")
+    with pytest.raises(SegmodelsError, match=r"holds weights, but not run\.json"):
+        train(config)
+    assert (config.out / "model.safetensors").read_bytes() == b"precious"
+
+
+def test_out_is_a_file(lesson: Lesson) -> None:
+    """One line, and the file is as it was."""
+    config = lesson()
+    config.out.write_text("mine")
+    with pytest.raises(SegmodelsError, match="cannot write the run folder"):
+        train(config)
+    assert config.out.read_text() == "mine"
+
+
+def test_a_full_disk(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space left is one line; what was saved before is whole, and with space the run gives the same bytes."""
+    whole = train(lesson("whole")).run
+    config = lesson("full")
+    train(config, until=2)
+    saved = Run(config.out).last.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(SegmodelsError, match="No space left on device"):
+        patch.setattr(os, "fsync", full)
+        train(config)
+    assert Run(config.out).last.read_bytes() == saved
+    assert train(config).run.weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_going_on_under_other_versions_is_noted(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """run.json keeps what the run began with, and lists what it went on with."""
+    config = lesson()
+    train(config, until=2)
+    began = Run(config.out).document()["versions"]
+    monkeypatch.setattr("segmodels.environment.versions", lambda: began | {"torch": "99"})
+    train(config)
+    document = Run(config.out).document()
+    assert document["versions"] == began
+    assert [session["versions"]["torch"] for session in document["resumed"]] == ["99"]
+
+
+def test_differences() -> None:
+    """Every value in which two documents differ is named by its path, what is missing included."""
+    there = {"a": 1, "b": {"c": [1, 2], "d": None}}
+    here = {"a": 1, "b": {"c": [1, 3], "e": "x" * 50}}
+    assert list(differences(there, here)) == [
+        "b.c is [1, 2] there, [1, 3] here",
+        "b.e is not set there, xxxxxxxxxxxx… here",
+    ]
