@@ -52,7 +52,7 @@ VARIANTS = tuple(product(("fp32", "bf16"), (False, True)))  # precision, fast
 
 
 def measure(config: TrainConfig, steps: int) -> dict[str, Any]:
-    """Train so many steps and stop; times are those at which the loop told of each step (whose losses it reads a step late)."""
+    """Train so many steps and stop; times are when the loop told of each step (it reads losses a step late)."""
     import segmodels.train
     from segmodels.data import Batch, Batches
     from segmodels.device import choose_device
