@@ -19,6 +19,8 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # read by cuBLAS when CUDA starts: without i
 def choose_device(name: str) -> torch.device:
     """The device of `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is CUDA where there is one.
 
+    Without a number it is the first, and for a process of torchrun that of its place on the machine.
+
     Raises SegmodelsError where CUDA is asked for and absent.
     """
     kind, colon, index = name.partition(":")
@@ -31,7 +33,7 @@ def choose_device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         why = "torch was built without CUDA" if torch.version.cuda is None else "torch finds no CUDA device"
         raise SegmodelsError(f"--device is {name}, but {why}. Use --device cpu, or auto")
-    number = int(index or 0)
+    number = int(index or os.environ.get("LOCAL_RANK", "0"))
     if number >= torch.cuda.device_count():
         raise SegmodelsError(f"--device is {name}, but there are {torch.cuda.device_count()}: cuda:0 is the first")
     return torch.device("cuda", number)

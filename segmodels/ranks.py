@@ -33,13 +33,13 @@ class Ranks:
         if self.count > 1:
             dist.barrier()
 
-    def any(self, here: bool, device: torch.device) -> bool:
-        """Whether it is so on any of the ranks."""
+    def highest(self, here: int, device: torch.device) -> int:
+        """The highest of what the ranks say."""
         if self.count == 1:
             return here
-        said = torch.tensor(int(here), device=device)
+        said = torch.tensor(here, device=device)
         dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said)
+        return int(said)
 
     def sum_gradients(self, network: nn.Module) -> None:
         """Every parameter's gradient summed over the ranks."""
@@ -108,11 +108,6 @@ def join_ranks(device: torch.device) -> Iterator[Ranks]:
         yield Ranks(dist.get_rank(), count)
     finally:
         dist.destroy_process_group()
-
-
-def local_device(name: str) -> str:
-    """`cuda` is, for the process that torchrun numbers N on its machine, `cuda:N`."""
-    return f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and "LOCAL_RANK" in os.environ else name
 
 
 def _in_one(collective: Callable[[Tensor], object], tensors: Sequence[Tensor]) -> None:

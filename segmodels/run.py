@@ -114,7 +114,7 @@ def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
 def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1) -> dict[str, Any]:
     """run.json as it stands from the start."""
     manifest = shards.manifest
-    init = None if config.init is None else digest_file(config.init)
+    init = None if config.init is None else _digest(config.init)
     return {
         "format": FORMAT,
         "id": run_id(config, shards.digest, init),
@@ -225,6 +225,13 @@ def _note_environment(run: Run, document: Document) -> None:
     before, now = (environment(each) for each in (resumed[-1] if resumed else found, document))
     if before != now:
         write_document(run.about, found | {"resumed": [*resumed, now]})
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError as error:
+        raise SegmodelsError(f"--init {path}: {error.strerror}") from None
 
 
 def _clear(run: Run) -> None:

@@ -34,7 +34,7 @@ from segmodels.optim import clip_gradients, learning_rate_factor, make_optimizer
 from segmodels.prediction import Prediction
 from segmodels.pretrained import load_init
 from segmodels.progress import Pace, Show, Timing, silent, timing_from_document
-from segmodels.ranks import Ranks, join_ranks, local_device
+from segmodels.ranks import Ranks, join_ranks
 from segmodels.run import (
     Run,
     about_weights,
@@ -47,6 +47,7 @@ from segmodels.run import (
 from segmodels.state import Row, State, best_row, is_best, out_of_patience
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
+GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
 IN_HISTORY = ("miou", "pixel_accuracy")
 
 
@@ -67,7 +68,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
     """
     with ExitStack() as stack:
         # ---- where ------------------------------------------------------------------------------------------
-        device = choose_device(local_device(config.device))
+        device = choose_device(config.device)
         ranks = stack.enter_context(join_ranks(device))
         stack.enter_context(arithmetic(fast=config.fast))
         show = show if ranks.rank == 0 else silent
@@ -203,11 +204,13 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                     break
 
             # ---- what a kill may cost -----------------------------------------------------------------------
-            if ranks.any(stopped.is_set() or perf_counter() - saved > CHECKPOINT_SECONDS, device):
+            due = perf_counter() - saved > CHECKPOINT_SECONDS
+            wish = ranks.highest(STOP if stopped.is_set() else SAVE if due else GO_ON, device)
+            if wish >= SAVE:
                 save()
                 saved = perf_counter()
-                if stopped.is_set():
-                    raise SegmodelsError(f"stopped after step {state.step} of {total}. The same command goes on")
+            if wish == STOP:
+                raise SegmodelsError(f"stopped after step {state.step} of {total}. The same command goes on")
         save()
         if until is not None and state.step == until < total:
             return Outcome(run, {}, state.digests)

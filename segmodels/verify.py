@@ -47,8 +47,9 @@ def verify(path: Path, shards: Path | None = None, steps: int = 8, *, workers: i
     document = run.document()
     if not run.finished or "weights" not in document:
         raise SegmodelsError(f"{path} is not finished, so there is nothing to verify. Run its `segmodels train` again")
-    config = replace(run.config(), workers=workers, replace=False)
-    config = replace(config, shards=shards or config.shards)
+    config = run.config()
+    device = config.device.partition(":")[0]  # of that kind, any
+    config = replace(config, shards=shards or config.shards, workers=workers, device=device, replace=False)
     notes = list(_environment_notes(config, document))
     if wrong := [*_changed_options(run, document, config), *_changed_shards(config.shards, document)]:
         return Report(notes, wrong)  # training on something else would say nothing
