@@ -1,4 +1,4 @@
-"""What segmodels raises: one family, caught once in `cli.py` and printed as one line."""
+"""What segmodels raises: one family, caught once in `cli` and printed as one line."""
 
 
 class SegmodelsError(Exception):

@@ -20,7 +20,7 @@ def run(*arguments: str) -> str:
 
 def test_list_shows_each_networks_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters, GMAC, stride and constraint, from the networks themselves."""
-    monkeypatch.setattr("segmodels.cli.names", lambda: ("dilated_unet", "percentile", "distill_x8"))
+    monkeypatch.setattr("segmodels.cli.networks.names", lambda: ("dilated_unet", "percentile", "distill_x8"))
     header, unet, percentile, distill = run("list").splitlines()
     assert header.split() == ["name", "family", "parameters", "GMAC", "stride", "at", "sizes"]
     assert re.search(r"887,840 +9\.98 +1 +512x1024, 20 +multiples of 16$", unet)

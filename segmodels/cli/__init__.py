@@ -1,0 +1,33 @@
+"""The command `segmodels`: every command parses, calls one function and prints.
+
+torch is imported inside the commands, so that `--help` is instant.
+"""
+
+import sys
+
+import click
+
+from segdata.errors import SegdataError
+from segmodels.cli.networks import list_networks, summary
+from segmodels.cli.train import train, verify
+from segmodels.cli.use import evaluate, export, predict
+from segmodels.errors import SegmodelsError
+
+
+def main() -> None:
+    """The console script, and the one place where an error becomes a line and exit status 1."""
+    try:
+        cli()
+    except (SegmodelsError, SegdataError) as error:
+        click.echo(f"segmodels: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="segdata")
+def cli() -> None:
+    """Train, evaluate and run segmentation networks from the shards that segdata writes."""
+
+
+for command in (list_networks, summary, train, verify, evaluate, predict, export):
+    cli.add_command(command)

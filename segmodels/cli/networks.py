@@ -1,0 +1,81 @@
+"""`segmodels list` and `segmodels summary`: what networks there are, and what they are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from segmodels.cli.parameters import network_options, parse_size
+from segmodels.networks import names, spec
+
+if TYPE_CHECKING:
+    from segmodels.spec import Geometry, Size
+
+
+@click.command("list")
+def list_networks() -> None:
+    """Name every network: parameters, GMAC, stride and size at its source's own setting."""
+    from segmodels.summary import summarize
+
+    line = "{:<22} {:<26} {:>11} {:>8} {:>6}  {:<16} {}"
+    header = ("name", "family", "parameters", "GMAC", "stride", "at", "sizes")
+    click.echo(line.format(*header))
+    for name in names():
+        declared = spec(name)
+        classes, size = declared.example
+        network = summarize(declared, classes, size, {})[0]
+        geometry = declared.geometry({})
+        click.echo(
+            line.format(
+                name,
+                declared.family,
+                f"{network.parameters:,}",
+                f"{network.macs / 1e9:.2f}",
+                geometry.stride,
+                f"{size[0]}x{size[1]}, {classes}",
+                _sizes(geometry),
+            )
+        )
+
+
+@click.command()
+@click.argument("name")
+@click.option("--classes", type=int, required=True, help="Number of target classes.")
+@click.option("--size", metavar="HxW", callback=parse_size, required=True, help="Height and width of images.")
+@network_options
+@click.option("--depth", type=click.IntRange(0), default=2, show_default=True, help="Levels of modules shown.")
+def summary(name: str, classes: int, size: Size, options: dict[str, str], depth: int) -> None:
+    """Show what a network is made of, layer by layer, and the options that it takes.
+
+    Parameters and multiply-accumulates of a layer include what is inside it.
+    """
+    from segmodels.summary import summarize
+
+    declared = spec(name)
+    chosen = declared.parse(options)
+    layers = summarize(declared, classes, size, chosen)
+    line = "{:<44} {:>5}  {:<32} {:>11} {:>16}"
+    click.echo(line.format("layer", "calls", "output", "parameters", "MAC"))
+    for path, kind, calls, shapes, parameters, macs in layers:
+        level = path.count(".") + 1 if path else 0
+        if level <= depth:
+            title = "  " * level + f"{path or name} ({kind})"
+            output = " ".join("x".join(map(str, shape)) for shape in shapes)
+            click.echo(line.format(title, calls, output, f"{parameters:,}", f"{macs:,}"))
+    click.echo(f"\n{declared.citation}\n{declared.source}\n")
+    for key, option in declared.options.items():
+        click.echo(f"--option {key}={_text(chosen[key])}  {option.help} ({option.expected})")
+
+
+def _sizes(geometry: Geometry) -> str:
+    if geometry.fixed_size:
+        return f"multiples of {geometry.size_multiple}, fixed at build"
+    return geometry.constraint.removeprefix("H and W must be ") or "any"
+
+
+def _text(value: object) -> str:
+    """An option's value as the command line takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

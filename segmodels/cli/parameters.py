@@ -1,0 +1,83 @@
+"""What several commands share: how values are parsed and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from segmodels.spec import Size
+
+ANY_PATH = click.Path(path_type=Path)
+
+
+def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> Size | None:
+    """`256x512`: height, then width."""
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise click.BadParameter(f"{text!r} is not HxW, as in 256x512")
+    return int(height), int(width)
+
+
+def parse_assignments(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """`name=value`, any number of times: options that each network declares itself."""
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, value in pairs:
+        if not (name and equals):
+            raise click.BadParameter(f"{name + value!r} is not name=value, as in width=16")
+    return {name: value for name, _, value in pairs}
+
+
+def parse_numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[float, ...]:
+    """`0.75,1,1.25`."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers, as 0.75,1,1.25") from None
+
+
+network_options = click.option(
+    "--option",
+    "options",
+    metavar="NAME=VALUE",
+    callback=parse_assignments,
+    multiple=True,
+    help="An option of the network; may be repeated.",
+)
+
+
+def view_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that shows images to a trained network."""
+    options = (
+        click.option("--flip", is_flag=True, help="Average with the mirrored image."),
+        click.option(
+            "--scales",
+            metavar="S,S,…",
+            callback=parse_numbers,
+            default="1",
+            show_default=True,
+            help="Average over the image at these scales.",
+        ),
+        click.option("--window", metavar="HxW", callback=parse_size, help="Slide a window of this size over it."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def progress_bar(total: int) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """A bar on a terminal."""
+    from tqdm import tqdm
+
+    return partial(tqdm, total=total, unit="image", disable=None)
+
+
+def share(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

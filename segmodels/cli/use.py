@@ -1,0 +1,140 @@
+"""`segmodels evaluate`, `predict` and `export`: put a trained network to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, share, view_options
+
+if TYPE_CHECKING:
+    from segmodels.spec import Size
+
+
+@click.command()
+@click.argument("run", type=ANY_PATH)
+@click.option("--shards", type=ANY_PATH, required=True, help="A shard folder of the run's taxonomy.")
+@click.option("--out", type=ANY_PATH, help="Folder for metrics.json, classes.csv, images.csv and confusion.npy.")
+@click.option("--split", default="val", show_default=True)
+@view_options
+@click.option("--official", is_flag=True, help="Run cityscapesScripts' own evaluator as well.")
+@click.option(
+    "--ground-truth",
+    "truth",
+    type=ANY_PATH,
+    metavar="ROOT",
+    help="For --official: the folder that holds gtFine. [default: rebuilt from the shards, without instances]",
+)
+@click.option("--submission", type=ANY_PATH, metavar="DIR", help="Write the files that Cityscapes' benchmark takes.")
+@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+def evaluate(
+    run: Path,
+    shards: Path,
+    out: Path | None,
+    split: str,
+    flip: bool,
+    scales: tuple[float, ...],
+    window: Size | None,
+    device: str,
+    official: bool,
+    truth: Path | None,
+    submission: Path | None,
+    workers: int,
+) -> None:
+    """Score the network of RUN (a folder of `train`, or a weights file) on a split of SHARDS.
+
+    Nothing of this changes RUN. The scores do not depend on --workers.
+    """
+    from segdata import ShardSet
+    from segmodels.device import arithmetic, choose_device
+    from segmodels.evaluate import Benchmark
+    from segmodels.evaluate import evaluate as score
+    from segmodels.trained import choose_views, load_trained
+
+    if truth and not official:
+        raise click.UsageError("--ground-truth is for --official")
+    chosen = choose_device(device)
+    with arithmetic(fast=False):
+        segmenter = load_trained(run, chosen)
+        split_shards = ShardSet(shards, split)
+        views = choose_views(segmenter, flip=flip, scales=scales, window=window)
+        benchmark = Benchmark(official, truth, submission)
+        found = score(
+            segmenter,
+            split_shards,
+            out,
+            views,
+            benchmark,
+            workers=workers,
+            progress=progress_bar(len(split_shards)),
+        )
+    if found:
+        low, high = found["interval"]["miou"]["low"], found["interval"]["miou"]["high"]
+        click.echo(
+            f"{out}: miou {share(found['miou'])} ({share(low)} to {share(high)}), "
+            f"pixel accuracy {share(found['pixel_accuracy'])} on {found['images']} images of {split}; "
+            "all scores in metrics.json, classes.csv, images.csv and confusion.npy"
+        )
+    if found and official:
+        averages = found["official"]
+        difference = averages["largest_difference"]  # none where it is not a number: a class that only one side has
+        click.echo(
+            f"cityscapesScripts: classes {share(averages['averageScoreClasses'])}, categories "
+            f"{share(averages['averageScoreCategories'])}; largest difference of a class to ours: {difference}; "
+            "all it says in official.json"
+        )
+    if submission:
+        click.echo(f"{submission}: {len(split_shards)} files for the benchmark")
+
+
+@click.command()
+@click.argument("run", type=ANY_PATH)
+@click.argument("images", type=ANY_PATH, nargs=-1, required=True)
+@click.option("--out", type=ANY_PATH, required=True, help="Folder for the pictures.")
+@click.option("--stages", is_flag=True, help="Also draw every stage, or refinement step, on the way to the answer.")
+@view_options
+def predict(
+    run: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    stages: bool,
+    flip: bool,
+    scales: tuple[float, ...],
+    window: Size | None,
+    device: str,
+) -> None:
+    """Segment IMAGES, files or folders, of any size with the network of RUN.
+
+    Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence.
+    """
+    from segmodels.device import arithmetic, choose_device
+    from segmodels.predict import find_images
+    from segmodels.predict import predict as draw
+    from segmodels.trained import choose_views, load_trained
+
+    chosen = choose_device(device)
+    with arithmetic(fast=False):
+        segmenter = load_trained(run, chosen)
+        views = choose_views(segmenter, flip=flip, scales=scales, window=window)
+        found = find_images(images)
+        draw(segmenter, found, out, views, stages=stages, progress=progress_bar(len(found)))
+    kinds = "_labels, _color, _overlay and _confidence.png" + (", and every stage" if stages else "")
+    click.echo(f"{out}: {len(found)} images as {kinds}")
+
+
+@click.command()
+@click.argument("run", type=ANY_PATH)
+@click.option("--out", type=ANY_PATH, required=True, help="FILE.pt2 (torch.export) or FILE.onnx.")
+@click.option("--size", metavar="HxW", callback=parse_size, help="The images' size. [default: that of training]")
+def export(run: Path, out: Path, size: Size | None) -> None:
+    """Write the network of RUN as one file that needs no segmodels, and check that it computes the same."""
+    import torch
+
+    from segmodels.export import describe
+    from segmodels.export import export as write
+    from segmodels.trained import load_trained
+
+    parity = write(load_trained(run, torch.device("cpu")), out, size)
+    click.echo(f"{out}: {describe(parity)}")
