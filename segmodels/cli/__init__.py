@@ -8,6 +8,7 @@ import sys
 import click
 
 from segdata.errors import SegdataError
+from segmodels.cli.bench import bench
 from segmodels.cli.networks import list_networks, summary
 from segmodels.cli.train import train, verify
 from segmodels.cli.use import evaluate, export, predict
@@ -29,5 +30,5 @@ def cli() -> None:
     """Train, evaluate and run segmentation networks from the shards that segdata writes."""
 
 
-for command in (list_networks, summary, train, verify, evaluate, predict, export):
+for command in (list_networks, summary, train, verify, evaluate, predict, export, bench):
     cli.add_command(command)

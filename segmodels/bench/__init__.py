@@ -1,0 +1,1 @@
+"""`segmodels bench`: what a network costs. Every figure is taken in a process of its own."""
