@@ -35,3 +35,11 @@ class ShardError(SegdataError):
 
 class LockedError(SegdataError):
     """Somebody else is writing the same folder."""
+
+
+class StoreError(SegdataError):
+    """An object store or web server that cannot be reached, or that says no."""
+
+
+class AbsentError(StoreError):
+    """There is no such object in the store."""

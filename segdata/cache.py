@@ -1,0 +1,184 @@
+"""Pieces of remote sets on the local disk: bounded, shared by any number of processes, safe to kill.
+
+A piece is a file of its own that appears by a rename, whole. Its reader checks its digest whenever it reads it, so
+that nothing here needs to be trusted. What was read longest ago goes first. `usage`, the lock of all that changes
+the sum, holds the bytes that the pieces take; it may say too much after a kill, never too little.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from segdata.errors import SegdataError
+
+BLOCK = 4096  # what a file takes at least
+ROOM = 0.9  # evicting goes on down to this share of the limit, so that it is seldom done
+LIMIT = 64 << 30
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+PARTIAL = ".partial-"
+
+
+class _Piece(NamedTuple):
+    read: int  # ns: when it was last read
+    path: Path
+    cost: int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of at most `limit` bytes."""
+
+    folder: Path
+    limit: int
+
+    def get(self, name: str) -> bytes | None:
+        """The piece, None where it is not there. The caller checks its digest."""
+        path = self.folder / name
+        try:
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        return data
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep a piece, if it is no larger than the whole cache and the disk takes it."""
+        path, cost = self.folder / name, _cost(len(data))
+        if cost > self.limit or path.exists():
+            return
+        try:
+            partial, descriptor = self._reserve(path, len(data), cost)
+        except OSError:  # a folder that cannot be written: it goes on without
+            return
+        try:
+            with open(descriptor, "r+b") as file:  # noqa: PTH123  (it has no path: it is open)
+                file.write(data)
+                file.flush()
+                partial.rename(path)
+        except OSError:  # a full disk
+            partial.unlink(missing_ok=True)
+
+    def drop(self, name: str) -> None:
+        """Forget a piece that turned out to be damaged."""
+        (self.folder / name).unlink(missing_ok=True)
+
+    def file(self, name: str, good: Callable[[bytes], bool], fetch: Callable[[], bytes]) -> Path:
+        """The path of a piece that is to be mapped: the one that is there if it is `good`, else fetched.
+
+        Raises SegdataError where the folder cannot hold it.
+        """
+        data = self.get(name)
+        if data is None or not good(data):
+            self.drop(name)
+            self.put(name, fetch())
+        path = self.folder / name
+        if not path.is_file():
+            raise SegdataError(
+                f"cache {self.folder}: no room for {name} within {self.limit} bytes, or on its disk. "
+                "Set SEGDATA_CACHE to another folder, or SEGDATA_CACHE_SIZE to more."
+            )
+        return path
+
+    def _reserve(self, path: Path, size: int, cost: int) -> tuple[Path, int]:
+        """A partial file of `size` beside `path`, counted and open; it is ours while its descriptor is open."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}")
+        with self._usage() as usage:
+            used = _read_number(usage)
+            if used is None or used + cost > self.limit:
+                used = self._evict(int(self.limit * ROOM) - cost)
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # without this lock, a partial file is a dead process's
+            os.ftruncate(descriptor, size)
+            _write_number(usage, used + cost)
+        return partial, descriptor
+
+    def _evict(self, room: int) -> int:
+        """Remove what was read longest ago until the pieces take no more than `room`; what they take then."""
+        pieces = sorted(self._pieces())
+        used = sum(piece.cost for piece in pieces)
+        for piece in pieces:
+            if used <= room:
+                break
+            if PARTIAL not in piece.path.name:
+                piece.path.unlink(missing_ok=True)
+                used -= piece.cost
+        return used
+
+    def _pieces(self) -> Iterator[_Piece]:
+        """All pieces, and partial files whose writers live; those of dead ones are removed."""
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                path = Path(folder, name)
+                if path == self.folder / "usage" or (PARTIAL in name and _remove_dead(path)):
+                    continue
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    yield _Piece(status.st_mtime_ns, path, _cost(status.st_size))
+
+    @contextmanager
+    def _usage(self) -> Iterator[int]:
+        """The open file `usage`, locked: threads and processes come one after the other."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / "usage", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def default_cache() -> Cache:
+    """As SEGDATA_CACHE (a folder) and SEGDATA_CACHE_SIZE ("200G") say; else 64G in the platform's cache folder."""
+    folder, size = os.environ.get("SEGDATA_CACHE"), os.environ.get("SEGDATA_CACHE_SIZE")
+    return Cache(Path(folder) if folder else _platform_folder(), parse_bytes(size) if size else LIMIT)
+
+
+def parse_bytes(text: str) -> int:
+    """`200G`, `512M` or a number of bytes. Raises SegdataError."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    if not number.isdecimal() or unit not in UNITS:
+        raise SegdataError(f"SEGDATA_CACHE_SIZE is {text!r}, expected a number of bytes, or such as 512M, 200G, 2T.")
+    return int(number) * UNITS[unit]
+
+
+def _platform_folder() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "segdata"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segdata"
+
+
+def _cost(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _remove_dead(partial: Path) -> bool:
+    """Whether the partial file's writer is gone; then so is the file."""
+    try:
+        descriptor = os.open(partial, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        partial.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _read_number(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0)
+    return int(text) if text.isdigit() else None
+
+
+def _write_number(descriptor: int, number: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, b"%d" % number, 0)
