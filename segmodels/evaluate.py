@@ -88,6 +88,7 @@ def evaluate(
         "run": segmenter.run,
         "shards": {"name": shards.manifest.name, "fingerprint": shards.digest, "split": shards.split},
         "views": {"flip": views.flip, "scales": views.scales, "window": views.window},
+        **({"q": segmenter.q} if segmenter.q else {}),
     }
     return write_scoresheet(out, matrices, shards.taxonomy, segmenter.geometry.stride, about, result)
 

@@ -38,6 +38,7 @@ class Segmenter:
     device: torch.device
     precision: str = "fp32"
     run: str = ""  # id of the run that its weights come from
+    q: tuple[float, ...] | None = None  # of a percentile network, where another one was set than it was trained with
 
     @property
     def window(self) -> Size | None:

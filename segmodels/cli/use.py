@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=ANY_PATH, help="Folder for metrics.json, classes.csv, images.csv and confusion.npy.")
 @click.option("--split", default="val", show_default=True)
 @view_options
+@click.option("--q", metavar="Q|Q,Q,…|FILE", help="Of `percentile`: for all classes, for each, or of `calibrate`.")
 @click.option("--official", is_flag=True, help="Run cityscapesScripts' own evaluator as well.")
 @click.option(
     "--ground-truth",
@@ -38,6 +39,7 @@ def evaluate(
     scales: tuple[float, ...],
     window: Size | None,
     device: str,
+    q: str | None,
     official: bool,
     truth: Path | None,
     submission: Path | None,
@@ -51,13 +53,14 @@ def evaluate(
     from segmodels.device import arithmetic, choose_device
     from segmodels.evaluate import Benchmark
     from segmodels.evaluate import evaluate as score
+    from segmodels.quantiles import with_q
     from segmodels.trained import choose_views, load_trained
 
     if truth and not official:
         raise click.UsageError("--ground-truth is for --official")
     chosen = choose_device(device)
     with arithmetic(fast=False):
-        segmenter = load_trained(run, chosen)
+        segmenter = with_q(load_trained(run, chosen), q)
         split_shards = ShardSet(shards, split)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
         benchmark = Benchmark(official, truth, submission)
@@ -95,6 +98,7 @@ def evaluate(
 @click.option("--out", type=ANY_PATH, required=True, help="Folder for the pictures.")
 @click.option("--stages", is_flag=True, help="Also draw every stage, or refinement step, on the way to the answer.")
 @view_options
+@click.option("--q", metavar="Q|Q,Q,…|FILE", help="Of `percentile`: for all classes, for each, or of `calibrate`.")
 def predict(
     run: Path,
     images: tuple[Path, ...],
@@ -104,6 +108,7 @@ def predict(
     scales: tuple[float, ...],
     window: Size | None,
     device: str,
+    q: str | None,
 ) -> None:
     """Segment IMAGES, files or folders, of any size with the network of RUN.
 
@@ -112,11 +117,12 @@ def predict(
     from segmodels.device import arithmetic, choose_device
     from segmodels.predict import find_images
     from segmodels.predict import predict as draw
+    from segmodels.quantiles import with_q
     from segmodels.trained import choose_views, load_trained
 
     chosen = choose_device(device)
     with arithmetic(fast=False):
-        segmenter = load_trained(run, chosen)
+        segmenter = with_q(load_trained(run, chosen), q)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
         found = find_images(images)
         draw(segmenter, found, out, views, stages=stages, progress=progress_bar(len(found)))

@@ -150,6 +150,7 @@ class Tas500Net(nn.Module):
     ) -> None:
         super().__init__()
         self.wiring, self.steps, self.size = wiring, steps, size
+        self.stop_after = steps  # from 1 up to `steps`; no weight: fewer may be asked for at any time
         self.geometry = _geometry(prenet, depth, norm)
         layers = Layers(base, growth, norm, alpha_init)
         scale = self.geometry.stride
@@ -175,7 +176,7 @@ class Tas500Net(nn.Module):
         x0 = self.prenet(image)  # (B, f, H/s, W/s), as everything but the segmentations
         hidden, previous = self._start(x0)
         segmentations = [self.classify(hidden)]  # (B, K, H/s, W/s)
-        for step in range(1, self.steps):
+        for step in range(1, self.stop_after):
             decoded = self.back(segmentations[-1])
             added = self._copy(step, x0, hidden) if self.copies else hidden
             body = self.bodies[step % len(self.bodies)]

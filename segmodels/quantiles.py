@@ -1,0 +1,72 @@
+"""The q of a percentile network in use: a number, one for each class, or a file of `segmodels calibrate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segdata.canonical import pretty_json
+from segmodels.checkpoint import replacing
+from segmodels.errors import SegmodelsError
+from segmodels.inference import Segmenter
+from segmodels.networks.percentile import PercentileNet
+
+FORMAT = 1
+
+
+def with_q(segmenter: Segmenter, text: str | None) -> Segmenter:
+    """The same network (the very same: its q is set) under `0.5`, `0.5,0.9,…` or the q of a file; None: as trained.
+
+    Raises SegmodelsError where the network has no q, or another number of classes, or the file is for others.
+    """
+    if text is None:
+        return segmenter
+    network = percentile(segmenter, "--q")
+    numbers = _numbers(text)
+    try:
+        network.set_q(_read(Path(text), segmenter) if numbers is None else numbers)
+    except SegmodelsError as error:
+        raise SegmodelsError(f"--q {text}: {error}") from None
+    return replace(segmenter, q=network.q)
+
+
+def percentile(segmenter: Segmenter, what: str) -> PercentileNet:
+    """The network, whose q can be set. Raises SegmodelsError for one of another family."""
+    if not isinstance(segmenter.network, PercentileNet):
+        raise SegmodelsError(f"{what}: {segmenter.name} has no q, which is a knob of `percentile` alone")
+    return segmenter.network
+
+
+def write_q(path: Path, q: Sequence[float], segmenter: Segmenter, about: dict[str, Any]) -> None:
+    """A file that `--q` takes; `about` says how it came about. Raises SegmodelsError."""
+    document = {"format": FORMAT, "q": list(q), "taxonomy": segmenter.taxonomy.name, "run": segmenter.run} | about
+    with replacing(path) as file:
+        file.write(pretty_json(document))
+
+
+def _numbers(text: str) -> float | tuple[float, ...] | None:
+    """None for what is no number and no list of them."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    return found if len(found) > 1 else found[0]
+
+
+def _read(path: Path, segmenter: Segmenter) -> tuple[float, ...]:
+    try:
+        document = json.loads(path.read_bytes())
+        number, q, taxonomy = document["format"], document["q"], document["taxonomy"]
+        values = tuple(float(each) for each in q)
+    except OSError:
+        raise SegmodelsError("no number, no list of numbers, and no file. Expected one of them, as 0.5") from None
+    except (ValueError, TypeError, KeyError):
+        raise SegmodelsError("no file of `segmodels calibrate`, or damaged. Calibrate again") from None
+    if number != FORMAT:
+        raise SegmodelsError(f"a file of another version (format {number}, this is {FORMAT}). Calibrate again")
+    if taxonomy != segmenter.taxonomy.name:
+        raise SegmodelsError(f"for taxonomy {taxonomy}, but the run learnt {segmenter.taxonomy.name}")
+    return values
