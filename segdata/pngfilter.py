@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from segdata.wavefront import LANE, ROWS, advance
+
 Bytes = NDArray[np.uint8]
 
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
@@ -27,53 +29,88 @@ def apply_up(rows: Bytes) -> Bytes:
 def unfilter(filtered: Bytes, rows: Bytes, step: int) -> int:
     """Undo the filters of `filtered` (H, 1 + M) into `rows` (H, N), N <= M; pixels are `step` bytes apart.
 
-    Returns the first row whose filter code is not one of the five, or -1.
+    Both have their bytes without gaps in a row. Returns the first row whose filter code is not one of the five, or -1.
     """
-    above = np.zeros(rows.shape[1], np.uint8)
     for y in range(rows.shape[0]):
-        code = filtered[y, 0]
-        line = filtered[y, 1 : 1 + rows.shape[1]]
-        row = rows[y]
-        if code == NONE:
-            for x in range(row.size):  # a loop is three times faster here than numba's slice assignment
-                row[x] = line[x]
-        elif code == UP:
-            for x in range(row.size):
-                row[x] = line[x] + above[x]
-        elif code > PAETH:
+        if filtered[y, 0] > PAETH:
             return y
-        elif step == 3:
-            _undo_rgb(code, line, above, row)
-        elif step == 1 and code == PAETH:
-            _undo_paeth_grey(line, above, row)
+    above = np.zeros(rows.shape[1], np.uint8)
+    y = 0
+    while y < rows.shape[0]:
+        if 0 < y <= rows.shape[0] - ROWS and _is_for_wavefront(filtered[y : y + ROWS, 0], rows.shape[1], step):
+            _undo_wavefront(filtered[y : y + ROWS], rows, y, step)
+            y += ROWS
         else:
-            _undo_any(code, line, above, row, step)
-        above = row
+            _undo_row(filtered[y, 0], filtered[y, 1 : 1 + rows.shape[1]], above, rows[y], step)
+            y += 1
+        above = rows[y - 1]
     return -1
 
 
 @njit(nogil=True, cache=True)
-def _undo_rgb(code: int, line: Bytes, above: Bytes, row: Bytes) -> None:
-    """Sub, Average or Paeth; the three channels in step, so that their chains of sums overlap in time."""
-    a0 = a1 = a2 = c0 = c1 = c2 = np.int64(0)
-    if code == SUB:
-        for x in range(0, row.size, 3):
-            a0, a1, a2 = (line[x] + a0) & 255, (line[x + 1] + a1) & 255, (line[x + 2] + a2) & 255
-            row[x], row[x + 1], row[x + 2] = a0, a1, a2
-    elif code == AVERAGE:
-        for x in range(0, row.size, 3):
-            a0 = (line[x] + ((a0 + above[x]) >> 1)) & 255
-            a1 = (line[x + 1] + ((a1 + above[x + 1]) >> 1)) & 255
-            a2 = (line[x + 2] + ((a2 + above[x + 2]) >> 1)) & 255
-            row[x], row[x + 1], row[x + 2] = a0, a1, a2
+def _is_for_wavefront(codes: Bytes, row_bytes: int, step: int) -> bool:
+    """Whether pixels and rows have the size for it; None and Up are quicker along the row."""
+    chained = False
+    for code in codes:
+        chained |= code not in (NONE, UP)
+    return chained and step in (3, 4) and row_bytes >= 3 * ROWS * step
+
+
+@njit(nogil=True, cache=True)
+def _undo_wavefront(filtered: Bytes, rows: Bytes, y: int, step: int) -> None:
+    """Rows y to y + 7. Each begins and ends alone: at first row k is k pixels behind, and stops k pixels short."""
+    width = rows.shape[1] // step
+    count = width - ROWS - 1  # up to the last pixel but one: behind the last there is no byte to spare
+    masks = np.zeros((PAETH, ROWS, LANE), np.uint8)
+    for k in range(ROWS):
+        if filtered[k, 0] != NONE:
+            masks[filtered[k, 0] - 1, k] = 255
+        _undo_part(filtered[k, 0], filtered[k, 1:], rows[y + k - 1], rows[y + k], step, 0, (ROWS - k) * step)
+    advance(
+        np.uintp(filtered[0, 1 + ROWS * step :].ctypes.data),
+        np.uintp(rows[y, ROWS * step :].ctypes.data),
+        np.uintp(masks.ctypes.data),
+        filtered.strides[0],
+        rows.strides[0],
+        step,
+        count,  # type: ignore[call-arg]  # numba gives the first argument
+    )
+    for k in range(ROWS):
+        first = (ROWS - k + count) * step
+        _undo_part(filtered[k, 0], filtered[k, 1:], rows[y + k - 1], rows[y + k], step, first, rows.shape[1])
+
+
+@njit(nogil=True, cache=True)
+def _undo_row(code: int, line: Bytes, above: Bytes, row: Bytes, step: int) -> None:
+    if code == NONE:
+        for x in range(row.size):  # a loop is three times faster here than numba's slice assignment
+            row[x] = line[x]
+    elif code == UP:
+        for x in range(row.size):
+            row[x] = line[x] + above[x]
+    elif step == 1 and code == PAETH:
+        _undo_paeth_grey(line, above, row)
     else:
-        for x in range(0, row.size, 3):
-            b0, b1, b2 = np.int64(above[x]), np.int64(above[x + 1]), np.int64(above[x + 2])
-            a0 = (line[x] + _paeth(a0, b0, c0)) & 255
-            a1 = (line[x + 1] + _paeth(a1, b1, c1)) & 255
-            a2 = (line[x + 2] + _paeth(a2, b2, c2)) & 255
-            row[x], row[x + 1], row[x + 2] = a0, a1, a2
-            c0, c1, c2 = b0, b1, b2
+        _undo_part(code, line, above, row, step, 0, row.size)
+
+
+@njit(nogil=True, cache=True)
+def _undo_part(code: int, line: Bytes, above: Bytes, row: Bytes, step: int, first: int, stop: int) -> None:
+    """Any filter at any distance between pixels: bytes `first` to `stop` of a row, one after the other."""
+    for x in range(first, stop):
+        b = np.int64(above[x])
+        a = np.int64(row[x - step]) if x >= step else np.int64(0)
+        c = np.int64(above[x - step]) if x >= step else np.int64(0)
+        if code == NONE:
+            row[x] = line[x]
+        elif code == SUB:
+            row[x] = line[x] + a
+        elif code == UP:
+            row[x] = line[x] + b
+        elif code == AVERAGE:
+            row[x] = line[x] + ((a + b) >> 1)
+        else:
+            row[x] = line[x] + paeth(a, b, c)
 
 
 @njit(nogil=True, cache=True)
@@ -92,7 +129,7 @@ def _undo_paeth_grey(line: Bytes, above: Bytes, row: Bytes) -> None:
         else:
             for i in range(x, end):
                 b = np.int64(above[i])
-                a = (line[i] + _paeth(a, b, c)) & 255
+                a = (line[i] + paeth(a, b, c)) & 255
                 row[i] = a
                 c = b
         x = end
@@ -108,24 +145,7 @@ def _is_zero(run: Bytes) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _undo_any(code: int, line: Bytes, above: Bytes, row: Bytes, step: int) -> None:
-    """Sub, Average or Paeth at any distance between pixels, one byte of the pixel after the other."""
-    for first in range(step):
-        a = c = np.int64(0)
-        for x in range(first, row.size, step):
-            b = np.int64(above[x])
-            if code == SUB:
-                a = (line[x] + a) & 255
-            elif code == AVERAGE:
-                a = (line[x] + ((a + b) >> 1)) & 255
-            else:
-                a = (line[x] + _paeth(a, b, c)) & 255
-            row[x] = a
-            c = b
-
-
-@njit(nogil=True, cache=True)
-def _paeth(a: np.int64, b: np.int64, c: np.int64) -> np.int64:
+def paeth(a: np.int64, b: np.int64, c: np.int64) -> np.int64:
     """Of `a`, `b`, `c` the nearest to a + b - c, ties in this order; without branches or absolute values.
 
     The form of stb_image: the larger of `a` and `b` where `c` is far below, the smaller where far above,
