@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from segmodels.blocks import check_image, scaled
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
+from segmodels.sparse import SKIPS, plan_stage, run_stage
 from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
 
 PUBLISHED_LIMITS = 10  # classes for which the original computes limits
@@ -46,8 +47,10 @@ class Stage(nn.Module):
 
     Takes the features (B, 128, H, W) and the mask (B, 1, H, W) of the pixels to work on (None: all)
     and gives the refined features and their logits (B, K, H, W). Logits outside the mask are not
-    part of the answer: an execution that skips these pixels replaces this forward and nothing else.
+    part of the answer: `skip` says whether, and where, they are computed (`segmodels.sparse`).
     """
+
+    classifier: nn.Sequential
 
     def __init__(self, channels: int, classes: int, factor: float) -> None:
         super().__init__()
@@ -55,17 +58,20 @@ class Stage(nn.Module):
         self.refinements = nn.ModuleList(Refinement(channels) for _ in range(2))
         self.classifier = nn.Sequential(_conv(channels, first, 9), _conv(first, second, 7), _conv(second, classes, 5))
 
-    def forward(self, features: Tensor, active: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, active: Tensor | None, skip: str = "dense") -> tuple[Tensor, Tensor]:
+        if active is not None and skip != "dense":
+            return run_stage(self, features, active, plan_stage(self, active, skip))
         for refinement in self.refinements:
             features = refinement(features, active)
         return features, self.classifier(features)
 
 
 class PercentileNet(nn.Module):
-    """`q` (`set_q`) and `mask_in_training` may be changed at any time; neither is a weight.
+    """`q` (`set_q`), `skip` (`set_skip`) and `mask_in_training` may be changed at any time; none is a weight.
 
     extras: `masks` (B, 3, H, W), the pixels that reached each stage; `confidences` (B, 3, H, W),
-    the winning probability at each stage.
+    the winning probability at each stage. In evaluation a stage's logits are those of the pixels that
+    reached it, and the earlier stages' elsewhere; in training, and as published, they are its own.
     """
 
     def __init__(
@@ -76,12 +82,14 @@ class PercentileNet(nn.Module):
         q: float | Sequence[float],
         as_published: bool,
         mask_in_training: bool,
+        skip: str,
         width_factor: float,
     ) -> None:
         super().__init__()
         self.classes, self.size = classes, size
         self.as_published, self.mask_in_training = as_published, mask_in_training
         self.set_q(q)
+        self.set_skip(skip)
         widths = [scaled(width, width_factor) for width in (16, 32, 64)]
         channels = 4 * scaled(32, width_factor)
         stem = zip((3, *widths), (*widths, channels), (3, 5, 7, 9), strict=True)
@@ -97,9 +105,20 @@ class PercentileNet(nn.Module):
             raise SegmodelsError(f"q is {q}, expected a number from 0 to 1 or {self.classes} of them")
         self.q = each
 
+    def set_skip(self, skip: str) -> None:
+        """How stages 2 and 3 are executed in evaluation: `dense`, `sparse`, or `auto`, whichever should be faster.
+
+        Training, `as_published` and what torch compiles or exports are dense.
+        """
+        if skip not in SKIPS:
+            raise SegmodelsError(f"skip is {skip!r}, expected one of {', '.join(SKIPS)}")
+        self.skip = skip
+
     def forward(self, image: Tensor) -> Prediction:
         check_image(image, Geometry(), self.size)
         masking = self.mask_in_training or not self.training
+        supervised = self.training or self.as_published  # the stages' own logits, everywhere
+        skip = "dense" if supervised or torch.compiler.is_compiling() else self.skip
         reached = torch.ones_like(image[:, :1], dtype=torch.bool)  # (B, 1, H, W)
         features, logits = self.stages[0](self.stem(image), None)
         steps, masks = [logits], [reached]
@@ -109,11 +128,11 @@ class PercentileNet(nn.Module):
                 goes_on = self._goes_on(steps[-1], reached)
                 reached = reached & goes_on
                 active = goes_on if self.as_published else reached
-            features, step = stage(features, active)
+            features, step = stage(features, active, skip)
             if self.as_published:
                 step = step * reached
             logits = torch.where(reached, step, logits)  # settled pixels keep what they have
-            steps.append(step)
+            steps.append(step if supervised else logits)
             masks.append(reached)
         confidences = [_winners(step)[0] for step in steps]
         extras = {"masks": torch.cat(masks, dim=1), "confidences": torch.stack(confidences, dim=1)}
@@ -190,6 +209,7 @@ SPECS = (
             "q": Option(0.5, "share of each class that goes on", low=0, high=1, many=True),
             "as_published": Option(False, "the original's masks: limits pooled over the batch"),
             "mask_in_training": Option(True, "false: while training, every stage sees every pixel"),
+            "skip": Option("auto", "stages 2 and 3 in evaluation: on tiles, or everywhere", choices=SKIPS),
             "width_factor": Option(1.0, "on all channel counts", low=0.01),
         },
     ),
