@@ -10,6 +10,7 @@ import click
 from segdata.errors import SegdataError
 from segmodels.cli.bench import bench
 from segmodels.cli.networks import list_networks, summary
+from segmodels.cli.report import report
 from segmodels.cli.train import train, verify
 from segmodels.cli.use import evaluate, export, predict
 from segmodels.errors import SegmodelsError
@@ -30,5 +31,5 @@ def cli() -> None:
     """Train, evaluate and run segmentation networks from the shards that segdata writes."""
 
 
-for command in (list_networks, summary, train, verify, evaluate, predict, export, bench):
+for command in (list_networks, summary, train, verify, evaluate, predict, export, bench, report):
     cli.add_command(command)

@@ -1,0 +1,40 @@
+"""`segmodels report`: all runs on one page."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from segmodels.cli.parameters import ANY_PATH
+
+
+@click.command()
+@click.option("--runs", type=ANY_PATH, required=True, help="A folder of run folders.")
+@click.option("--scores", type=ANY_PATH, required=True, help="What `evaluate` wrote: a folder a run, named like it.")
+@click.option("--stats", type=ANY_PATH, required=True, help="What `segdata stats` wrote: a JSON file a shard set.")
+@click.option("--shards", type=ANY_PATH, required=True, help="A folder of shard sets.")
+@click.option("--bench", type=ANY_PATH, help="What `bench --sweep` wrote: a folder a run, named like it.")
+@click.option("--out", type=ANY_PATH, required=True, help="Folder for index.html and results.json.")
+@click.option("--images", type=click.IntRange(1), default=4, show_default=True, help="Images shown of each split.")
+def report(runs: Path, scores: Path, stats: Path, shards: Path, bench: Path | None, out: Path, images: int) -> None:
+    """Show all runs on one page: leaderboard, curves, predictions beside ground truth, datasets, provenance.
+
+    The page is one file that works without a network. A run without scores is left out, and said to be.
+    """
+    from tqdm import tqdm
+
+    from segmodels.device import arithmetic
+    from segmodels.report import report as write
+    from segmodels.report.collect import Folders
+
+    with arithmetic(fast=False):
+        folders, progress = Folders(runs, scores, stats, shards, bench), partial(tqdm, unit="network", disable=None)
+        found = write(folders, out, images, progress)
+    rows = sum(len(board.results) for board in found.boards)
+    left_out = f", {len(found.notes)} left out (the page says why)" if found.notes else ""
+    click.echo(
+        f"{out / 'index.html'}: {rows} networks on {len(found.datasets)} sets{left_out}; "
+        "the leaderboard as data in results.json"
+    )

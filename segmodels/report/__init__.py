@@ -1,0 +1,46 @@
+"""`segmodels report`: one page about all runs, that works without a network, and the leaderboard as data."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segdata.canonical import pretty_json
+from segmodels.checkpoint import replacing
+from segmodels.errors import SegmodelsError
+from segmodels.trained import check_out
+
+if TYPE_CHECKING:
+    from segmodels.report.collect import Collection, Folders
+
+PACKAGES = ("altair", "jinja2", "vl_convert")
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def report(folders: Folders, out: Path, images: int, progress: Progress = iter) -> Collection:
+    """Write `out`/index.html and `out`/results.json; `images` of each split are shown. Returns what is on the page.
+
+    The same inputs give the same bytes. Raises SegmodelsError, before anything is written, where an input is
+    damaged or does not belong to the others.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SegmodelsError(f"the report needs {', '.join(missing)}: pip install 'segdata[report]'")
+    from segmodels.report.collect import collect
+    from segmodels.report.leaderboard import leaderboard
+    from segmodels.report.observe import choose_images, observe, sample
+    from segmodels.report.page import Exhibits, render
+
+    collection = collect(folders)
+    shown = tuple(choose_images(board, images) for board in collection.boards)
+    work = [(row, images) for board, images in zip(collection.boards, shown, strict=True) for row in board.results]
+    observations = {row.name: observe(row, images) for row, images in progress(work)}
+    exhibits = Exhibits(shown, observations, tuple(sample(dataset) for dataset in collection.datasets))
+    page, results = render(collection, exhibits), leaderboard(collection.boards, observations)
+    check_out(out)
+    for name, content in (("results.json", pretty_json(results)), ("index.html", page.encode())):
+        with replacing(out / name) as file:
+            file.write(content)
+    return collection

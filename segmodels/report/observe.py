@@ -1,0 +1,143 @@
+"""The networks at work on a few images of the split, and what they cost: all that needs their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from segdata import Record, ShardSet
+from segdata.scene import U8
+from segdata.show import most_covered, overlay
+from segmodels.draw import stage_pictures
+from segmodels.errors import SegmodelsError
+from segmodels.evaluate import predict_maps
+from segmodels.inference import Segmenter
+from segmodels.networks import spec
+from segmodels.prediction import Prediction
+from segmodels.report.collect import Board
+from segmodels.report.cost import cost
+from segmodels.report.datasets import Dataset
+from segmodels.report.pictures import label_map, photograph, region
+from segmodels.report.result import Result
+from segmodels.trained import load_trained
+
+SAMPLES = 2  # of a dataset, shown with their targets
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+class Shown(NamedTuple):
+    """An image of the split and its ground truth; pictures are data URIs."""
+
+    place: int  # in the split
+    key: str
+    size: tuple[int, int]  # (H, W)
+    image: str
+    truth: str
+
+
+class Sample(NamedTuple):
+    """An image and its targets laid over it: scale → picture."""
+
+    key: str
+    image: str
+    targets: dict[int, str]
+    sizes: dict[int, tuple[int, int]]  # scale → (h, w)
+
+
+class Stage(NamedTuple):
+    """One stage of a staged network on one image."""
+
+    reached: float  # share of the pixels
+    accepted: float
+    confidence: str
+    region: str
+    classes: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One network on the images that are shown."""
+
+    parameters: int
+    macs: int  # of one image of the split
+    size: tuple[int, int]  # (H, W) of the images, which `macs` is for
+    maps: tuple[str, ...]  # label map of each image
+    stages: tuple[tuple[Stage, ...], ...]  # of each image; none where the network has no stages
+
+
+def sample(dataset: Dataset) -> tuple[Sample, ...]:
+    """A few labelled samples of a dataset, spread evenly over its smallest split of more than one class count."""
+    labelled = [split.name for split in dataset.splits if split.classes]
+    if not labelled:
+        return ()
+    shards = dataset.open("val" if "val" in labelled else labelled[0])
+    return tuple(_sample(shards.read(i), shards) for i in _spread(len(shards), SAMPLES))
+
+
+def _sample(record: Record, shards: ShardSet) -> Sample:
+    targets = {scale: most_covered(each) if each.ndim == 3 else each for scale, each in record.targets.items()}
+    pictures = {scale: photograph(overlay(record.image, target, shards.taxonomy)) for scale, target in targets.items()}
+    sizes = {scale: (target.shape[0], target.shape[1]) for scale, target in targets.items()}
+    return Sample(record.key, photograph(record.image), pictures, sizes)
+
+
+def choose_images(board: Board, count: int) -> tuple[Shown, ...]:
+    """Images of the board's split, spread evenly over it."""
+    shards = board.dataset.open(board.split)
+    for result in board.results:
+        if list(result.keys) != shards.keys:
+            raise SegmodelsError(
+                f"the scores of {result.name} are of other images than {shards.path} has. Score it again"
+            )
+    return tuple(_shown(i, shards.read(i, scales=(1,)), shards) for i in _spread(len(shards), count))
+
+
+def _shown(index: int, record: Record, shards: ShardSet) -> Shown:
+    size = (record.image.shape[0], record.image.shape[1])
+    return Shown(index, record.key, size, photograph(record.image), label_map(record.targets[1], shards.taxonomy))
+
+
+def observe(result: Result, images: Iterable[Shown]) -> Observation:
+    """Load the network and show it the images, as it was scored: the same views, on the CPU. Raises SegmodelsError."""
+    segmenter = load_trained(result.run, torch.device("cpu"))
+    if segmenter.run != result.provenance.id:
+        raise SegmodelsError(f"{result.run}: model.safetensors is of another training than run.json. Train it again")
+    shards = result.dataset.open(result.split)
+    pixels = [shards.read(each.place, scales=()).image for each in images]
+    size = (pixels[0].shape[0], pixels[0].shape[1])
+    classes = len(segmenter.taxonomy.classes)
+    parameters, macs = cost(spec(result.network), classes, segmenter.size, result.provenance.options, size)
+    maps = [label_map(predict_maps(segmenter, each, result.views).full[-1], segmenter.taxonomy) for each in pixels]
+    stages = [_stages(segmenter, each) for each in pixels] if result.views.single else []
+    return Observation(parameters, macs, size, tuple(maps), tuple(each for each in stages if each))
+
+
+@torch.inference_mode()
+def _stages(segmenter: Segmenter, pixels: U8) -> tuple[Stage, ...]:
+    """Of a staged network that sees an image of any size at once; of others none."""
+    if segmenter.window or segmenter.geometry.size_multiple > 1:
+        return ()
+    prediction: Prediction = segmenter.network(segmenter.input(pixels))
+    if "masks" not in prediction.extras:
+        return ()
+    reached = prediction.extras["masks"][0].float().mean(dim=(1, 2)).tolist()  # (S,)
+    pictures = list(stage_pictures(prediction, segmenter.taxonomy))
+    goes_on = [*reached[1:], 0.0]
+    return tuple(
+        Stage(
+            reached[i],
+            reached[i] - goes_on[i],
+            photograph(pictures[3 * i][1]),
+            region(pictures[3 * i + 1][1]),
+            region(pictures[3 * i + 2][1]),
+        )
+        for i in range(len(reached))
+    )
+
+
+def _spread(length: int, count: int) -> list[int]:
+    count = min(count, length)
+    return [length * i // count for i in range(count)]

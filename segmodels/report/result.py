@@ -1,0 +1,199 @@
+"""A run and its scores: everything about them that stands in files, checked."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from segdata.taxonomy import Taxonomy
+from segmodels.errors import SegmodelsError
+from segmodels.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
+from segmodels.networks import spec
+from segmodels.report.datasets import Dataset
+from segmodels.report.fields import Fields, read_fields
+from segmodels.report.provenance import Provenance, read_provenance
+from segmodels.report.ranking import Interval
+from segmodels.run import Run
+from segmodels.views import Views
+
+SCORES = (*SPLIT_SCORES, *IMAGE_SCORES)  # names in metrics.json
+Scores = Mapping[str, float | None]
+
+
+class Epoch(NamedTuple):
+    """A line of history.csv; the score of an epoch without validation is None."""
+
+    step: int
+    loss: float | None
+    miou: float | None
+
+
+class Step(NamedTuple):
+    """What the network would score if it stopped here."""
+
+    full: float | None  # mIoU at the labels' resolution
+    coarse: float | None  # and at the network's own stride
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the leaderboard."""
+
+    name: str  # of the run's folder
+    run: Path
+    network: str
+    family: str
+    provenance: Provenance
+    dataset: Dataset
+    split: str
+    views: Views
+    scores: Scores
+    own_stride: Scores
+    stride: int
+    intervals: Mapping[str, Interval | None]
+    class_iou: Scores
+    steps: tuple[Step, ...]  # none where the network answers in one
+    keys: tuple[str, ...]
+    confusions: ConfusionMatrix  # (N, K, K) in the order of `keys`
+    history: tuple[Epoch, ...]
+    seconds: float  # of training, validation included
+    images_per_second: float | None  # of training, validation excluded
+
+    @property
+    def miou(self) -> float:
+        """To sort by: undefined is last."""
+        found = self.scores["miou"]
+        return -1.0 if found is None else found
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        return self.dataset.taxonomy
+
+
+def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Result:
+    """A finished run, and what `evaluate` wrote about it into the folder `scores`. Raises SegmodelsError."""
+    name = run.path.name
+    train_again = "Run its `segmodels train` again"
+    about = read_fields(run.about, train_again)
+    declared = spec(about.inside("config").text("network"))
+    sheet = read_fields(scores / "metrics.json", f"Run `segmodels evaluate {run.path} --out {scores}` again")
+    if sheet.text("run") != about.text("id"):
+        raise SegmodelsError(f"{scores} scores another training than {run.path} holds. {sheet.advice}")
+    dataset, split = _dataset(sheet, scores, datasets)
+    timing = read_fields(run.timing, train_again)
+    keys = _keys(scores / "images.csv", sheet.advice)
+    return Result(
+        name=name,
+        run=run.path,
+        network=declared.name,
+        family=declared.family,
+        provenance=read_provenance(about),
+        dataset=dataset,
+        split=split,
+        views=_views(sheet.inside("views")),
+        scores={each: sheet.score(each) for each in SCORES},
+        own_stride=_own_stride(sheet),
+        stride=sheet.inside("own_stride").whole("stride") if "own_stride" in sheet.values else 1,
+        intervals=_intervals(sheet.inside("interval")),
+        class_iou=_class_iou(sheet.inside("class_iou"), dataset.taxonomy),
+        steps=_steps(sheet),
+        keys=keys,
+        confusions=_confusions(scores / "confusion.npy", (len(keys), len(dataset.taxonomy.classes)), sheet.advice),
+        history=_history(run.history, train_again),
+        seconds=timing.number("seconds"),
+        images_per_second=timing.score("images_per_second"),
+    )
+
+
+def _dataset(sheet: Fields, scores: Path, datasets: Mapping[str, Dataset]) -> tuple[Dataset, str]:
+    shards = sheet.inside("shards")
+    digest, split = shards.text("fingerprint"), shards.text("split")
+    if digest not in datasets:
+        have = ", ".join(f"{each.name} {digest[:12]}" for digest, each in datasets.items())
+        raise SegmodelsError(
+            f"{scores} was scored on shards {shards.text('name')} {digest[:12]}, --shards has {have}. {sheet.advice}"
+        )
+    return datasets[digest], split
+
+
+def _views(row: Fields) -> Views:
+    window = row.values.get("window")
+    size = None if window is None else (int(row.numbers("window")[0]), int(row.numbers("window")[1]))
+    return Views(row.values.get("flip") is True, tuple(row.numbers("scales")), size)
+
+
+def _own_stride(sheet: Fields) -> Scores:
+    """At stride 1, or of several views, there is none but the answer's own."""
+    if "own_stride" not in sheet.values:
+        return dict.fromkeys(SCORES)
+    return {name: sheet.inside("own_stride").score(name) for name in SCORES}
+
+
+def _intervals(rows: Fields) -> dict[str, Interval | None]:
+    found: dict[str, Interval | None] = {}
+    for name in SCORES:
+        low, high = rows.inside(name).score("low"), rows.inside(name).score("high")
+        found[name] = None if low is None or high is None else Interval(low, high)
+    return found
+
+
+def _class_iou(row: Fields, taxonomy: Taxonomy) -> Scores:
+    return {each.name: row.score(each.name) for each in taxonomy.classes if each.evaluated}
+
+
+def _steps(sheet: Fields) -> tuple[Step, ...]:
+    if "steps" not in sheet.values:
+        return ()
+    steps = sheet.inside("steps")
+    rows = [steps.inside(name) for name in sorted(steps.values)]
+    return tuple(
+        Step(row.score("miou"), row.inside("own_stride").score("miou") if "own_stride" in row.values else None)
+        for row in rows
+    )
+
+
+def _keys(path: Path, advice: str) -> tuple[str, ...]:
+    rows = _table(path, advice)
+    if not rows or "key" not in rows[0]:
+        raise SegmodelsError(f"{path} has no image. {advice}")
+    return tuple(row["key"] for row in rows)
+
+
+def _history(path: Path, advice: str) -> tuple[Epoch, ...]:
+    try:
+        return tuple(
+            Epoch(int(row["step"]), _number(row["loss"]), _number(row.get("miou", ""))) for row in _table(path, advice)
+        )
+    except (KeyError, ValueError) as error:
+        raise SegmodelsError(f"{path} is no history ({error}). {advice}") from None
+
+
+def _number(text: str) -> float | None:
+    value = float(text) if text else None
+    return value if value is None or isfinite(value) else None
+
+
+def _table(path: Path, advice: str) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file, restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SegmodelsError(f"cannot read {path}: {error}. {advice}") from None
+
+
+def _confusions(path: Path, expected: tuple[int, int], advice: str) -> ConfusionMatrix:
+    images, classes = expected
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SegmodelsError(f"cannot read {path}: {str(error).splitlines()[0]}. {advice}") from None
+    if not isinstance(found, np.ndarray) or found.shape != (images, classes, classes) or found.dtype != np.int64:
+        about = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "several arrays"
+        raise SegmodelsError(f"{path} holds {about}, expected int64 ({images}, {classes}, {classes}). {advice}")
+    return found
