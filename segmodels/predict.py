@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,40 +27,45 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 def predict(
     segmenter: Segmenter,
-    images: Sequence[Path],
+    images: Mapping[str, Path],
     out: Path,
     views: Views,
     *,
     stages: bool = False,
     progress: Progress = iter,
 ) -> None:
-    """Write the pictures of every image (see `find_images`) into `out`. Raises SegmodelsError.
+    """Write the pictures of every image (from `find_images`) into `out`. Raises SegmodelsError.
 
-    Of x.jpg: x_labels.png (original ids), x_color.png, x_overlay.png, x_confidence.png (grey level 255 is
+    Of the image named x: x_labels.png (original ids), x_color.png, x_overlay.png, x_confidence.png (grey level 255 is
     probability 1), and with `stages` what `stage_pictures` or `step_pictures` draws.
     """
     if stages and not (views.single and views.window == segmenter.window):
         raise SegmodelsError("--stages shows how one answer came about: leave --flip, --scales and --window away")
     check_out(out)
-    for path in progress(images):
-        pixels = read_image(path)
-        for name, picture in _pictures(segmenter, pixels, views, stages=stages):
-            save_png(out / f"{path.stem}_{name}.png", picture)
+    for name, path in progress(images.items()):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        for kind, picture in _pictures(segmenter, read_image(path), views, stages=stages):
+            save_png(out / f"{name}_{kind}.png", picture)
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """The files, and of each folder its images by name. Raises SegmodelsError where two would share their pictures."""
-    found: list[Path] = []
+def find_images(paths: Sequence[Path], out: Path) -> dict[str, Path]:
+    """The files, and all images in and below the folders: the name of its pictures -> where the image lies.
+
+    A file's pictures have its own name, those of a folder's images keep the folders between. What lies under `out`
+    are pictures of an earlier time. Raises SegmodelsError where two images would share their pictures.
+    """
+    found: dict[str, Path] = {}
     for path in paths:
-        inside = sorted(each for each in path.iterdir() if _is_image(each)) if path.is_dir() else [path]
+        inside = _images_below(path, out.resolve()) if path.is_dir() else [path]
         if not inside:
             raise SegmodelsError(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
-        found += inside
-    stems = Counter(path.stem for path in found)
-    for path in found:
-        if stems[path.stem] > 1:
-            twins = " and ".join(str(each) for each in found if each.stem == path.stem)
-            raise SegmodelsError(f"{twins} would be written to the same files. Predict them into two folders")
+        for image in inside:
+            name = (image.relative_to(path) if path.is_dir() else Path(image.name)).with_suffix("").as_posix()
+            if name in found:
+                raise SegmodelsError(
+                    f"{found[name]} and {image} would be written to the same files. Predict them into two folders"
+                )
+            found[name] = image
     return found
 
 
@@ -122,5 +126,6 @@ def _see(segmenter: Segmenter, pixels: U8, views: Views) -> tuple[list[Tensor], 
     return crop(outputs(prediction), geometry.stride, (pixels.shape[0], pixels.shape[1])), prediction
 
 
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES
+def _images_below(folder: Path, out: Path) -> list[Path]:
+    images = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in images if not path.resolve().is_relative_to(out))

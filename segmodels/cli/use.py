@@ -110,7 +110,7 @@ def predict(
     device: str,
     q: str | None,
 ) -> None:
-    """Segment IMAGES, files or folders, of any size with the network of RUN.
+    """Segment IMAGES, files or whole folders, of any size with the network of RUN.
 
     Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence.
     """
@@ -124,7 +124,7 @@ def predict(
     with arithmetic(fast=False):
         segmenter = with_q(load_trained(run, chosen), q)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
-        found = find_images(images)
+        found = find_images(images, out)
         draw(segmenter, found, out, views, stages=stages, progress=progress_bar(len(found)))
     kinds = "_labels, _color, _overlay and _confidence.png" + (", and every stage" if stages else "")
     click.echo(f"{out}: {len(found)} images as {kinds}")

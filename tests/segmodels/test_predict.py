@@ -241,7 +241,18 @@ def test_two_images_of_one_name(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     photo(tmp_path / "x" / "a.png", (4, 4)), photo(tmp_path / "y" / "a.jpg", (4, 4))
     with pytest.raises(SegmodelsError, match=r"x/a\.png and .*y/a\.jpg would be written to the same files"):
-        find_images([tmp_path / "x", tmp_path / "y"])
+        find_images([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+
+
+def test_a_folder_of_folders(tmp_path: Path) -> None:
+    """The pictures keep the folders between; those of an earlier time are no images, nor is anything else there."""
+    for name in ("a.png", "x/a.png", "x/y/b.JPG", "x/notes.txt", "out/a_color.png"):
+        photo(tmp_path / "one.png", (4, 4))
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "one.png").rename(tmp_path / name)
+    found = find_images([tmp_path], tmp_path / "out")
+    assert found == {name: tmp_path / path for name, path in
+                     {"a": "a.png", "x/a": "x/a.png", "x/y/b": "x/y/b.JPG"}.items()}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["cityscapes-19", "cityscapes-20", "tas500-10", "camvid-11"])
