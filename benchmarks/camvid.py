@@ -1,0 +1,171 @@
+"""Train networks on CamVid, real frames of 360x480, each within a budget of time, and score them on its test split.
+
+    python benchmarks/camvid.py --camvid CamVid --networks dilated_unet iterative_v6 --seconds 480 --crop 256x256
+    python benchmarks/camvid.py --shards SHARDS --device cuda --precision bf16     # all networks, three minutes each
+
+The recipe is `default`. How many steps fit into the budget is found by a short trial of the same training; the run
+itself is then an ordinary one of that many steps, which `segmodels train` repeats to the bit. Scores are at 360x480:
+a network that needs another size sees padded images, and its logits are cropped back. One result file a network
+under benchmarks/results/camvid/, so rows can be added one by one.
+
+`--shards` holds what `segdata prepare camvid --image-codec jpeg --scale 1 --scale 2 --scale 4 --scale 8` wrote; with
+`--camvid` this is done first. Literature's scores on the same split (11 classes, 360x480, mIoU): SegNet 55.6 to 60.1,
+FCN-8 57.0, ENet 51.3, FC-DenseNet103 66.9; pre-trained on ImageNet: BiSeNet-R18 68.7, PSPNet-R50 69.1. They trained
+for hours.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import segmodels
+from segdata import ShardSet
+from segmodels.config import TrainConfig, config_from_document, make_config
+from segmodels.device import choose_device
+from segmodels.environment import describe_environment
+from segmodels.errors import SegmodelsError
+from segmodels.progress import Status
+from segmodels.summary import count_parameters
+from segmodels.train import train
+from segmodels.trained import load_trained
+
+RESULTS = Path(__file__).parent / "results" / "camvid"
+TRIAL = 7  # steps; the first three are warm-up
+SCORES = ("miou", "pixel_accuracy", "mean_accuracy", "interval")
+
+
+def trial(config: TrainConfig) -> float:
+    """Seconds that a step takes, by the loop's own report of each."""
+    ticks: list[float] = []
+
+    def tell(news: Status | str) -> None:
+        if isinstance(news, Status):
+            ticks.append(perf_counter())
+
+    train(config, until=TRIAL, show=tell)
+    return (ticks[-1] - ticks[2]) / (len(ticks) - 3)
+
+
+def in_a_process(config: TrainConfig) -> float:
+    """`trial` apart, so that the run's peak memory is its own."""
+    command = [sys.executable, __file__, "--trial", json.dumps(config.document())]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def result(name: str, options: argparse.Namespace, shards: Path, scratch: Path) -> dict[str, Any]:
+    """Train and score one network: the figures of its row."""
+    chosen = segmodels.spec(name).parse(dict(text.split("=") for text in options.option))
+    given = {
+        "shards": shards,
+        "out": scratch / "trial",
+        "options": tuple(sorted(chosen.items())),
+        "steps": 10**6,
+        "validate_every": 10**6,  # at the end alone: the budget is for training
+        "batch_size": options.batch_size,
+        "lr": options.lr,
+        "precision": options.precision,
+        "channels_last": options.device != "cpu",  # slower for these networks there
+        "crop": options.crop,
+        "workers": options.workers,
+        "device": options.device,
+        "fast": options.fast,
+        "seed": options.seed,
+    }
+    config = make_config(name, "default", given)
+    seconds = in_a_process(config)
+    config = replace(config, out=scratch / name, steps=max(1, int(options.seconds / seconds)))
+    command = [sys.executable, __file__, "--train", json.dumps(config.document())]
+    subprocess.run(command, check=True)
+    scores = scratch / f"{name}-scores"
+    look = ["evaluate", config.out, "--shards", shards, "--split", "test", "--out", scores, "--device", options.device]
+    subprocess.run([sys.executable, "-m", "segmodels.cli", *map(str, look)], check=True)
+    found = json.loads((scores / "metrics.json").read_text())
+    timing = json.loads((config.out / "timing.json").read_text())
+    device = choose_device(options.device)
+    split = ShardSet(shards, "train")
+    return {
+        "network": name,
+        "options": dict(chosen),
+        "parameters": count_parameters(load_trained(config.out, device).network),
+        "recipe": "default",
+        "budget_seconds": options.seconds,
+        "steps": config.steps,
+        "epochs": config.steps * config.batch_size / len(split),
+        **{key: config.document()[key] for key in ("batch_size", "crop", "lr", "precision", "fast", "seed")},
+        "codec": split.manifest.document["options"]["codec"],
+        **{key: found[key] for key in SCORES},
+        "classes": found["classes"],
+        "timing": timing,
+        "environment": describe_environment(device),
+    }
+
+
+def crop(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=list(segmodels.names()), choices=segmodels.names())
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("--camvid", type=Path, help="the folder CamVid, as the SegNet tutorial made it")
+    data.add_argument("--shards", type=Path, help="its shards, with the test split")
+    parser.add_argument("--seconds", type=float, default=180, help="of training, a network")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the network")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument(
+        "--crop", metavar="HxW", type=crop, help="default: whole frames, padded to what a network takes"
+    )
+    parser.add_argument("--lr", type=float)
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--fast", action="store_true", help="give up reproducibility")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for one JSON file a network")
+    parser.add_argument("--trial", help=argparse.SUPPRESS)
+    parser.add_argument("--train", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.trial:
+        print(trial(config_from_document(json.loads(options.trial))))
+        return
+    if options.train:
+        train(config_from_document(json.loads(options.train)))
+        return
+    if not (options.camvid or options.shards):
+        parser.error("--camvid or --shards says where the frames are")
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in options.networks:
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            shards = options.shards or scratch / "shards"
+            if options.camvid:
+                wanted = ["--root", options.camvid, "--out", shards, "--image-codec", "jpeg"]
+                wanted += [word for scale in (1, 2, 4, 8) for word in ("--scale", scale)]
+                command = [sys.executable, "-m", "segdata.cli", "prepare", "camvid", *map(str, wanted)]
+                subprocess.run(command, check=True)
+            row = result(name, options, shards, scratch)
+            kind = "cuda" if options.device.startswith("cuda") else options.device
+            (options.out / f"{kind}-{name}.json").write_text(json.dumps(row, indent=1) + "\n")
+            interval = row["interval"]["miou"]
+            print(
+                f"{name}: miou {row['miou']:.4f} ({interval['low']:.4f} to {interval['high']:.4f}), "
+                f"{row['steps']} steps, {row['timing']['images_per_second']:.1f} images/s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SegmodelsError as error:
+        sys.exit(f"camvid.py: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # the process has said why
