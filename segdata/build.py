@@ -78,7 +78,7 @@ def build(unit: Unit) -> Outcome:
 
 def _written(writer: ShardWriter, sample: Converted) -> SampleReceipt:
     places = writer.add(sample.key, sample.parts)
-    return SampleReceipt(sample.key, sample.size, places, sample.pixels, sample.sources)
+    return SampleReceipt(sample.key, sample.size, places, sample.pixels, sample.sources, sample.digest)
 
 
 def _inputs_digest(unit: Unit, scenes: Sequence[tuple[str, Mapping[str, str]]]) -> str:

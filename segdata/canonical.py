@@ -6,6 +6,7 @@ decoded pixels: as strong, four times as fast, and on the way of every pixel.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ def digest_bytes(data: bytes) -> str:
 def digest_source(data: bytes) -> str:
     """BLAKE3 of a source file's bytes."""
     return str(blake3(data).hexdigest())
+
+
+def digest_sample(parts: Iterable[str]) -> str:
+    """What a sample is known by where it is fetched alone: BLAKE3 over the BLAKE3 digests of its parts, by name."""
+    return str(blake3(bytes.fromhex("".join(parts))).hexdigest())
 
 
 def digest_pixels(array: U8) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segdata import png
-from segdata.canonical import digest_pixels, digest_source
+from segdata.canonical import digest_pixels, digest_sample, digest_source
 from segdata.changes import balance, count_changes, described, id_changes
 from segdata.codecs import decode_image, decode_map, decode_planes
 from segdata.errors import CodecError
@@ -145,6 +145,9 @@ def _more(names: list[str]) -> str:
 
 
 def _check_sample(shard: _Shard, row: SampleReceipt, parts: Mapping[str, bytes]) -> None:
+    whole = not shard.unit.changed and parts.keys() == row.places.keys()
+    if whole and digest_sample(digest_source(parts[part]) for part in sorted(parts)) != row.digest:
+        shard.found("bad-member", row.key, "its bytes do not have the digest that is noted for the sample")
     x1: U8 | None = None
     for part, data in sorted(parts.items()):  # target1 comes before target2, coverage and the others
         if part == "json":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segdata import png
-from segdata.canonical import canonical_json, digest_pixels, digest_source
+from segdata.canonical import canonical_json, digest_pixels, digest_sample, digest_source
 from segdata.codecs import SUFFIXES, decode_image, encode_image, encode_target
 from segdata.errors import CodecError, LinkError, SourceError, TooLargeError
 from segdata.findings import Finding, SampleError
@@ -64,6 +64,7 @@ class Converted:
     parts: tuple[tuple[str, bytes], ...]
     size: tuple[int, int]
     sources: Mapping[str, str]  # "image", "labels" -> BLAKE3 of the file
+    digest: str  # of all parts' bytes
     pixels: Mapping[str, str]  # part -> BLAKE3 of the decoded array's bytes
     counts: ClassCounts | None
     sums: ImageSums | None
@@ -102,7 +103,13 @@ class Converter:
             **{name: encode_target(array) for name, array in arrays.items()},
         }
         pixels = {**image_pixels, **{name: digest_pixels(array) for name, array in arrays.items()}}
-        return Converted(scene.key, tuple(sorted(parts.items())), shape, sources, pixels, counts, sums)
+        digest = self._digest(parts, sources)
+        return Converted(scene.key, tuple(sorted(parts.items())), shape, sources, digest, pixels, counts, sums)
+
+    def _digest(self, parts: Mapping[str, bytes], sources: Mapping[str, str]) -> str:
+        """Of the sample; an image whose bytes passed through has its source's digest already."""
+        known = {"image.png": sources["image"]} if self.conversion.codec == "keep" else {}
+        return digest_sample(known.get(name) or digest_source(data) for name, data in sorted(parts.items()))
 
     def _labels(self, scene: Scene, size: tuple[int, int], sources: dict[str, str]) -> U8 | None:
         """Raw codes (H, W) of the id map, else of the colour map; None in an unlabelled split."""

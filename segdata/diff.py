@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,22 @@ from numpy.typing import NDArray
 from segdata.changes import SHOWN, balance, count_changes, described, id_changes
 from segdata.codecs import decode_image, decode_map, decode_planes
 from segdata.errors import CodecError, ShardError
-from segdata.index import read_pixels
-from segdata.manifest import SIDE, read_manifest
 from segdata.scene import U8
-from segdata.shardset import ShardSet
+from segdata.shardset import ShardSet, manifest_of
 from segdata.taxonomy import Taxonomy
+from segdata.url import Place
 
 
 @dataclass(frozen=True)
 class _Side:
     """One of the two folders: its splits, opened."""
 
-    path: Path
+    path: Place
     splits: dict[str, ShardSet]
 
     @classmethod
-    def of(cls, path: Path) -> "_Side":
-        return cls(path, {split: ShardSet(path, split) for split in read_manifest(path).splits})
+    def of(cls, path: Place) -> "_Side":
+        return cls(path, {split: ShardSet(path, split) for split in manifest_of(path).splits})
 
     @property
     def document(self) -> Any:
@@ -50,7 +48,7 @@ class _Side:
         return next(iter(self.splits.values()))
 
 
-def diff(a: Path, b: Path) -> list[str]:
+def diff(a: Place, b: Place) -> list[str]:
     """Lines for people, "a's -> b's"; empty when the folders hold the same. Raises ShardError for a damaged one."""
     left, right = _Side.of(a), _Side.of(b)
     if left.document["fingerprint"] == right.document["fingerprint"]:
@@ -131,8 +129,7 @@ def _roles(shards: ShardSet) -> dict[str, str]:
 def _part(a: ShardSet, b: ShardSet, pairs: Sequence[tuple[int, int]], part_a: str, part_b: str) -> Iterator[str]:
     found = _Part()
     digests_a, digests_b = (
-        None if part == "json" else read_pixels(shards.path / SIDE, shards.split, part)
-        for shards, part in ((a, part_a), (b, part_b))
+        None if part == "json" else shards.pixel_digests(part) for shards, part in ((a, part_a), (b, part_b))
     )
     for i, j in sorted(pairs, key=lambda pair: a.key(pair[0])):
         data_a, data_b = a.bytes(i, part_a), b.bytes(j, part_b)

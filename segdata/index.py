@@ -2,10 +2,11 @@
 
 Plain .npy columns that are mapped, not read: opening a set of a million frames costs nothing.
 `.segdata/<split>.keys.npy` (N,) ASCII · `<split>.places.npy` (N,) shard, size, per part offset and bytes ·
-`<split>.pixels.<part>.npy` (N, 32) BLAKE3 of the decoded pixels, where it is known for every sample.
+`<split>.pixels.<part>.npy` (N, 32) BLAKE3 of the decoded pixels, where it is known for every sample ·
+`<split>.samples.npy` (N, 32) digest of each sample's bytes, by which one that was fetched alone is checked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def write_index(folder: Path, split: str, receipts: Sequence[Receipt]) -> tuple[
         places[i] = (shard, *row.size, [offset for offset, _ in at], [size for _, size in at])
     np.save(folder / f"{split}.keys.npy", np.array([row.key.encode() for _, row in rows]))
     np.save(folder / f"{split}.places.npy", places)
+    _write_digests(folder / f"{split}.samples.npy", [row.digest for _, row in rows])
     for part in parts:
         _write_pixels(folder / f"{split}.pixels.{part}.npy", part, [row for _, row in rows])
     return parts
@@ -54,27 +56,33 @@ def write_index(folder: Path, split: str, receipts: Sequence[Receipt]) -> tuple[
 def _write_pixels(path: Path, part: str, rows: Sequence[SampleReceipt]) -> None:
     digests = [row.pixels.get(part) for row in rows]
     if all(digests):
-        joined = bytes.fromhex("".join(digest for digest in digests if digest))
-        np.save(path, np.frombuffer(joined, np.uint8).reshape(-1, 32))
+        _write_digests(path, [digest for digest in digests if digest])
+
+
+def _write_digests(path: Path, digests: Sequence[str]) -> None:
+    np.save(path, np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32))
 
 
 def read_index(folder: Path, split: str, parts: Sequence[str]) -> Index:
     """Map a split's columns; raises ShardError when they are not what `prepare` writes."""
-    keys, places = _load(folder / f"{split}.keys.npy"), _load(folder / f"{split}.places.npy")
+    return find_index(lambda name: folder / name, split, parts)
+
+
+def find_index(find: Callable[[str], Path], split: str, parts: Sequence[str]) -> Index:
+    """The same of columns that `find` fetches by their names, each mapped before the next one is asked for."""
+    path = find(f"{split}.keys.npy")
+    keys, places = _load(path), _load(find(f"{split}.places.npy"))
     fits = keys.dtype.kind == "S" and places.dtype == _dtype(len(parts)) and keys.ndim == places.ndim == 1
     if not fits or len(keys) != len(places):
-        raise ShardError(f"{folder}: the index of {split} does not fit dataset.json. Run prepare again.")
+        raise ShardError(f"{path.parent}: the index of {split} does not fit dataset.json. Run prepare again.")
     return Index(tuple(parts), keys, places)
 
 
-def read_pixels(folder: Path, split: str, part: str) -> NDArray[np.uint8] | None:
-    """(N, 32) pixel digests of a part, or None where they were not taken."""
-    path = folder / f"{split}.pixels.{part}.npy"
-    if not path.exists():
-        return None
+def read_digests(path: Path) -> NDArray[np.uint8]:
+    """(N, 32): a digest a row."""
     digests = _load(path)
     if digests.dtype != np.uint8 or digests.ndim != 2 or digests.shape[1] != 32:
-        raise ShardError(f"{path}: {digests.dtype} {digests.shape}, expected a sha256 a row. Run prepare again.")
+        raise ShardError(f"{path}: {digests.dtype} {digests.shape}, expected 32 bytes a row. Run prepare again.")
     return digests
 
 

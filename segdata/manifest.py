@@ -10,6 +10,7 @@ from typing import Any
 from segdata.canonical import canonical_json, digest_bytes, pretty_json
 from segdata.errors import ShardError
 from segdata.receipt import FORMAT
+from segdata.url import Place
 
 FILE = "dataset.json"
 SUMS = "SHA256SUMS"
@@ -70,18 +71,27 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check dataset.json; raises ShardError that says why the folder is no complete shard set."""
     path = folder / FILE
     if not path.is_file():
-        raise ShardError(f"{folder}: no {FILE}, so this is no finished shard set. Point at `prepare`'s --out.")
+        raise no_manifest(folder)
     if path.stat().st_size > MAX_BYTES:
         raise ShardError(f"{path}: {path.stat().st_size} bytes, more than any manifest has.")
+    return parse_manifest(path.read_bytes(), path)
+
+
+def no_manifest(folder: Place) -> ShardError:
+    return ShardError(f"{folder}: no {FILE}, so this is no finished shard set. Point at `prepare`'s --out.")
+
+
+def parse_manifest(data: bytes, path: Place) -> Manifest:
+    """The manifest of these bytes, checked; `path` is for messages."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
         _check(path, document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ShardError(f"{path}: not a manifest ({type(error).__name__}: {error}).") from error
     return Manifest(document)
 
 
-def _check(path: Path, document: dict[str, Any]) -> None:
+def _check(path: Place, document: dict[str, Any]) -> None:
     if document["format"] != FORMAT:
         found = document["format"]
         raise ShardError(f"{path}: format {found}; this release reads format {FORMAT}. Run prepare again.")

@@ -24,6 +24,7 @@ class SampleReceipt:
     places: Mapping[str, tuple[int, int]]  # part -> (offset, bytes)
     pixels: Mapping[str, str]  # part -> BLAKE3 of the decoded pixels
     sources: Mapping[str, str]  # "image", "labels" -> BLAKE3 of the source file
+    digest: str  # of all parts' bytes: see canonical.digest_sample
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def _receipt(document: dict[str, Any]) -> Receipt:
                 {part: (int(place[0]), int(place[1])) for part, place in row["places"].items()},
                 dict(row["pixels"]),
                 dict(row["sources"]),
+                str(row["digest"]),
             )
             for row in document["samples"]
         ),

@@ -1,27 +1,31 @@
-"""Read a shard folder: random access through the index, decoding no more than is asked for.
+"""Read a shard set, in a folder or a store: random access through the index, decoding no more than is asked for.
 
 Needs neither webdataset nor cityscapesScripts nor torch.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segdata.codecs import Window, decode_image, decode_map, decode_planes
 from segdata.errors import CodecError, ShardError
-from segdata.index import read_index
+from segdata.index import read_digests
 from segdata.manifest import SIDE, Manifest, read_manifest
 from segdata.order import Permutation
 from segdata.scene import U8
+from segdata.shardfiles import LocalFiles, SplitFiles
 from segdata.statistics import ClassCounts, ImageSums
 from segdata.taxonomy import Taxonomy, read_taxonomy
+from segdata.url import Place, place
+
+if TYPE_CHECKING:
+    from segdata.cache import Cache
 
 
 @dataclass(frozen=True)
@@ -35,21 +39,17 @@ class Record:
 
 
 class ShardSet:
-    """One split of a shard folder. Cheap to make, to pickle (files open again on use) and to fork."""
+    """One split of a shard folder, or of a set at a URL. Cheap to make, to pickle (files open again) and to fork.
 
-    def __init__(self, path: str | Path, split: str) -> None:
-        self.path = Path(path)
-        self.split = split
-        self.manifest: Manifest = read_manifest(self.path)
-        if split not in self.manifest.splits:
-            raise ShardError(f"{self.path}: no split {split!r}; it has {', '.join(self.manifest.splits)}.")
-        self._shards = self.manifest.shards(split)
+    `cache` keeps what comes from a store; by default SEGDATA_CACHE and SEGDATA_CACHE_SIZE say where and how much.
+    """
+
+    def __init__(self, path: str | Place, split: str, cache: "Cache | None" = None) -> None:
+        self.path, self.split, self._cache = place(path), split, cache
+        self._files = _open(self.path, split, cache)
+        self.manifest: Manifest = self._files.manifest
         self.parts = self.manifest.parts(split)
-        self._index = read_index(self.path / SIDE, split, self.parts)
-        if len(self._index) != self.manifest.samples(split):
-            raise ShardError(f"{self.path}: the index of {split} has {len(self._index)} samples, dataset.json another.")
-        self._maps: dict[int, mmap] = {}
-        self._pid = os.getpid()
+        self._index = self._files.index
 
     # ---- what is there ----
 
@@ -70,12 +70,12 @@ class ShardSet:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        path = self.path / "taxonomy.yaml"
-        if not path.is_file():
-            raise ShardError(f"{path}: no such file. Run prepare again.")
-        taxonomy = read_taxonomy(path.read_bytes(), str(path))
+        name, path = self.path / "taxonomy.yaml", self._files.side("taxonomy.yaml")
+        if path is None:
+            raise ShardError(f"{name}: no such file. Run prepare again.")
+        taxonomy = read_taxonomy(path.read_bytes(), str(name))
         if taxonomy.digest != self.manifest.document["taxonomy"]["digest"]:
-            raise ShardError(f"{path}: not the taxonomy that the shards were made with.")
+            raise ShardError(f"{name}: not the taxonomy that the shards were made with.")
         return taxonomy
 
     @property
@@ -137,15 +137,21 @@ class ShardSet:
 
     def bytes(self, i: int, part: str) -> bytes:
         """The stored bytes of one part ("image.png", "target8.png", "json")."""
-        shard, offset, size = self._index.place(i, part)
-        if shard >= len(self._shards):
-            raise ShardError(f"{self.path}: the index of {self.split} names shard {shard} of {len(self._shards)}.")
-        return self._map(shard)[offset : offset + size]
+        return self._files.part(i, part)
 
-    def __getstate__(self) -> tuple[Path, str]:
-        return self.path, self.split
+    def prefetch(self, wanted: Sequence[int]) -> None:
+        """A hint that these samples will be read next: what is in a store is fetched meanwhile."""
+        self._files.prefetch(wanted)
 
-    def __setstate__(self, state: tuple[Path, str]) -> None:
+    def pixel_digests(self, part: str) -> NDArray[np.uint8] | None:
+        """(N, 32) BLAKE3 of a part's decoded pixels, None where they were not taken."""
+        path = self._files.side(f"{SIDE}/{self.split}.pixels.{part}.npy")
+        return None if path is None else read_digests(path)
+
+    def __getstate__(self) -> "tuple[Place, str, Cache | None]":
+        return self.path, self.split, self._cache
+
+    def __setstate__(self, state: "tuple[Place, str, Cache | None]") -> None:
         self.__init__(*state)  # type: ignore[misc]  # a worker opens the folder for itself
 
     def _target(self, i: int, scale: int, window: Window | None) -> U8:
@@ -177,21 +183,20 @@ class ShardSet:
         names = [part for part in self.parts if part.startswith(("target", "coverage"))]
         return {int("".join(filter(str.isdigit, name))): name for name in names}
 
-    def _map(self, shard: int) -> mmap:
-        if self._pid != os.getpid():  # after a fork: share no file position or close with the parent
-            self._maps, self._pid = {}, os.getpid()
-        if shard not in self._maps:
-            self._maps[shard] = self._open(self.path / self._shards[shard].name, self._shards[shard].size)
-        return self._maps[shard]
 
-    def _open(self, path: Path, size: int) -> mmap:
-        if not path.is_file():  # to open a pipe would wait for ever
-            raise ShardError(f"{path}: no such file. Run `segdata verify`.")
-        try:
-            with path.open("rb") as file:
-                found = os.fstat(file.fileno()).st_size
-                if found != size:
-                    raise ShardError(f"{path}: {found} bytes, dataset.json says {size}. Run `segdata verify`.")
-                return mmap(file.fileno(), 0, access=ACCESS_READ)
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be opened ({error.strerror}). Run `segdata verify`.") from error
+def manifest_of(path: Place) -> Manifest:
+    """The manifest of a folder, or of a set in a store."""
+    if isinstance(path, Path):
+        return read_manifest(path)
+    from segdata.remote import fetch_manifest
+    from segdata.stores import open_store
+
+    return fetch_manifest(open_store(path))
+
+
+def _open(path: Place, split: str, cache: "Cache | None") -> SplitFiles:
+    if isinstance(path, Path):
+        return LocalFiles(path, split)
+    from segdata.remote import RemoteFiles
+
+    return RemoteFiles(path, split, cache)

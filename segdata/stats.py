@@ -2,22 +2,21 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segdata.manifest import read_manifest
-from segdata.shardset import ShardSet
+from segdata.shardset import ShardSet, manifest_of
 from segdata.statistics import ImageSums
+from segdata.url import Place
 
 Progress = Callable[[int, int], None]
 
 
-def stats(folder: Path, progress: Progress = lambda done, total: None) -> dict[str, Any]:
+def stats(folder: Place, progress: Progress = lambda done, total: None) -> dict[str, Any]:
     """Split -> numbers. Class counts were taken while writing; images are decoded where they were not then."""
-    sets = {split: ShardSet(folder, split) for split in read_manifest(folder).splits}
+    sets = {split: ShardSet(folder, split) for split in manifest_of(folder).splits}
     total = sum(len(shards) for shards in sets.values())
     document: dict[str, Any] = {"set": next(iter(sets.values())).manifest.name, "splits": {}}
     done = 0

@@ -21,7 +21,7 @@ from segdata.codecs import decode_image, encode_image
 from segdata.content import list_members
 from segdata.errors import CodecError, SegdataError, SourceError, TaxonomyError
 from segdata.findings import FindingsError
-from segdata.index import read_index, read_pixels
+from segdata.index import read_digests, read_index
 from segdata.manifest import SUMS, read_manifest
 from segdata.prepare import Job, prepare
 from segdata.receipt import read_receipt
@@ -292,7 +292,7 @@ HOSTILE_COLUMNS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("column", ["keys", "places", "pixels.target1.png"])
+@pytest.mark.parametrize("column", ["keys", "places", "pixels.target1.png", "samples"])
 @pytest.mark.parametrize("kind", HOSTILE_COLUMNS)
 def test_hostile_index(shards: Callable[..., Path], column: str, kind: str) -> None:
     """An index file that is anything else is our error; nothing in it is ever unpickled."""
@@ -300,8 +300,8 @@ def test_hostile_index(shards: Callable[..., Path], column: str, kind: str) -> N
     path = folder / ".segdata" / f"train.{column}.npy"
     HOSTILE_COLUMNS[kind](path)
     with pytest.raises(SegdataError):
-        if column.startswith("pixels"):
-            read_pixels(path.parent, "train", "target1.png")
+        if column.startswith(("pixels", "samples")):
+            read_digests(path)
         else:
             read_index(path.parent, "train", read_manifest(folder).parts("train"))
 

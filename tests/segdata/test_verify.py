@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segdata.canonical import digest_bytes, digest_file, digest_pixels, digest_source
+from segdata.canonical import digest_bytes, digest_file, digest_pixels, digest_sample, digest_source
 from segdata.codecs import decode_image
 from segdata.errors import SegdataError, ShardError
 from segdata.index import write_index
@@ -96,7 +96,9 @@ def forged(shard: Path, path: Path) -> Receipt:
             parts = [(part, members[f"{row.key}.{part}"]) for part in sorted(row.places)]
             pixels = {part: digest_pixels(decode(data)) for part, data in parts if part in row.pixels}
             sources = {**row.sources, "image": digest_source(dict(parts)["image.png"])}
-            rows.append(replace(row, places=writer.add(row.key, parts), pixels=pixels, sources=sources))
+            digest = digest_sample(digest_source(data) for _, data in parts)
+            places = writer.add(row.key, parts)
+            rows.append(replace(row, places=places, pixels=pixels, sources=sources, digest=digest))
         sha256, size = writer.close()
     receipt = replace(receipt, sha256=sha256, size=size, samples=tuple(rows))
     path.write_bytes(receipt.to_json())
@@ -304,6 +306,25 @@ def test_every_flipped_bit_is_found(shards: Shards) -> None:
         assert any(where == str(path.relative_to(folder)) for _, where in codes(folder, rng.random() < 0.3)), path
         path.write_bytes(whole)
     assert verify(folder) == []
+
+
+def test_samples_have_their_own_digest(shards: Shards) -> None:
+    """By which one is checked that is fetched alone: --pixels finds where it is not that of the sample's bytes."""
+    folder = shards()
+    path = folder / ".segdata/receipts" / f"{Path(FIRST).stem}.json"
+    receipt = read_receipt(path)
+    assert receipt
+    rows = [replace(receipt.samples[0], digest="00" * 32), *receipt.samples[1:]]
+    path.write_bytes(replace(receipt, samples=tuple(rows)).to_json())
+    document = {key: value for key, value in read_manifest(folder).document.items() if key != "fingerprint"}
+    receipts = [
+        read_receipt(folder / f".segdata/receipts/{Path(row.name).stem}.json")
+        for row in read_manifest(folder).shards("train")
+    ]
+    write_index(folder / ".segdata", "train", [row for row in receipts if row])
+    reseal_sums(folder, document)
+    assert codes(folder) == []
+    assert codes(folder, pixels=True) == [("bad-member", f"{FIRST}:{rows[0].key}")]
 
 
 # ---- forged throughout: every digest is true ----------------------------------------------------------------

@@ -1,0 +1,177 @@
+"""A shard set in a store: its index comes once, its samples one by one, each checked and kept in the cache.
+
+Every byte that is used has a digest that leads to dataset.json: this states the digest of SHA256SUMS, which lists
+the index, which holds a digest for every sample. Only dataset.json is fetched anew each time.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from segdata.cache import Cache, default_cache
+from segdata.canonical import digest_bytes, digest_sample, digest_source
+from segdata.errors import AbsentError, ShardError, StoreError
+from segdata.index import find_index, read_digests
+from segdata.manifest import FILE, HEX, SIDE, SUMS, Manifest, no_manifest, parse_manifest
+from segdata.prefetch import Prefetch
+from segdata.shardfiles import check_length, check_split
+from segdata.stores import Store, open_store
+from segdata.url import Url
+
+REVISIONS = "revisions"
+
+
+class _Sample(NamedTuple):
+    """What a thread read last: its parts are asked for one after the other."""
+
+    i: int
+    start: int  # of `data`, in the shard
+    data: bytes
+
+
+class RemoteSet:
+    """A published set: its manifest, and its files as they are when fetched and checked."""
+
+    def __init__(self, url: Url, cache: Cache | None = None) -> None:
+        self.url, self.cache = url, cache or default_cache()
+        self.store = open_store(url)
+        self.manifest = fetch_manifest(self.store)
+        self.home = find_home(self.store, self.manifest)
+        self.piece = self.manifest.fingerprint[:32]  # the folder of its pieces in the cache
+        self.sums = parse_sums(self._file(SUMS, self.manifest.document["sha256sums"]).read_bytes(), url)
+
+    def side(self, name: str) -> Path | None:
+        """The checked local copy of a file that SHA256SUMS lists."""
+        return self._file(name, self.sums[name]) if name in self.sums else None
+
+    def _file(self, name: str, sha256: str) -> Path:
+        def is_good(data: bytes) -> bool:
+            return digest_bytes(data) == sha256
+
+        def fetch() -> bytes:
+            data = read_listed(self.store, self.home + name)
+            if not is_good(data):
+                raise changed(self.url / (self.home + name))
+            return data
+
+        return self.cache.file(f"{self.piece}/{name}", is_good, fetch)
+
+
+class RemoteFiles:
+    """One split of a set in a store (a `shardfiles.SplitFiles`). Any number of threads may read."""
+
+    def __init__(self, url: Url, split: str, cache: Cache | None = None) -> None:
+        self._set = RemoteSet(url, cache)
+        self.manifest: Manifest = self._set.manifest
+        check_split(url, self.manifest, split)
+        self.split = split
+        self.index = find_index(self._column, split, self.manifest.parts(split))
+        check_length(url, self.manifest, split, self.index)
+        self._digests = read_digests(self._column(f"{split}.samples.npy"))
+        self._shards = self.manifest.shards(split)
+        self._start()
+
+    def part(self, i: int, part: str) -> bytes:
+        if self._pid != os.getpid():  # after a fork: connections and threads stayed with the parent
+            self._set.store = open_store(self._set.url)
+            self._start()
+        last: _Sample | None = getattr(self._mine, "last", None)
+        if last is None or last.i != i:
+            last = self._mine.last = _Sample(i, self._range(i)[1], self._ahead.take(i))
+        _, offset, size = self.index.place(i, part)
+        return last.data[offset - last.start : offset - last.start + size]
+
+    def side(self, name: str) -> Path | None:
+        return self._set.side(name)
+
+    def prefetch(self, wanted: Sequence[int]) -> None:
+        if self._pid == os.getpid():
+            self._ahead.announce(wanted)
+
+    def _start(self) -> None:
+        self._pid, self._mine, self._ahead = os.getpid(), threading.local(), Prefetch(self._sample)
+
+    def _column(self, name: str) -> Path:
+        path = self._set.side(f"{SIDE}/{name}")
+        if path is None:
+            raise ShardError(f"{self._set.url}: {SUMS} lists no {SIDE}/{name}. Run prepare again.")
+        return path
+
+    def _range(self, i: int) -> tuple[int, int, int]:
+        """(shard, first byte, end) of sample i: from its first part to its last."""
+        row = self.index.places[i]
+        ends = row["offsets"] + row["sizes"]
+        return int(row["shard"]), int(row["offsets"].min()), int(ends.max())
+
+    def _sample(self, i: int) -> bytes:
+        """The bytes of sample i from the cache, or else from the store."""
+        name = f"{self._set.piece}/{self.split}/{i // 1000}/{i}"
+        data = self._set.cache.get(name)
+        if data is not None:
+            if self._is_good(i, data):
+                return data
+            self._set.cache.drop(name)
+        shard, start, stop = self._range(i)
+        path = self._set.home + self._shards[shard].name
+        data = read_listed(self._set.store, path, start, stop)
+        if not self._is_good(i, data):
+            raise changed(self._set.url / path)
+        self._set.cache.put(name, data)
+        return data
+
+    def _is_good(self, i: int, data: bytes) -> bool:
+        row, start = self.index.places[i], self._range(i)[1]
+        spans = ((int(at) - start, int(size)) for at, size in zip(row["offsets"], row["sizes"], strict=True))
+        found = digest_sample(digest_source(data[at : at + size]) for at, size in spans)
+        return bool(found == self._digests[i].tobytes().hex())
+
+
+def fetch_manifest(store: Store) -> Manifest:
+    """dataset.json as it is now. Raises ShardError where there is none, or one that is damaged."""
+    try:
+        return parse_manifest(store.read(FILE), store.url / FILE)
+    except AbsentError:
+        raise no_manifest(store.url) from None
+
+
+def find_home(store: Store, manifest: Manifest) -> str:
+    """Where the set's files are: "revisions/…/" as `publish` lays them out, "" beside dataset.json."""
+    home = revision(manifest)
+    try:
+        return home if store.has(home + FILE) else ""
+    except StoreError:  # some stores deny what is not there
+        return ""
+
+
+def revision(manifest: Manifest) -> str:
+    """The folder of one version of a set, below the set's URL."""
+    return f"{REVISIONS}/{manifest.fingerprint[:32]}/"
+
+
+def parse_sums(data: bytes, where: Url) -> dict[str, str]:
+    """path -> sha256 of SHA256SUMS. Raises ShardError for paths that lead out of the folder."""
+    rows = [line.partition("  ")[::2] for line in data.decode("utf-8", "replace").splitlines()]
+    for digest, name in rows:
+        pure = PurePosixPath(name)
+        if not HEX.fullmatch(digest) or not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
+            raise ShardError(f"{where / SUMS}: the line of {name!r} is no digest of a file in the folder. Refused.")
+    return {name: digest for digest, name in rows}
+
+
+def read_listed(store: Store, path: str, start: int = 0, stop: int | None = None) -> bytes:
+    """A file that must be there."""
+    try:
+        return store.read(path, start, stop)
+    except AbsentError:
+        raise ShardError(
+            f"{store.url / path}: no such file, though {FILE} lists it: the set is incomplete. Publish it again."
+        ) from None
+
+
+def changed(where: Url) -> ShardError:
+    return ShardError(
+        f"{where}: not the bytes that {FILE} lists: it was changed after {FILE} was read, or is damaged. "
+        "Open the set again; if that does not help, publish it again."
+    )
