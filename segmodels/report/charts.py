@@ -60,12 +60,10 @@ def step_curve() -> Spec:
         x=alt.X("step:O", title="step", axis=alt.Axis(labelAngle=0, grid=False)), y=_y("value:Q", None)
     )
     tips = [_tip("run:N", "run"), _tip("step:O", "step"), _tip("value:Q", "mIoU", ".4f")]
-    values = (
-        base.transform_filter("datum.run === run && datum.told")
-        .mark_text(dy=-11, fill=INK, aria=False)
-        .encode(text=alt.Text("value:Q", format=".3f"))
-    )
-    return _spec(alt.layer(*_one_of_many(base, tips), values).add_params(run), height=140)
+    values = base.transform_filter("datum.run === run && datum.told").encode(text=alt.Text("value:Q", format=".3f"))
+    halo = values.mark_text(dy=-11, stroke=PAPER, strokeWidth=4, strokeJoin="round", aria=False)
+    told = values.mark_text(dy=-11, fill=INK, aria=False)
+    return _spec(alt.layer(*_one_of_many(base, tips), halo, told).add_params(run), height=140)
 
 
 def _one_of_many(base: alt.Chart, tips: list[alt.Tooltip]) -> tuple[alt.Chart, alt.Chart, alt.Chart]:
@@ -165,7 +163,7 @@ def _spec(chart: alt.LayerChart | alt.FacetChart, height: int) -> Spec:
             labelFontSize=11,
             titleFontSize=12,
         ),
-        legend=alt.LegendConfig(labelColor=INK, titleColor=MUTED, labelFontSize=12, symbolSize=80),
+        legend=alt.LegendConfig(symbolOpacity=1, labelColor=INK, titleColor=MUTED, labelFontSize=12, symbolSize=80),
         view=alt.ViewConfig(stroke=None),
         text=alt.MarkConfig(fontSize=11),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from segmodels.report import charts
@@ -23,10 +23,11 @@ def figures(board: Board, name: str, observations: Mapping[str, Observation]) ->
     for cost, title in (("macs", "GMAC an image"), ("ms", "milliseconds an image, median")):
         known = [row for row in rows if row[cost] is not None]
         if known:
-            line = frontier(known, cost)
-            kinds = frozenset(row["kind"] for row in known + line)
-            spec = charts.trade_off(cost, title, families, kinds)
-            found[f"{cost}-{name}"] = {"spec": spec, "rows": named(known, line) + line}
+            best = frontier(known, cost)
+            line = [row | {"kind": "best", "named": False} for row in best] if len(best) > 1 else []
+            rows_here = named(known, {row["run"] for row in best}) + line
+            spec = charts.trade_off(cost, title, families, frozenset(row["kind"] for row in rows_here))
+            found[f"{cost}-{name}"] = {"spec": spec, "rows": rows_here}
     return found
 
 
@@ -92,23 +93,20 @@ def _point(result: Result, macs: float, ms: float | None, miou: float, setting: 
 
 
 def frontier(rows: Iterable[Row], cost: str) -> list[Row]:
-    """The points that nothing as cheap or cheaper reaches, in order of cost; none where there is but one."""
-    reached, line = -1.0, []
+    """The rows that nothing as cheap or cheaper reaches, in order of cost."""
+    reached, best = -1.0, []
     for row in sorted(rows, key=lambda row: (row[cost], -row["miou"], row["run"])):
         if row["miou"] > reached:
             reached = row["miou"]
-            line.append({"kind": "best", "run": row["run"], cost: row[cost], "miou": row["miou"]})
-    return line if len(line) > 1 else []
+            best.append(row)
+    return best
 
 
-def named(rows: Sequence[Row], line: Sequence[Row]) -> list[Row]:
-    """The rows, one of each run told its name in the chart: its best, and of networks as scored those in the line."""
+def named(rows: Sequence[Row], runs: Container[str]) -> list[Row]:
+    """The rows; one of each of `runs`, and of each sweep, has its name beside it in the chart: its best."""
     best: dict[str, Row] = {}
     for row in rows:
         if row["run"] not in best or row["miou"] > best[row["run"]]["miou"]:
             best[row["run"]] = row
-    joined = {row["run"] for row in line}
-    return [
-        row | {"named": best[row["run"]] is row and (row["run"] in joined or not joined or row["kind"] == "sweep")}
-        for row in rows
-    ]
+    swept = {row["run"] for row in rows if row["kind"] == "sweep"}
+    return [row | {"named": best[row["run"]] is row and (row["run"] in runs or row["run"] in swept)} for row in rows]

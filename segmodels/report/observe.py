@@ -38,13 +38,20 @@ class Shown(NamedTuple):
     truth: str
 
 
+class Target(NamedTuple):
+    """A target laid over its image, and how many cells it has."""
+
+    picture: str
+    size: tuple[int, int]  # (h, w)
+
+
 class Sample(NamedTuple):
-    """An image and its targets laid over it: scale → picture."""
+    """An image and its targets by their scales."""
 
     key: str
+    size: tuple[int, int]  # (H, W)
     image: str
-    targets: dict[int, str]
-    sizes: dict[int, tuple[int, int]]  # scale → (h, w)
+    targets: dict[int, Target]
 
 
 class Stage(NamedTuple):
@@ -69,7 +76,7 @@ class Observation:
 
 
 def sample(dataset: Dataset) -> tuple[Sample, ...]:
-    """A few labelled samples of a dataset, spread evenly over its smallest split of more than one class count."""
+    """A few labelled samples of a dataset, spread evenly over its split for validation."""
     labelled = [split.name for split in dataset.splits if split.classes]
     if not labelled:
         return ()
@@ -78,10 +85,12 @@ def sample(dataset: Dataset) -> tuple[Sample, ...]:
 
 
 def _sample(record: Record, shards: ShardSet) -> Sample:
-    targets = {scale: most_covered(each) if each.ndim == 3 else each for scale, each in record.targets.items()}
-    pictures = {scale: photograph(overlay(record.image, target, shards.taxonomy)) for scale, target in targets.items()}
-    sizes = {scale: (target.shape[0], target.shape[1]) for scale, target in targets.items()}
-    return Sample(record.key, photograph(record.image), pictures, sizes)
+    targets = {}
+    for scale, stored in record.targets.items():
+        ids = most_covered(stored) if stored.ndim == 3 else stored
+        picture = photograph(overlay(record.image, ids, shards.taxonomy))
+        targets[scale] = Target(picture, (ids.shape[0], ids.shape[1]))
+    return Sample(record.key, (record.image.shape[0], record.image.shape[1]), photograph(record.image), targets)
 
 
 def choose_images(board: Board, count: int) -> tuple[Shown, ...]:

@@ -12,6 +12,8 @@ from segdata.canonical import canonical_json
 from segmodels.config import NOT_DIGESTED, TrainConfig
 from segmodels.report.fields import Fields
 
+APART = {*NOT_DIGESTED, "network", "options", "device"}  # shown elsewhere, or of no weight
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -35,8 +37,9 @@ class Provenance:
 def read_provenance(about: Fields) -> Provenance:
     """Raises SegmodelsError."""
     config, shards, device = about.inside("config"), about.inside("shards"), about.inside("device")
-    values = {name: value for name, value in config.values.items() if name not in {*NOT_DIGESTED, "options"}}
-    threads = f", {device.whole('threads')} threads" if "threads" in device.values else ""
+    values = {name: value for name, value in config.values.items() if name not in APART}
+    threads = device.whole("threads") if "threads" in device.values else 0
+    used = f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""
     versions = about.inside("versions")
     return Provenance(
         id=about.text("id"),
@@ -44,7 +47,7 @@ def read_provenance(about: Fields) -> Provenance:
         config_digest=about.text("config_digest"),
         shards=shards.text("digest"),
         shards_name=shards.text("name"),
-        device=device.text("name") + threads,
+        device=device.text("name") + used,
         deterministic=about.values.get("deterministic") is True,
         ranks=about.whole("ranks"),
         resumed=len(about.each("resumed")) if "resumed" in about.values else 0,

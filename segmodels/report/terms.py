@@ -21,8 +21,6 @@ TERMS = (
     Term("miou_with_misc", "mIoU with misc", "mIoU with every class evaluated, misc and undefined included."),
     Term("miou_fixed", "mIoU, all K", "Mean over all classes, absent ones counting 0, as ClusterNet was evaluated."),
     Term("micro_iou", "Micro IoU", "ΣTP / Σ(TP + FP + FN), mean over the images: the dilated U-Net's author's mIoU."),
-    Term(
-        "miou_present", "mIoU, present", "Of each image over the classes in its truth, then the mean: FCN's author."
-    ),
+    Term("miou_present", "mIoU, present", "Of each image over the classes in its truth, then the mean: FCN's author."),
     Term("miou", "mIoU, own stride", "mIoU where the network answers, against that target: the TAS500 family's.", True),
 )

@@ -1,4 +1,3 @@
-// The theme: the system's, until somebody chooses.
 "use strict";
 const page = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
@@ -8,6 +7,7 @@ const make = (tag, properties = {}, ...children) => {
   return element;
 };
 
+// The theme: the system's, until somebody chooses.
 {
   const button = byId("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -26,4 +26,19 @@ const make = (tag, properties = {}, ...children) => {
   });
   system.addEventListener("change", show);
   show();
+}
+
+// The contents say which section is in view.
+{
+  const links = [...document.querySelectorAll(".contents a")];
+  const observer = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const link = links.find((each) => each.hash === `#${target.id}`);
+      if (isIntersecting && link) {
+        links.forEach((each) => each.removeAttribute("aria-current"));
+        link.setAttribute("aria-current", "true");
+      }
+    }
+  }, { rootMargin: "-20% 0px -70%" });
+  document.querySelectorAll("main > section[id]").forEach((section) => observer.observe(section));
 }
