@@ -74,9 +74,29 @@ def cli() -> None:
 @click.option("--samples-per-shard", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the permutation that fills the shards.")
 @click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse with train_extra instead of gtFine.")
-@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
 @click.option(
-    "--engine", type=click.Choice(["serial", "local"]), envvar="SEGDATA_ENGINE", default="local", show_default=True
+    "--workers",
+    type=click.IntRange(1),
+    envvar="SEGDATA_WORKERS",
+    help="Shards that are made at once. [default: all processors of the machine, or of the cluster]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["serial", "local", "ray"]),
+    envvar="SEGDATA_ENGINE",
+    default="local",
+    show_default=True,
+    help="This process, processes of this machine, or a Ray cluster.",
+)
+@click.option(
+    "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto. [default: RAY_ADDRESS, else a new one]"
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    envvar="SEGDATA_TIMEOUT",
+    help="What a shard may take before another worker gets it. [default: 30 for each of its samples]",
 )
 @click.option("--work-dir", type=ANY_PATH, help="Where unfinished work is kept. [default: beside --out]")
 @click.option(
@@ -106,7 +126,6 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
 
 def _job(name: str, options: dict[str, Any]) -> Any:
     from segdata.convert import Conversion
-    from segdata.engines import default_workers
     from segdata.geometry import Geometry
     from segdata.prepare import Job
     from segdata.sources import source as find
@@ -116,6 +135,8 @@ def _job(name: str, options: dict[str, Any]) -> Any:
     taxonomy = load_taxonomy(options["taxonomy"] or source.default_taxonomy)
     geometry = Geometry(options["size"], options["fit"] or "")
     changes = geometry != Geometry()
+    if options["address"] and options["engine"] != "ray":
+        raise click.UsageError(f"--address is for --engine ray, this is --engine {options['engine']}.")
     if options["codec"] == "keep" and options["size"]:
         raise click.UsageError("--image-codec keep passes bytes through; --size changes them. Choose png.")
     conversion = Conversion(
@@ -139,7 +160,9 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         samples_per_shard=options["samples_per_shard"],
         seed=options["seed"],
         engine=options["engine"],
-        workers=options["workers"] or default_workers(),
+        workers=options["workers"],
+        address=options["address"],
+        timeout=options["timeout"],
         work_dir=options["work_dir"],
         quarantine=options["on_error"] == "quarantine",
         readers=options["readers"],

@@ -28,6 +28,7 @@ from segdata.tree import Tree
 
 PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply
 SHOWN = 5
+SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
@@ -44,7 +45,9 @@ class Job:
     samples_per_shard: int = 64
     seed: int = 0
     engine: str = "local"
-    workers: int = 1
+    workers: int | None = 1  # None: all processors, of this machine or of the cluster at `address`
+    address: str | None = None  # of a Ray cluster that runs
+    timeout: float | None = None  # seconds that a shard may take; None: SECONDS_A_SAMPLE for each of its samples
     work_dir: Path | None = None
     quarantine: bool = False
     readers: tuple[str, ...] = ()  # loaders that want files of their own: "energon"
@@ -179,7 +182,15 @@ def _build_all(job: Job, plan: list[PlannedShard], progress: Progress) -> dict[s
     done, total = 0, sum(lengths.values())
     outcomes: dict[str, Outcome] = {}
     progress(done, total)
-    for outcome in run(job.engine, build, units, job.workers, lambda unit: unit.planned.name):
+    for outcome in run(
+        job.engine,
+        build,
+        units,
+        job.workers,
+        name=lambda unit: unit.planned.name,
+        limit=lambda unit: job.timeout or SECONDS_A_SAMPLE * len(unit.planned.scenes),
+        address=job.address,
+    ):
         outcomes[outcome.name] = outcome
         done += lengths[outcome.name]
         progress(done, total)

@@ -162,7 +162,7 @@ def _checked(units: list[ShardCheck], progress: Progress, workers: int) -> dict[
     done, total = 0, sum(len(unit.receipt.samples) for unit in units)
     progress(done, total)
     checked: dict[str, Checked] = {}
-    for outcome in run("local" if workers > 1 else "serial", check_shard, units, workers, lambda unit: unit.name):
+    for outcome in run("local" if workers > 1 else "serial", check_shard, units, workers, name=lambda unit: unit.name):
         checked[outcome.name] = outcome
         done += outcome.samples
         progress(done, total)

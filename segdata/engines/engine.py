@@ -1,0 +1,56 @@
+"""What an engine is: it computes units elsewhere, tells when each begins and ends, and can be told to end one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+U = TypeVar("U")
+U_contra = TypeVar("U_contra", contravariant=True)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The unit waits no longer, a worker has it: its time counts from here."""
+
+    ticket: int
+
+
+@dataclass(frozen=True)
+class Done(Generic[R]):
+    """The unit's outcome."""
+
+    ticket: int
+    outcome: R
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The unit will have no outcome; `reason` completes "lost, because …"."""
+
+    ticket: int
+    reason: str
+
+
+Event = Begun | Done[R] | Lost
+
+
+class Engine(Protocol[U_contra, R]):
+    """Made for one function. The driver decides what is given, how often, and when a unit took too long."""
+
+    @property
+    def slots(self) -> int:
+        """How many units it computes at once; machines may come and go."""
+        ...
+
+    def give(self, unit: U_contra) -> int:
+        """Have the unit computed; the ticket by which `wait` and `stop` name it."""
+        ...
+
+    def wait(self, seconds: float | None) -> Iterable[Event[R]]:
+        """What happened, in order, after at most so many seconds; raises what the function raised."""
+        ...
+
+    def stop(self, ticket: int) -> None:
+        """End the worker that has this unit; no event tells of the unit any more."""
+        ...
