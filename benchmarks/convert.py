@@ -274,7 +274,7 @@ def stages(root: Path) -> dict[str, float]:
     from segdata.sources import source
     from segdata.targets import make_targets
     from segdata.taxonomy import LabelMap, load_taxonomy
-    from segdata.tree import Tree
+    from segdata.tree import open_tree
 
     cityscapes = source("cityscapes")
     label_map = LabelMap.between(cityscapes.labels, load_taxonomy("cityscapes-20"))
@@ -286,7 +286,7 @@ def stages(root: Path) -> dict[str, float]:
         spent[name] = spent.get(name, 0) + time.process_time() - start
         return result
 
-    scenes = cityscapes.listing(Tree(root), "train").scenes
+    scenes = cityscapes.listing(open_tree(root), "train").scenes
     with tempfile.TemporaryDirectory(dir=root.resolve()) as folder:
         for warm in (True, False):
             spent.clear()

@@ -24,7 +24,8 @@ from segdata.publish import Release, swap_in, write_side_files
 from segdata.receipt import Receipt
 from segdata.scene import Scene, SceneSource, uncommon
 from segdata.taxonomy import LabelMap
-from segdata.tree import Tree
+from segdata.tree import Tree, open_tree
+from segdata.url import Place
 
 PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply
 SHOWN = 5
@@ -37,8 +38,8 @@ class Job:
     """What `prepare` is asked to do. An empty `splits` means the source's usual ones, as far as they are there."""
 
     source: SceneSource
-    root: Path
-    out: Path
+    root: Place
+    out: Path  # where shards are made; `upload.publish` sends them on to a store
     conversion: Conversion
     name: str
     splits: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
     if not NAME.fullmatch(job.name):
         raise SegdataError(f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it.")
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
-    survey = look(job.source, Tree(job.root), job.splits)
+    survey = look(job.source, open_tree(job.root), job.splits)
     _drop_bad_keys(survey)
     plan = [
         shard
@@ -134,8 +135,12 @@ def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
     return survey
 
 
-def is_painted(root: Path) -> bool:
-    return (root / PAINTED).is_file()
+def is_painted(root: Place) -> bool:
+    if isinstance(root, Path):
+        return (root / PAINTED).is_file()
+    from segdata.stores import open_store
+
+    return not root.name.endswith(".zip") and open_store(root).has(PAINTED)
 
 
 def _official_findings(source: SceneSource, survey: Survey) -> list[Finding]:

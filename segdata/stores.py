@@ -5,9 +5,9 @@ URL is opened, not before.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote
 
 from segdata.errors import AbsentError, StoreError
@@ -15,7 +15,7 @@ from segdata.url import Url
 
 TRIES = 5
 PAUSE = 0.1  # seconds before the second try; doubled before each further one
-CHUNK = 64 << 20  # bytes of one part of an upload in several parts
+CHUNK = 8 << 20  # bytes of one part of an upload in several parts; some of them are in memory at a time
 MAX_PARTS = 10_000  # of S3; larger files get larger parts
 READ_ONLY = frozenset({"http", "https"})
 CHUNKED = frozenset({"s3", "s3a", "gs", "gcs"})  # stores that take a file in parts of a size that we choose
@@ -41,11 +41,11 @@ class Store(Protocol):
         """A file's bytes, or those from `start` to before `stop`: exactly so many."""
         ...
 
-    def open(self, path: str) -> BinaryIO:
-        """A file to seek in; only what is read is fetched."""
+    def has(self, path: str) -> bool: ...
+    def size(self, path: str) -> int | None:
+        """Bytes of a file, None where the server does not say."""
         ...
 
-    def has(self, path: str) -> bool: ...
     def files(self) -> dict[str, Entry]:
         """All files, by path."""
         ...
@@ -81,6 +81,15 @@ def chunk_size(size: int) -> int:
     return max(CHUNK, -(-size // MAX_PARTS))
 
 
+def blocks(store: Store, path: str) -> Iterator[bytes]:
+    """A file of any length, piece by piece. Raises StoreError."""
+    size = store.size(path)
+    if size is None:
+        yield store.read(path)
+    for start in range(0, size or 0, CHUNK):
+        yield store.read(path, start, min(start + CHUNK, size or 0))
+
+
 class FsspecStore:
     """A Store on any file system of fsspec. Reads are tried again where a connection breaks."""
 
@@ -103,12 +112,12 @@ class FsspecStore:
 
         return self._tried(path, once)
 
-    def open(self, path: str) -> BinaryIO:
-        file: BinaryIO = self._tried(path, lambda: self._fs.open(self._at(path), "rb"))
-        return file
-
     def has(self, path: str) -> bool:
         return bool(self._tried(path, lambda: self._fs.isfile(self._at(path))))
+
+    def size(self, path: str) -> int | None:
+        size: int | None = self._tried(path, lambda: self._fs.info(self._at(path)))["size"]
+        return size
 
     def files(self) -> dict[str, Entry]:
         found: Mapping[str, Any] = self._tried("", lambda: self._fs.find(self._root, detail=True))

@@ -6,23 +6,17 @@ A root may be an unpacked tree, a folder that holds the zips, a folder with one 
 
 import os
 import stat
-import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
-from segdata.errors import LinkError, SourceError, TooLargeError
+from segdata.errors import AbsentError, LinkError, SourceError, TooLargeError
 from segdata.findings import Finding
-from segdata.zlibs import first_of
-
-INFLATE = first_of("isal.isal_zlib")
-ENCRYPTED = 1  # bit of a member's flags
-MAX_MEMBER_BYTES = 1 << 28  # 256 MiB: no picture of these datasets comes near; a bomb does
-MAX_RATIO = 1100  # deflate cannot exceed 1032:1; a directory that claims more lies
-_ZIP_SYMLINK = stat.S_IFLNK
+from segdata.url import Place, Url
+from segdata.zips import INFLATE, MAX_MEMBER_BYTES, read_zipped, safe_names
 
 
 @dataclass(frozen=True, order=True)
@@ -30,7 +24,7 @@ class Member:
     """One file of a tree: `path` names it in messages and metadata, the rest says where its bytes are."""
 
     path: str  # "leftImg8bit/train/aachen/….png": from the dataset's own top folder on, POSIX
-    container: Path  # the folder, or the zip
+    container: Place  # the folder, or the zip
     inner: str  # path inside the container
     zipped: bool = False
     fault: str = ""  # why it must not be read: a link that leads nowhere or out of the root
@@ -40,7 +34,11 @@ class Member:
         if self.fault:
             raise LinkError(f"{self.where}: {self.fault}")
         try:
-            return _read_zipped(self) if self.zipped else _read_file(self)
+            if self.zipped:
+                return read_zipped(self.container, self.inner)
+            if isinstance(self.container, Url):
+                return _read_stored(self.container, self.inner)
+            return _read_file(self.container / self.inner)
         except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
             # RuntimeError: encrypted; ValueError: the directory says that it begins before the file
             raise SourceError(f"{self.where}: cannot be read ({error}).") from error
@@ -53,8 +51,7 @@ class Member:
         return f"{self.container}:{self.inner}" if self.zipped else str(self.container / self.inner)
 
 
-def _read_file(member: Member) -> bytes:
-    path = member.container / member.inner
+def _read_file(path: Path) -> bytes:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
         raise SourceError(f"{path}: not a regular file.")
@@ -63,79 +60,78 @@ def _read_file(member: Member) -> bytes:
     return path.read_bytes()
 
 
-def _read_zipped(member: Member) -> bytes:
-    archive = _archive(member.container, os.getpid())
-    info = archive.getinfo(member.inner)
-    if info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1):
-        raise TooLargeError(
-            f"{member.where}: declares {info.file_size} bytes packed in {info.compress_size}, "
-            "more than deflate or a picture can hold: a decompression bomb or a damaged zip."
-        )
-    if info.compress_type != zipfile.ZIP_DEFLATED or info.flag_bits & ENCRYPTED:
-        return archive.read(info)
-    return _inflated(member.container, info)
+def _read_stored(url: Url, inner: str) -> bytes:
+    from segdata.storefile import local_store
 
-
-def _inflated(path: Path, info: zipfile.ZipInfo) -> bytes:
-    """zipfile's `read` with a faster inflate and CRC: these two are nearly all of reading a picture from a zip."""
-    with path.open("rb") as file:
-        file.seek(info.header_offset)
-        fixed = file.read(30)  # the member's own header: its name and extra field may differ from the directory's
-        if fixed[:4] != b"PK\3\4" or len(fixed) < 30:
-            raise zipfile.BadZipFile(f"no member at byte {info.header_offset}")
-        file.seek(sum(struct.unpack("<HH", fixed[26:])), os.SEEK_CUR)
-        packed = file.read(info.compress_size)
-    stream = INFLATE.decompressobj(-15)
-    data: bytes = stream.decompress(packed, info.file_size + 1)
-    if len(data) != info.file_size or INFLATE.crc32(data) != info.CRC:
-        raise zipfile.BadZipFile("its length or CRC-32 is not what the zip's directory says")
+    try:
+        data = local_store(url, os.getpid()).read(inner)
+    except AbsentError as error:
+        raise SourceError(str(error)) from None
+    if len(data) > MAX_MEMBER_BYTES:
+        raise TooLargeError(f"{url / inner}: {len(data)} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
     return data
 
 
-@lru_cache(maxsize=16)
-def _archive(path: Path, pid: int) -> zipfile.ZipFile:
-    """The open zip of this process (`pid` keeps a forked worker from sharing its parent's file offset)."""
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise SourceError(f"{path}: not a complete zip ({error}). Download it again.") from error
-
-
-@dataclass(frozen=True)
-class Tree:
+class Tree(Protocol):
     """The files under one root, found by the path that the dataset gives them.
 
     `faults` gathers, while folders are listed, the links to folders that were not followed.
     """
 
-    root: Path
-    faults: list[Finding] = field(default_factory=list, compare=False)
+    @property
+    def root(self) -> Place: ...
+    @property
+    def faults(self) -> list[Finding]: ...
 
     def files(self, folder: str) -> list[Member]:
         """All files under `folder` ("leftImg8bit/train"), sorted by path; empty when there is none.
 
         An unpacked folder wins over a zip that holds the same one. Several zips may each hold a part.
         """
-        for base in self._bases():
-            if (base / folder).is_dir():
-                return sorted(_walk(base, folder, self.root.resolve(), self.faults))
-        return sorted(member for zip_path in self._zips() for member in _zip_members(zip_path, folder))
+        ...
 
     def has(self, folder: str) -> bool:
         """Whether the folder is there, in the tree or in a zip."""
-        return any((base / folder).is_dir() for base in self._bases()) or any(
-            any(True for _ in _zip_members(zip_path, folder)) for zip_path in self._zips()
-        )
+        ...
 
     def found(self) -> str:
         """What lies at the root, for error messages."""
+        ...
+
+
+def open_tree(root: Place) -> Tree:
+    """The files at a path, or in a store."""
+    if isinstance(root, Path):
+        return FolderTree(root)
+    from segdata.storetree import StoreTree
+
+    return StoreTree(root)
+
+
+@dataclass(frozen=True)
+class FolderTree:
+    """A Tree on a disk."""
+
+    root: Path
+    faults: list[Finding] = field(default_factory=list, compare=False)
+
+    def files(self, folder: str) -> list[Member]:
+        for base in self._bases():
+            if (base / folder).is_dir():
+                return sorted(_walk(base, folder, self.root.resolve(), self.faults))
+        return sorted(member for zip_path in self._zips() for member in zip_members(zip_path, folder))
+
+    def has(self, folder: str) -> bool:
+        return any((base / folder).is_dir() for base in self._bases()) or any(
+            any(True for _ in zip_members(zip_path, folder)) for zip_path in self._zips()
+        )
+
+    def found(self) -> str:
         if not self.root.exists():
             return "no such folder"
         if self.root.is_file():
             return f"a file: {self.root.name}"
-        names = sorted(entry.name for entry in self.root.iterdir())
-        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-        return shown or "an empty folder"
+        return some(entry.name for entry in self.root.iterdir())
 
     def _bases(self) -> list[Path]:
         """The root, and each folder in it: the extra `*_trainvaltest/` or `tas500v1.1/` level."""
@@ -189,27 +185,18 @@ def _outside(real: Path, home: Path) -> str:
     return f"a symlink out of the dataset's root, to {real}. Point --root at the folder that really holds the files."
 
 
-def _zip_members(path: Path, folder: str) -> Iterator[Member]:
+def some(names: Iterable[str]) -> str:
+    """The first few of a folder's names."""
+    listed = sorted(names)
+    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "") or "an empty folder"
+
+
+def zip_members(path: Place, folder: str) -> Iterator[Member]:
     """The members under `folder`, which stands at the zip's top or one level below it."""
     wanted = PurePosixPath(folder).parts
-    for name in _safe_names(path, path.stat().st_mtime_ns):
+    for name in safe_names(path):
         parts = PurePosixPath(name).parts
         for skip in (0, 1):
             if parts[skip : skip + len(wanted)] == wanted and len(parts) > skip + len(wanted):
                 yield Member("/".join(parts[skip:]), path, name, zipped=True)
                 break
-
-
-@lru_cache(maxsize=16)
-def _safe_names(path: Path, mtime_ns: int) -> tuple[str, ...]:
-    """The zip's file names, all of them refused if one tries to leave the archive or is a link."""
-    names = []
-    for info in _archive(path, os.getpid()).infolist():
-        pure = PurePosixPath(info.filename)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename or "\0" in info.filename:
-            raise SourceError(f"{path}: member {info.filename!r} points outside the zip. Refused.")
-        if stat.S_IFMT(info.external_attr >> 16) == _ZIP_SYMLINK:
-            raise SourceError(f"{path}: member {info.filename!r} is a symlink. Refused.")
-        if not info.is_dir():
-            names.append(info.filename)
-    return tuple(names)

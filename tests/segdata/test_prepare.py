@@ -19,7 +19,7 @@ from segdata.manifest import read_manifest
 from segdata.plan import plan_split
 from segdata.prepare import Job, look, prepare
 from segdata.sources import source
-from segdata.tree import Tree
+from segdata.tree import open_tree
 
 Painted = Callable[..., Path]
 MakeJob = Callable[..., Job]
@@ -275,7 +275,7 @@ def test_the_second_writer_is_told_who_is_first(painted: Painted, make_job: Make
 
 def test_plan_is_balanced_and_independent_of_input_order(painted: Painted) -> None:
     """Shards differ by at most one sample and do not depend on the order in which scenes were found."""
-    survey = look(source("cityscapes"), Tree(painted("cityscapes")), ("train",))
+    survey = look(source("cityscapes"), open_tree(painted("cityscapes")), ("train",))
     scenes = list(survey.scenes["train"])
     plan = plan_split("set", "train", scenes, 4, 0)
     lengths = [len(shard.scenes) for shard in plan]

@@ -1,0 +1,161 @@
+"""Publish a shard folder to an object store, where nothing can be renamed.
+
+Everything goes below `revisions/<fingerprint>/`, dataset.json last, and then once more beside `revisions/`: the one
+write by which readers see the new version, all of it. Writers of the same set write the same bytes to the same
+places; writers of different ones never touch each other's. Run again, it sends what is missing.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdata.canonical import digest_bytes
+from segdata.errors import AbsentError, SegdataError, ShardError, StoreError
+from segdata.manifest import FILE, SUMS, Manifest, read_manifest
+from segdata.remote import fetch_manifest, find_home, parse_sums, revision
+from segdata.stores import READ_ONLY, Entry, Store, chunk_size, open_store
+from segdata.url import Url
+
+THREADS = 4  # files that are sent at a time
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What it took, in files: sent from here, copied within the store from the version before, there already."""
+
+    sent: int
+    copied: int
+    stood: int
+    changed: bool  # whether readers see another version than before
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """One file's way into the store."""
+
+    store: Store
+    folder: Path
+    home: str
+    there: Mapping[str, Entry]
+    before: Mapping[str, str]  # sha256 -> path, of the version before
+
+    def __call__(self, item: tuple[str, str]) -> str:
+        """Bring (path, sha256) there: "stood", "copied" or "sent"."""
+        path, sha256 = item
+        local, target = self.folder / path, self.home + path
+        if stands(self.there.get(target), local):
+            return "stood"
+        source = self.before.get(sha256)
+        if source and (found := self.there.get(source)) and found.size == local.stat().st_size:
+            self.store.copy(source, target)
+            return "copied"
+        self.store.send(local, target)
+        return "sent"
+
+
+def check_writable(url: Url) -> None:
+    """Raise StoreError for a place that nobody can publish to, before any work is done."""
+    if url.scheme in READ_ONLY:
+        raise StoreError(f"{url}: a web server is only read from. Publish to s3://, gs:// or a folder.")
+
+
+def publish(folder: Path, url: Url, progress: Progress = lambda done, total: None) -> Published:
+    """Make the folder's set the one at `url`; progress counts files.
+
+    Raises ShardError where the folder is not complete, StoreError where the store does not take it.
+    """
+    check_writable(url)
+    manifest, sums = read_manifest(folder), _listed(folder, url)
+    store, home = open_store(url), revision(manifest)
+    old = _current(store)
+    there = store.files()
+    files = [(path, sha256) for path, sha256 in sums.items()] + [(SUMS, manifest.document["sha256sums"])]
+    upload = _Upload(store, folder, home, there, dict(_before(store, old, manifest)))
+    how: list[str] = []
+    with ThreadPoolExecutor(THREADS, "segdata-upload") as pool:
+        for outcome in pool.map(upload, files):
+            how.append(outcome)
+            progress(len(how), len(files))
+    if how.count("stood") < len(files):
+        there = store.files()
+        _check_arrived(store, folder, home, sums, there)
+    data = (folder / FILE).read_bytes()
+    changed = old is None or old.fingerprint != manifest.fingerprint or find_home(store, manifest) != home
+    if not stands(there.get(home + FILE), folder / FILE):
+        store.write(home + FILE, data)
+    if changed:
+        store.write(FILE, data)
+    return Published(how.count("sent"), how.count("copied"), how.count("stood"), changed)
+
+
+def stands(entry: Entry | None, local: Path) -> bool:
+    """Whether a file in the store is the local one: by its size, and by its MD5 where S3's ETag is one."""
+    if entry is None or entry.size != local.stat().st_size:
+        return False
+    digest, _, parts = entry.etag.partition("-")
+    if len(digest) != 32:
+        return True
+    return digest == (_md5_of_parts(local, int(parts)) if parts.isdecimal() else _md5(local))
+
+
+def _listed(folder: Path, url: Url) -> dict[str, str]:
+    """SHA256SUMS of the folder, whose files are all there."""
+    data = (folder / SUMS).read_bytes() if (folder / SUMS).is_file() else b""
+    if digest_bytes(data) != read_manifest(folder).document["sha256sums"]:
+        raise ShardError(f"{folder / SUMS}: not the one that {FILE} states. Run `segdata verify {folder}`.")
+    sums = parse_sums(data, url)
+    if missing := [path for path in sums if not (folder / path).is_file()]:
+        raise ShardError(f"{folder / missing[0]}: no such file ({len(missing)} missing). Run prepare again.")
+    return sums
+
+
+def _current(store: Store) -> Manifest | None:
+    """What readers see now; None where there is nothing, or nothing that can be read."""
+    try:
+        return fetch_manifest(store)
+    except ShardError:
+        return None
+
+
+def _before(store: Store, old: Manifest | None, new: Manifest) -> Iterator[tuple[str, str]]:
+    """(sha256, path in the store) of the files of the version before."""
+    if old is None or old.fingerprint == new.fingerprint:
+        return
+    home = find_home(store, old)
+    try:
+        data = store.read(home + SUMS)
+        for path, sha256 in parse_sums(data, store.url).items() if _is(data, old) else ():
+            yield sha256, home + path
+    except (AbsentError, ShardError):
+        return
+
+
+def _is(sums: bytes, manifest: Manifest) -> bool:
+    return digest_bytes(sums) == str(manifest.document["sha256sums"])
+
+
+def _check_arrived(store: Store, folder: Path, home: str, sums: Mapping[str, str], there: Mapping[str, Entry]) -> None:
+    """Only a revision that the store lists in full gets its dataset.json."""
+    for path in (*sums, SUMS):
+        found, size = there.get(home + path), (folder / path).stat().st_size
+        if found is None or found.size != size:
+            state = "is not there" if found is None else f"has {found.size} bytes"
+            raise SegdataError(f"{store.url / (home + path)} {state}, sent were {size}. Run the same command again.")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _md5_of_parts(path: Path, parts: int) -> str:
+    """S3's ETag of a file sent in parts of our size: the MD5 of their MD5s; "" when it was sent in other ones."""
+    size, chunk = path.stat().st_size, chunk_size(path.stat().st_size)
+    if parts != -(-size // chunk):
+        return ""
+    with path.open("rb") as file:
+        digests = [hashlib.md5(block, usedforsecurity=False).digest() for block in iter(lambda: file.read(chunk), b"")]
+    return hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()

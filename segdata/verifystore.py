@@ -1,0 +1,63 @@
+"""Check a set in a store: the bytes of every file against its digests. Nothing is kept on the way."""
+
+import hashlib
+from collections.abc import Callable
+
+from segdata.canonical import digest_bytes
+from segdata.errors import AbsentError, ShardError, StoreError
+from segdata.findings import Finding
+from segdata.manifest import FILE, SUMS, no_manifest
+from segdata.remote import REVISIONS, fetch_manifest, find_home, parse_sums
+from segdata.stores import Store, blocks, open_store
+from segdata.url import Url
+
+Progress = Callable[[int, int], None]
+
+
+def verify_store(url: Url, progress: Progress) -> list[Finding]:
+    """As `verify` without pixels; a web server that lists no folders has no extra files. Progress counts files."""
+    store = open_store(url)
+    if not store.has(FILE):
+        raise no_manifest(url)
+    try:
+        manifest = fetch_manifest(store)
+    except ShardError as error:
+        return [Finding("bad-manifest", FILE, str(error))]
+    home = find_home(store, manifest)
+    try:
+        data = store.read(home + SUMS)
+    except AbsentError:
+        return [Finding("missing-file", SUMS, "no such file")]
+    if digest_bytes(data) != manifest.document["sha256sums"]:
+        return [Finding("changed-bytes", SUMS, f"not the file whose digest {FILE} states")]
+    listed = parse_sums(data, url)
+    extra = _files(store, home) - {*listed, SUMS, FILE}
+    findings = [Finding("extra-file", path, "not listed in SHA256SUMS") for path in extra]
+    for done, (path, sha256) in enumerate(sorted(listed.items())):
+        progress(done, len(listed))
+        findings += _check(store, home, path, sha256)
+    progress(len(listed), len(listed))
+    return sorted(set(findings))
+
+
+def _files(store: Store, home: str) -> set[str]:
+    """Paths below `home`, without other revisions; none where the store cannot list."""
+    try:
+        paths = [path.removeprefix(home) for path in store.files() if path.startswith(home)]
+    except StoreError:
+        return set()
+    return {path for path in paths if not path.startswith(f"{REVISIONS}/")}
+
+
+def _check(store: Store, home: str, path: str, sha256: str) -> list[Finding]:
+    digest = hashlib.sha256()
+    try:
+        for block in blocks(store, home + path):
+            digest.update(block)
+    except AbsentError:
+        return [Finding("missing-file", path, "no such file")]
+    except StoreError as error:
+        return [Finding("unreadable", path, str(error))]
+    if digest.hexdigest() == sha256:
+        return []
+    return [Finding("changed-bytes", path, f"sha256 {digest.hexdigest()[:12]}…, listed is {sha256[:12]}…")]
