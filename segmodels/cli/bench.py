@@ -1,23 +1,27 @@
-"""`segmodels bench` and `segmodels calibrate`: what networks cost, and what their knobs trade."""
+"""`segmodels bench`: what networks cost, and what the knobs of trained ones trade."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from segmodels.cli.parameters import ANY_PATH, network_options, parse_size
+from segmodels.cli.parameters import ANY_PATH, network_options, parse_numbers, parse_size, progress_bar
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
 
 if TYPE_CHECKING:
-    from segmodels.bench.case import Subject
-    from segmodels.bench.rows import Row
+    from segmodels.bench.case import Case, Setting, Subject
+    from segmodels.bench.rows import Plan
     from segmodels.spec import Size
 
 SMALL = (128, 256)  # the size of --all: the smallest that every network takes at 1 : 2
+OF_SWEEPS = {"values", "shards", "split", "every", "forwards", "workers", "out"}
+OF_BOTH = {"targets", "precision", "arithmetic", "device", "threads", "sweep"}
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[Size, ...]:
@@ -28,60 +32,99 @@ def _words(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, 
     return tuple(text.split(","))
 
 
+def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    return None if text is None else parse_numbers(ctx, param, text)
+
+
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[NETWORK|RUN]...")
-@click.option("--all", "everything", is_flag=True, help="Every network of `segmodels list`.")
+@click.option("--all", is_flag=True, help="Every network of `segmodels list`.")
 @click.option("--classes", type=click.IntRange(2), metavar="N", help="Of networks by name. [default: their source's]")
-@click.option("--size", "sizes", metavar="HxW,…", callback=_sizes, help="[default: its own; all: 128x256]")
+@click.option("--size", metavar="HxW,…", callback=_sizes, help="[default: its own; with --all 128x256]")
 @network_options
 @click.option("--precision", metavar="fp32,bf16", callback=_words, default="fp32", show_default=True)
 @click.option("--layout", metavar="contiguous,channels_last", callback=_words, default="contiguous", show_default=True)
 @click.option("--arithmetic", metavar="reproducible,fast", callback=_words, default="reproducible", show_default=True)
-@click.option("--compile", "compiled", metavar="no,yes", callback=_words, default="no", show_default=True)
+@click.option("--compile", metavar="no,yes", callback=_words, default="no", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Of the CPU. [default: as many as torch takes]")
-@click.option("--seconds", type=click.FloatRange(0), default=1.0, show_default=True, help="Of every figure.")
+@click.option("--seconds", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each figure, at least.")
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Of latency, settings in turns.")
-@click.option(
-    "--largest-batch", type=click.IntRange(1), default=256, show_default=True, help="1: no search for the best."
-)
-@click.option("--json", "json_path", type=ANY_PATH, metavar="FILE", help="Write the rows here as JSON.")
-@click.option("--csv", "csv_path", type=ANY_PATH, metavar="FILE", help="Write the rows here as CSV.")
+@click.option("--largest-batch", type=click.IntRange(1), default=256, show_default=True, help="That is tried.")
+@click.option("--json", type=ANY_PATH, metavar="FILE", help="Write the rows here as JSON.")
+@click.option("--csv", type=ANY_PATH, metavar="FILE", help="Write the rows here as CSV.")
+@click.option("--sweep", type=click.Choice(("q", "steps", "scale")), help="Turn a knob of RUN on images of --shards.")
+@click.option("--values", metavar="V,V,…", callback=_values, help="Its positions. [default: q by tenths, every step]")
+@click.option("--shards", type=ANY_PATH, help="A shard folder of the run's taxonomy.")
+@click.option("--split", default="val", show_default=True)
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Each N-th image.")
+@click.option("--forwards", type=click.IntRange(1), default=20, show_default=True, help="At each position, at least.")
+@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+@click.option("--out", type=ANY_PATH, metavar="DIR", help="Folder for sweep.json, sweep.csv and sweep.svg.")
+@click.pass_context
 def bench(
+    ctx: click.Context,
     targets: tuple[str, ...],
-    everything: bool,
+    all: bool,  # noqa: A002  # as the option is called
     classes: int | None,
-    sizes: tuple[Size, ...],
+    size: tuple[Size, ...],
     options: dict[str, str],
     precision: tuple[str, ...],
     layout: tuple[str, ...],
     arithmetic: tuple[str, ...],
-    compiled: tuple[str, ...],
+    compile: tuple[str, ...],  # noqa: A002
     device: str,
     threads: int | None,
     seconds: float,
     rounds: int,
     largest_batch: int,
-    json_path: Path | None,
-    csv_path: Path | None,
+    json: Path | None,
+    csv: Path | None,
+    sweep: str | None,
+    values: tuple[float, ...] | None,
+    shards: Path | None,
+    split: str,
+    every: int,
+    forwards: int,
+    workers: int,
+    out: Path | None,
 ) -> None:
     """Measure networks, by name or as trained in a RUN: latency at batch 1, throughput at the best batch, memory.
 
     Every figure is taken in a process of its own, on noise, from normalised images on the device to logits. Where an
     option takes a list by commas, there is a row for each combination.
+
+    With --sweep, a trained network's knob is turned through its positions on the images of a split, and time, work
+    and miou are measured at each: q of `percentile`; the steps of iterative and hourglass networks, which then stop
+    early; the scale of several RUNs that were trained at different ones.
     """
     from segmodels.bench.case import cases, settings
-    from segmodels.bench.report import HEADER, line, write_csv, write_json
     from segmodels.bench.rows import Plan
-    from segmodels.bench.rows import bench as measure
     from segmodels.device import choose_device
 
-    axes = {"precision": precision, "layout": layout, "arithmetic": arithmetic, "compile": compiled}
+    _check_given(ctx, sweep)
+    axes = {"precision": precision, "layout": layout, "arithmetic": arithmetic, "compile": compile}
     chosen = settings(axes, str(choose_device(device)), threads)
-    subjects = _subjects(targets, everything, classes, options)
-    groups = [cases(each, sizes or [SMALL if everything else each.size], chosen) for each in subjects]
-    plan = Plan(seconds, rounds, largest_batch)
-    rows: list[Row] = []
+    if not sweep:
+        subjects = _subjects(targets, all, classes, options)
+        groups = [cases(each, size or [SMALL if all else each.size], chosen) for each in subjects]
+        _bench(groups, Plan(seconds, rounds, largest_batch), json, csv)
+        return
+    if not targets or shards is None or out is None:
+        raise SegmodelsError(
+            "--sweep turns a knob of a RUN on the images of --shards, and writes to --out: give all three"
+        )
+    if len(chosen) > 1:
+        raise SegmodelsError("--sweep measures in one setting: give one --precision and one --arithmetic")
+    _sweep(sweep, targets, values, shards, split, chosen[0], out, forwards=forwards, every=every, workers=workers)
+
+
+def _bench(groups: Sequence[Sequence[Case]], plan: Plan, json: Path | None, csv: Path | None) -> None:
+    """Print rows as they come, then write them."""
+    from segmodels.bench.report import HEADER, line, write_csv, write_json
+    from segmodels.bench.rows import bench as measure
+
+    rows = []
     click.echo(HEADER)
     for group in groups:
         for row in measure(group, plan):
@@ -89,10 +132,49 @@ def bench(
             rows.append(row)
     if rows[0].no_energy:
         click.echo(f"energy: not measured, {rows[0].no_energy}")
-    if json_path:
-        write_json(json_path, rows, plan)
-    if csv_path:
-        write_csv(csv_path, rows)
+    if json:
+        write_json(json, rows, plan)
+    if csv:
+        write_csv(csv, rows)
+
+
+def _sweep(
+    knob: str,
+    runs: Sequence[str],
+    values: Sequence[float] | None,
+    shards: Path,
+    split: str,
+    setting: Setting,
+    out: Path,
+    *,
+    forwards: int,
+    every: int,
+    workers: int,
+) -> None:
+    """Print and write the rows of a sweep."""
+    import torch
+
+    from segdata import ShardSet
+    from segmodels.device import arithmetic, choose_device
+    from segmodels.sweep.point import points
+    from segmodels.sweep.report import table, write_sweep
+    from segmodels.sweep.sweep import sweep
+    from segmodels.trained import check_out, load_trained
+
+    if setting.threads:
+        torch.set_num_threads(setting.threads)
+    device = choose_device(setting.device)
+    with arithmetic(fast=setting.arithmetic == "fast"):
+        segmenters = [replace(load_trained(Path(run), device), precision=setting.precision) for run in runs]
+        positions, images = points(knob, segmenters, values), ShardSet(shards, split)
+        check_out(out)
+        shown = progress_bar(-(-len(images) // every))
+        rows = sweep(positions, images, forwards=forwards, every=every, workers=workers, progress=shown)
+        about = {"precision": setting.precision, "arithmetic": setting.arithmetic, "every": every}
+        write_sweep(out, knob, rows, images, device, about)
+    for line in table(knob, rows):
+        click.echo(line)
+    click.echo(f"{out}: sweep.json, sweep.csv and sweep.svg")
 
 
 def _subjects(targets: Sequence[str], everything: bool, classes: int | None, options: dict[str, str]) -> list[Subject]:
@@ -110,3 +192,12 @@ def _subjects(targets: Sequence[str], everything: bool, classes: int | None, opt
         trained(Path(target)) if target in runs else named(target, classes, options)
         for target in (names() if everything else targets)
     ]
+
+
+def _check_given(ctx: click.Context, sweep: str | None) -> None:
+    """Raise SegmodelsError where an option was given that would be passed over."""
+    for param in ctx.command.params:
+        name = str(param.name)
+        given = ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if given and name not in OF_BOTH and (name in OF_SWEEPS) != bool(sweep):
+            raise SegmodelsError(f"{param.opts[0]} is {'not for' if sweep else 'for'} a --sweep")
