@@ -135,8 +135,14 @@ class Cache:
 
 def default_cache() -> Cache:
     """As SEGDATA_CACHE (a folder) and SEGDATA_CACHE_SIZE ("200G") say; else 64G in the platform's cache folder."""
-    folder, size = os.environ.get("SEGDATA_CACHE"), os.environ.get("SEGDATA_CACHE_SIZE")
-    return Cache(Path(folder) if folder else _platform_folder(), parse_bytes(size) if size else LIMIT)
+    size = os.environ.get("SEGDATA_CACHE_SIZE")
+    return Cache(cache_folder() / "pieces", parse_bytes(size) if size else LIMIT)
+
+
+def cache_folder() -> Path:
+    """SEGDATA_CACHE, or the platform's place for such things."""
+    folder = os.environ.get("SEGDATA_CACHE")
+    return Path(folder) if folder else _platform_folder()
 
 
 def parse_bytes(text: str) -> int:

@@ -10,11 +10,12 @@ import click
 from segdata import __version__
 from segdata.errors import SegdataError
 from segdata.progress import Progress
+from segdata.storecli import publish, revisions
+from segdata.url import Place, Url, place
 
 SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}
 LISTED = 20  # findings that are printed one by one
 EXISTING = click.Path(exists=True, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
 
@@ -24,6 +25,14 @@ def parse_size(value: str) -> tuple[int, int]:
     if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH, such as 512x1024")
     return int(height), int(width)
+
+
+def shard_set(text: str) -> Place:
+    """A shard folder, which must be there, or a URL."""
+    found = place(text)
+    if isinstance(found, Path) and not found.is_dir():
+        raise click.BadParameter(f"folder {text!r} does not exist")
+    return found
 
 
 def main() -> NoReturn:
@@ -55,8 +64,8 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("source")
-@click.option("--root", required=True, type=ANY_PATH, help="The dataset as downloaded: a folder, or its zips.")
-@click.option("--out", required=True, type=ANY_PATH, help="The shard folder; appears whole, or not at all.")
+@click.option("--root", required=True, type=place, help="The dataset as downloaded: a folder, its zips, or a URL.")
+@click.option("--out", required=True, type=place, help="The shard folder, or s3://…; appears whole, or not at all.")
 @click.option("--taxonomy", help="A name from `segdata list`, or a YAML file. [default: the source's]")
 @click.option("--name", help="Name of the set, the first part of every shard's name. [default: the taxonomy's]")
 @click.option("--split", "splits", multiple=True, help="May be repeated. [default: all that are labelled]")
@@ -106,14 +115,23 @@ def cli() -> None:
 @click.option("--full-check", is_flag=True, help="Decode every image, even one that passes through.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
 def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
-    """Convert SOURCE (see `segdata list`) to a shard folder."""
+    """Convert SOURCE (see `segdata list`) to a shard folder, here or in a store."""
     from segdata.findings import FindingsError
     from segdata.prepare import prepare as run
 
+    out, keep = options["out"], bool(options["work_dir"])
+    if isinstance(out, Url):
+        from segdata.upload import prepare_to, stage
+
+        home = stage(out, options["work_dir"])
+        options |= {"out": home / "set", "work_dir": home / "work"}
     job = _job(f"{source}-coarse" if coarse else source, options)
     try:
-        with Progress("samples") as progress:
-            result = run(job, progress)
+        with Progress("samples") as progress, Progress("files") as sending:
+            if isinstance(out, Url):
+                result = prepare_to(out, job, progress, sending, keep=keep)[0]
+            else:
+                result = run(job, progress)
     except FindingsError as error:
         _report(error.findings, sarif)
         raise
@@ -121,7 +139,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     samples = ", ".join(f"{split} {count}" for split, count in result.samples.items())
     reused = f" ({result.reused} stood already)" if result.reused else ""
     state = "" if result.changed else ", unchanged"
-    click.echo(f"{job.out}: {samples} samples in {result.shards} shards{reused}{state}")
+    click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{state}")
 
 
 def _job(name: str, options: dict[str, Any]) -> Any:
@@ -194,15 +212,15 @@ def synth(source: str, **options: Any) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=shard_set)
 @click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
 @click.option("--json", "json_path", type=ANY_PATH, help="Write the result to this file as well.")
 @click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
-def verify(folder: Path, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
+def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
     """Check a shard folder against its digests; exit status 1 when something is wrong."""
     from segdata.engines import default_workers
-    from segdata.manifest import read_manifest
+    from segdata.shardset import manifest_of
     from segdata.verify import verify as check
 
     with Progress("samples" if pixels else "files") as progress:
@@ -211,7 +229,7 @@ def verify(folder: Path, pixels: bool, sarif: Path | None, json_path: Path | Non
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         raise SegdataError(f"{folder}: {len(errors)} findings. Run prepare again to make the folder anew.")
-    manifest = read_manifest(folder)
+    manifest = manifest_of(folder)
     samples = {split: manifest.samples(split) for split in manifest.splits}
     if json_path:
         checked = {"set": manifest.name, "fingerprint": manifest.fingerprint, "samples": samples, "pixels": pixels}
@@ -221,9 +239,9 @@ def verify(folder: Path, pixels: bool, sarif: Path | None, json_path: Path | Non
 
 
 @cli.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=shard_set)
 @click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers to this file as well.")
-def stats(folder: Path, json_path: Path | None) -> None:
+def stats(folder: Place, json_path: Path | None) -> None:
     """Classes, image mean and deviation, class weights of a shard folder."""
     from segdata.stats import stats as count
     from segdata.stats import table
@@ -238,17 +256,16 @@ def stats(folder: Path, json_path: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=shard_set)
 @click.option("--out", required=True, type=ANY_PATH, help="The PNG to write.")
 @click.option("--split", help="[default: the first]")
 @click.option("--count", type=click.IntRange(1), default=4, show_default=True)
-def show(folder: Path, out: Path, split: str | None, count: int) -> None:
+def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     """A contact sheet: images, their targets at every scale, the legend."""
-    from segdata.manifest import read_manifest
-    from segdata.shardset import ShardSet
+    from segdata.shardset import ShardSet, manifest_of
     from segdata.show import show as draw
 
-    chosen = split or read_manifest(folder).splits[0]
+    chosen = split or manifest_of(folder).splits[0]
     shown = draw(ShardSet(folder, chosen), out, count)
     click.echo(f"{out}: {shown} samples of {chosen}")
 
@@ -301,9 +318,9 @@ def list_() -> None:
 
 
 @cli.command()
-@click.argument("a", type=FOLDER)
-@click.argument("b", type=FOLDER)
-def diff(a: Path, b: Path) -> None:
+@click.argument("a", type=shard_set)
+@click.argument("b", type=shard_set)
+def diff(a: Place, b: Place) -> None:
     """What differs between two shard folders, by content; exit status 1 when something does."""
     from segdata.diff import diff as compare
 
@@ -313,6 +330,10 @@ def diff(a: Path, b: Path) -> None:
     if lines:
         raise SegdataError(f"{a} and {b}: {len(lines)} differences.")
     click.echo(f"{a} and {b}: the same content")
+
+
+cli.add_command(publish)
+cli.add_command(revisions)
 
 
 # ---- for all commands ---------------------------------------------------------------------------------------

@@ -6,14 +6,18 @@ places; writers of different ones never touch each other's. Run again, it sends 
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from segdata.cache import cache_folder
 from segdata.canonical import digest_bytes
-from segdata.errors import AbsentError, SegdataError, ShardError, StoreError
+from segdata.errors import AbsentError, ShardError, StoreError
+from segdata.lock import locked
 from segdata.manifest import FILE, SUMS, Manifest, read_manifest
+from segdata.prepare import Job, Result, prepare
 from segdata.remote import fetch_manifest, find_home, parse_sums, revision
 from segdata.stores import READ_ONLY, Entry, Store, chunk_size, open_store
 from segdata.url import Url
@@ -56,7 +60,33 @@ class _Upload:
         return "sent"
 
 
-def check_writable(url: Url) -> None:
+def stage(url: Url, work_dir: Path | None) -> Path:
+    """Where a set is made before it is published: `work_dir`, or a folder of this URL beside the cache.
+
+    Raises StoreError for a URL that nobody can publish to.
+    """
+    _check_writable(url)
+    return work_dir or cache_folder() / "work" / digest_bytes(str(url).encode())[:16]
+
+
+def prepare_to(url: Url, job: Job, progress: Progress, sending: Progress, *, keep: bool) -> tuple[Result, Published]:
+    """Make `job.out` (the folder `set` of `stage`), and publish it; `keep` leaves it for the next time.
+
+    A killed run is continued by the same call, whether it was converting or sending.
+    """
+    home = job.out.parent
+    home.mkdir(parents=True, exist_ok=True)
+    with locked(home / "lock", f"segdata prepare {job.source.name} --out {url}"):
+        result = prepare(job, progress)
+        published = publish(job.out, url, sending)
+        if not keep:
+            shutil.rmtree(job.out)
+    if not keep:
+        home.rmdir()
+    return result, published
+
+
+def _check_writable(url: Url) -> None:
     """Raise StoreError for a place that nobody can publish to, before any work is done."""
     if url.scheme in READ_ONLY:
         raise StoreError(f"{url}: a web server is only read from. Publish to s3://, gs:// or a folder.")
@@ -67,7 +97,7 @@ def publish(folder: Path, url: Url, progress: Progress = lambda done, total: Non
 
     Raises ShardError where the folder is not complete, StoreError where the store does not take it.
     """
-    check_writable(url)
+    _check_writable(url)
     manifest, sums = read_manifest(folder), _listed(folder, url)
     store, home = open_store(url), revision(manifest)
     old = _current(store)
@@ -143,7 +173,7 @@ def _check_arrived(store: Store, folder: Path, home: str, sums: Mapping[str, str
         found, size = there.get(home + path), (folder / path).stat().st_size
         if found is None or found.size != size:
             state = "is not there" if found is None else f"has {found.size} bytes"
-            raise SegdataError(f"{store.url / (home + path)} {state}, sent were {size}. Run the same command again.")
+            raise StoreError(f"{store.url / (home + path)} {state}, sent were {size}. Run the same command again.")
 
 
 def _md5(path: Path) -> str:

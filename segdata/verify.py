@@ -22,6 +22,7 @@ from segdata.receipt import Receipt, read_receipt
 from segdata.statistics import ClassCounts, ImageSums
 from segdata.targets import RULES
 from segdata.taxonomy import Taxonomy, read_taxonomy
+from segdata.url import Place, Url
 
 Progress = Callable[[int, int], None]
 
@@ -42,7 +43,7 @@ class _Folder:
         return ((split, row) for split in self.manifest.splits for row in self.manifest.shards(split))
 
 
-def verify(folder: Path, pixels: bool = False, progress: Progress | None = None, workers: int = 1) -> list[Finding]:
+def verify(folder: Place, pixels: bool = False, progress: Progress | None = None, workers: int = 1) -> list[Finding]:
     """What is wrong with a shard folder, sorted; empty when it is as `prepare` wrote it.
 
     Of a shard whose bytes changed the findings name key and part, and say when its pixels are still the same.
@@ -50,6 +51,12 @@ def verify(folder: Path, pixels: bool = False, progress: Progress | None = None,
     where there is no dataset.json at all.
     """
     progress = progress or (lambda done, total: None)
+    if isinstance(folder, Url):
+        if pixels:
+            raise ShardError(f"{folder}: pixels are checked in a folder only. Copy the set here, or check its bytes.")
+        from segdata.verifystore import verify_store
+
+        return verify_store(folder, progress)
     if not os.path.lexists(folder / FILE):
         read_manifest(folder)  # raises, and says so
     try:

@@ -1,0 +1,55 @@
+"""`segdata publish` and `segdata revisions`: shard sets in object stores."""
+
+from pathlib import Path
+
+import click
+
+from segdata.errors import SegdataError
+from segdata.progress import Progress
+from segdata.url import Url, place
+
+
+def parse_url(text: str) -> Url:
+    """s3://bucket/set and the like."""
+    found = place(text)
+    if not isinstance(found, Url):
+        raise click.BadParameter(f"{text!r} is no URL, such as s3://bucket/set")
+    return found
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("url", type=parse_url)
+def publish(folder: Path, url: Url) -> None:
+    """Send a shard FOLDER to URL, an object store; readers see all of it, or the version before.
+
+    The same command again sends only what is missing.
+    """
+    from segdata.upload import publish as send
+
+    with Progress("files") as progress:
+        found = send(folder, url, progress)
+    state = "" if found.changed else ", unchanged"
+    click.echo(f"{url}: {found.sent} files sent, {found.copied} copied, {found.stood} there already{state}")
+
+
+@click.command()
+@click.argument("url", type=parse_url)
+@click.option(
+    "--remove",
+    multiple=True,
+    type=click.Choice(["older", "unfinished"]),
+    help="Remove these; first make sure that nobody reads, or uploads, them. May be repeated.",
+)
+def revisions(url: Url, remove: tuple[str, ...]) -> None:
+    """List the versions of the set at URL: current, older, and what unfinished uploads left."""
+    from segdata.revisions import remove_revisions, revisions
+    from segdata.stores import open_store
+
+    gone = {row.name for row in remove_revisions(url, set(remove))} if remove else set()
+    rows = revisions(open_store(url))
+    if not rows:
+        raise SegdataError(f"{url}: no revisions. Publish a set there, or name the folder that holds its dataset.json.")
+    for row in rows:
+        click.echo(f"{row.name}  {row.state:10}  {len(row.files)} files, {row.size} bytes")
+    click.echo(f"{url}: {len(rows)} revisions" + (f", {len(gone)} removed" if remove else ""))
