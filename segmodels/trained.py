@@ -42,6 +42,15 @@ def check_out(out: Path) -> None:
         raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
 
 
+def check_file(option: str, path: Path) -> None:
+    """Raise SegmodelsError, before the work and not after it, where a result file would lie nowhere or in a run."""
+    if (path.parent / "run.json").exists():
+        raise SegmodelsError(f"{option} {path} lies in the folder of a run, in which only `train` writes. Name another")
+    if not path.parent.is_dir() or path.is_dir():
+        why = "is a folder, expected a file" if path.is_dir() else f"there is no folder {path.parent}"
+        raise SegmodelsError(f"{option} {path}: {why}")
+
+
 def choose_views(segmenter: Segmenter, *, flip: bool, scales: tuple[float, ...], window: Size | None) -> Views:
     """The views as asked for. Raises SegmodelsError where a window does not fit the network."""
     name, geometry, built_for = segmenter.name, segmenter.geometry, segmenter.size

@@ -123,7 +123,11 @@ def _bench(groups: Sequence[Sequence[Case]], plan: Plan, json: Path | None, csv:
     """Print rows as they come, then write them."""
     from segmodels.bench.report import HEADER, line, write_csv, write_json
     from segmodels.bench.rows import bench as measure
+    from segmodels.trained import check_file
 
+    for option, path in (("--json", json), ("--csv", csv)):
+        if path:
+            check_file(option, path)
     rows = []
     click.echo(HEADER)
     for group in groups:
