@@ -20,6 +20,7 @@ MAX_PARTS = 10_000  # of S3; larger files get larger parts
 READ_ONLY = frozenset({"http", "https"})
 CHUNKED = frozenset({"s3", "s3a", "gs", "gcs"})  # stores that take a file in parts of a size that we choose
 FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, NotImplementedError, ValueError)
+NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError"})  # botocore's
 TRANSIENT = frozenset({408, 425, 429})  # HTTP statuses below 500 that may pass
 INSTALL = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 Result = TypeVar("Result")
@@ -67,7 +68,7 @@ def open_store(url: Url) -> Store:
     try:
         from fsspec.core import url_to_fs
 
-        fs, root = url_to_fs(url.exact, use_listings_cache=False, **_options(url.scheme))
+        fs, root = url_to_fs(url.exact, skip_instance_cache=True, use_listings_cache=False, **_options(url.scheme))
     except ImportError as error:
         package = INSTALL.get(url.scheme, "segdata[remote]")
         raise StoreError(f"{url}: {url.scheme}:// needs another package: pip install '{package}'.") from error
@@ -191,7 +192,7 @@ def _may_pass(error: Exception) -> bool:
     status = getattr(error, "status", None)  # aiohttp's
     if isinstance(status, int) and status < 500:
         return status in TRANSIENT or status < 400
-    return not isinstance(error, FINAL) or isinstance(error, UnicodeError)
+    return not isinstance(error, FINAL) and type(error).__name__ not in NO_CREDENTIALS
 
 
 def _options(scheme: str) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def prepare_to(url: Url, job: Job, progress: Progress, sending: Progress, *, kee
     """
     home = job.out.parent
     home.mkdir(parents=True, exist_ok=True)
+    _current(open_store(url))  # a store that cannot be reached says so now, not after an hour of converting
     with locked(home / "lock", f"segdata prepare {job.source.name} --out {url}"):
         result = prepare(job, progress)
         published = publish(job.out, url, sending)
