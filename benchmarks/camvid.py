@@ -31,7 +31,6 @@ from segmodels.device import choose_device
 from segmodels.environment import describe_environment
 from segmodels.errors import SegmodelsError
 from segmodels.progress import Status
-from segmodels.summary import count_parameters
 from segmodels.train import train
 from segmodels.trained import load_trained
 
@@ -92,7 +91,7 @@ def result(name: str, options: argparse.Namespace, shards: Path, scratch: Path) 
     return {
         "network": name,
         "options": dict(chosen),
-        "parameters": count_parameters(load_trained(config.out, device).network),
+        "parameters": sum(weights.numel() for weights in load_trained(config.out, device).network.parameters()),
         "recipe": "default",
         "budget_seconds": options.seconds,
         "steps": config.steps,
@@ -100,7 +99,7 @@ def result(name: str, options: argparse.Namespace, shards: Path, scratch: Path) 
         **{key: config.document()[key] for key in ("batch_size", "crop", "lr", "precision", "fast", "seed")},
         "codec": split.manifest.document["options"]["codec"],
         **{key: found[key] for key in SCORES},
-        "classes": found["classes"],
+        "class_iou": found["class_iou"],
         "timing": timing,
         "environment": describe_environment(device),
     }
@@ -119,7 +118,7 @@ def main() -> None:
     data.add_argument("--shards", type=Path, help="its shards, with the test split")
     parser.add_argument("--seconds", type=float, default=180, help="of training, a network")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the network")
-    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--batch-size", type=int, help="default: the recipe's")
     parser.add_argument(
         "--crop", metavar="HxW", type=crop, help="default: whole frames, padded to what a network takes"
     )
