@@ -65,24 +65,27 @@ class Cache:
 
     def drop(self, name: str) -> None:
         """Forget a piece that turned out to be damaged."""
-        (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or not ours to write
+            (self.folder / name).unlink()
 
     def file(self, name: str, good: Callable[[bytes], bool], fetch: Callable[[], bytes]) -> Path:
         """The path of a piece that is to be mapped: the one that is there if it is `good`, else fetched.
 
         Raises SegdataError where the folder cannot hold it.
         """
-        data = self.get(name)
-        if data is None or not good(data):
+        if not self._has(name, good):
             self.drop(name)
             self.put(name, fetch())
-        path = self.folder / name
-        if not path.is_file():
-            raise SegdataError(
-                f"cache {self.folder}: no room for {name} within {self.limit} bytes, or on its disk. "
-                "Set SEGDATA_CACHE to another folder, or SEGDATA_CACHE_SIZE to more."
-            )
-        return path
+            if not self._has(name, good):
+                raise SegdataError(
+                    f"cache {self.folder}: no room for {name} within {self.limit} bytes, or on its disk. "
+                    "Set SEGDATA_CACHE to another folder, or SEGDATA_CACHE_SIZE to more."
+                )
+        return self.folder / name
+
+    def _has(self, name: str, good: Callable[[bytes], bool]) -> bool:
+        data = self.get(name)
+        return data is not None and good(data)
 
     def _reserve(self, path: Path, size: int, cost: int) -> tuple[Path, int]:
         """A partial file of `size` beside `path`, counted and open; it is ours while its descriptor is open."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from getpass import getuser
+from itertools import cycle
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -203,11 +204,13 @@ http {{
 
 
 class CuttingProxy(threading.Thread):
-    """Passes connections on to a port, and cuts the first `cuts` of them once `after` bytes came back."""
+    """Passes connections on to a port; the first `cuts` of them are cut, each once so many bytes came back as the
+    next of `after` says, which go round."""
 
-    def __init__(self, target: int, after: int, cuts: int) -> None:
+    def __init__(self, target: int, after: tuple[int, ...], cuts: int) -> None:
         super().__init__(daemon=True)
-        self._target, self._after, self.left = target, after, cuts
+        self._target, self._after, self.left = target, cycle(after), cuts
+        self._sockets: list[socket.socket] = []
         self._listening = socket.create_server((HOST, 0))
         self.port = self._listening.getsockname()[1]
 
@@ -218,18 +221,19 @@ class CuttingProxy(threading.Thread):
             except OSError:
                 return
             server = socket.create_connection((HOST, self._target))
-            threading.Thread(target=self._pass_on, args=(client, server, -1), daemon=True).start()
-            threading.Thread(target=self._pass_on, args=(server, client, self._after), daemon=True).start()
+            self._sockets += [client, server]
+            threading.Thread(target=self._pass_on, args=(client, server, None), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(server, client, next(self._after)), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, after: int) -> None:
+    def _pass_on(self, source: socket.socket, target: socket.socket, after: int | None) -> None:
         passed = 0
         with source, target:
             try:
                 while data := source.recv(1 << 16):
                     passed += len(data)
-                    if 0 <= after < passed and self.left > 0:
+                    if after is not None and after < passed and self.left > 0:
                         self.left -= 1
-                        target.sendall(data[: len(data) // 2])
+                        target.sendall(data[: after - passed])
                         return
                     target.sendall(data)
             except OSError:
@@ -240,16 +244,19 @@ class CuttingProxy(threading.Thread):
                         end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
+        """As if the machine were gone: nobody listens, and no connection goes on."""
+        for each in (self._listening, *self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
 
 @pytest.fixture
 def cutting() -> Iterator[Callable[..., CuttingProxy]]:
-    """cutting(port, after=1000, cuts=3): a proxy before the server at that port."""
+    """cutting(port, (1000, 9000), cuts=3): a proxy before the server at that port."""
     proxies = []
 
-    def make(target: int, after: int, cuts: int) -> CuttingProxy:
+    def make(target: int, after: tuple[int, ...], cuts: int) -> CuttingProxy:
         proxies.append(CuttingProxy(target, after, cuts))
         proxies[-1].start()
         return proxies[-1]
