@@ -63,6 +63,11 @@ class Run:
         return self.path / "checkpoints" / "last.pt"
 
     @property
+    def timing_so_far(self) -> Path:
+        """timing.json of an unfinished run, beside what it goes on from: whoever clears away results leaves both."""
+        return self.path / "checkpoints" / "timing.json"
+
+    @property
     def best(self) -> Path:
         """The weights with the best validation score so far, as model.safetensors has them."""
         return self.path / "checkpoints" / "best.safetensors"

@@ -137,7 +137,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         if run.last.exists():
             state.restore(load_checkpoint(run.last, document["id"]), ranks, device)
             show(f"{run.path}: going on after step {state.step} of {total}")
-        timing = timing_from_document(read_document(run.timing)) if run.timing.exists() else Timing()
+        before = run.timing_so_far
+        timing = timing_from_document(read_document(before)) if before.exists() else Timing()
         timing.sessions += 1
         validated: tuple[int, ConfusionMatrix] | None = None
         pace = Pace(state.step, total, config.batch_size)
@@ -149,7 +150,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             checkpoint = state.checkpoint(document["id"], ranks, device)
             if ranks.rank == 0:
                 save_checkpoint(run.last, checkpoint)
-                write_document(run.timing, timing.document(device))
+                write_document(run.timing_so_far, timing.document(device))
 
         # ---- the loop ---------------------------------------------------------------------------------------
         network.train()
@@ -232,6 +233,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 "model": digest_file(run.weights),
             }
             write_document(run.about, run.document() | result)
+            write_document(run.timing, timing.document(device))
             write_document(run.metrics, metrics)
         ranks.wait()
         return Outcome(run, metrics if ranks.rank == 0 else {}, state.digests)

@@ -49,8 +49,8 @@ def state(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_the_files(trained: TrainConfig) -> None:
     """A finished run holds exactly the documented files, each whole and readable."""
     assert sorted(state(trained.out)) == [
-        "checkpoints/best.safetensors", "checkpoints/last.pt", "history.csv", "metrics.json", "model.safetensors",
-        "run.json", "timing.json",
+        "checkpoints/best.safetensors", "checkpoints/last.pt", "checkpoints/timing.json", "history.csv", "metrics.json",
+        "model.safetensors", "run.json", "timing.json",
     ]  # fmt: skip
     assert Run(trained.out).finished
 
@@ -190,6 +190,8 @@ def test_the_checkpoints_alone_are_enough(lesson: Lesson) -> None:
     assert bared.weights.read_bytes() == whole.weights.read_bytes()
     assert bared.document()["weights"] == whole.document()["weights"]
     assert bared.history.read_bytes() == whole.history.read_bytes()
+    timing = json.loads(bared.timing.read_text())
+    assert (timing["images"], timing["sessions"]) == (24, 2)
 
 
 def test_checkpoints_of_another_network(lesson: Lesson) -> None:
