@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 
 SKIPS = ("dense", "sparse", "auto")
 SIDE = {"cpu": 8, "cuda": 16}  # of the tiles
-PATCH_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}  # of the patches that a convolution takes at once
-REFINE_PRICE = {"cpu": 1.35, "cuda": 1.5}  # time of a product on tiles, in dense ones
-CLASSIFY_PRICE = {"cpu": 1.15, "cuda": 1.3}
+PATCH_BYTES = {"cpu": 3 * 2**20, "cuda": 32 * 2**20}  # of the patches convolved at once: they stay in the cache
+PLANES = 7  # from this kernel size on a CPU multiplies float32 patches faster as planes, the copy included
+
+# What `auto` weighs, in products of the dense execution. The CPU's are from `benchmarks/sparse.py`, at the published
+# width (narrower networks multiply less efficiently, dense and on tiles); CUDA's are guesses.
+PRODUCT_PRICE = {"cpu": 1.1, "cuda": 1.2}  # of a product on tiles
+COPY_PRICE = {"cpu": 25, "cuda": 200}  # of copying a number into a patch
+WORTH = 0.95  # tiles pay below this share of the dense cost: the features are copied once more
 
 
 # ---- what is computed where ------------------------------------------------------------------------------------
@@ -43,35 +48,45 @@ class Plan:
 
 
 def plan_stage(stage: Stage, active: Tensor, skip: str) -> Plan:
-    """How a stage is executed for a mask (B, 1, H, W) under `skip`. Devices without a size of tiles are dense."""
-    kind, layers = active.device.type, list(stage.classifier)
+    """How a stage is executed for a mask (B, 1, H, W) under `skip`: dense, too, on a device that has no tiles."""
+    kind = active.device.type
     if skip == "dense" or kind not in SIDE:
         return Plan()
-    plan = _needed(stage, active, SIDE[kind])
-    if skip == "sparse" or plan.refine is None or plan.classify is None:
-        return plan
-    classify = sum(tiles.pixels * _weights(layer) for tiles, layer in zip(plan.classify, layers, strict=True))
+    refine, classify = _needed(stage, active, SIDE[kind])
+    if skip == "sparse":
+        return Plan(refine, classify)
+    refinements, classifier = _convolutions(stage.refinements), _convolutions(stage.classifier)
     return Plan(
-        plan.refine if plan.refine.pixels * REFINE_PRICE[kind] < active.numel() else None,
-        plan.classify if classify * CLASSIFY_PRICE[kind] < active.numel() * _weights(stage.classifier) else None,
+        refine if _pays(refinements, [refine] * len(refinements), active) else None,
+        classify if _pays(classifier, classify, active) else None,
     )
 
 
-def _needed(stage: Stage, active: Tensor, side: int) -> Plan:
-    """Tiles for everything. A convolution is needed as far around the active pixels as the later ones read."""
-    halos = [_halo(layer) for layer in stage.classifier]
+def _needed(stage: Stage, active: Tensor, side: int) -> tuple[Tiles, tuple[Tiles, ...]]:
+    """The tiles of the refinements, and of each of the classifier's convolutions: as far around the active pixels as
+    the later ones read."""
+    halos = [_halo(conv) for conv in _convolutions(stage.classifier)]
     reaches = [sum(halos[number + 1 :]) for number in range(len(halos))]
-    return Plan(tiles_over(active, side), tuple(tiles_over(active, side, reach) for reach in reaches))
+    return tiles_over(active, side), tuple(tiles_over(active, side, reach) for reach in reaches)
 
 
-def _halo(layer: nn.Module) -> int:
-    """How far a convolution, its first member, reads around a pixel."""
-    conv = _conv(layer)
+def _pays(convolutions: Sequence[nn.Conv2d], tiles: Sequence[Tiles], active: Tensor) -> bool:
+    """Whether these convolutions should be faster on their tiles than everywhere."""
+    product, copy = PRODUCT_PRICE[active.device.type], COPY_PRICE[active.device.type]
+    cost = sum(
+        each.pixels * (product * conv.weight.numel() + copy * conv.in_channels * (1 + 2 * _halo(conv) / each.side) ** 2)
+        for conv, each in zip(convolutions, tiles, strict=True)
+    )
+    return cost < WORTH * active.numel() * sum(conv.weight.numel() for conv in convolutions)
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [each for each in module.modules() if isinstance(each, nn.Conv2d)]
+
+
+def _halo(conv: nn.Conv2d) -> int:
+    """How far it reads around a pixel."""
     return conv.kernel_size[0] // 2 * conv.dilation[0]
-
-
-def _conv(layer: nn.Module) -> nn.Conv2d:
-    return cast(nn.Conv2d, cast(nn.Sequential, layer)[0])
 
 
 # ---- the execution ---------------------------------------------------------------------------------------------
@@ -84,19 +99,18 @@ def run_stage(stage: Stage, features: Tensor, active: Tensor, plan: Plan) -> tup
         for refinement in stage.refinements:
             features = refinement(features, active)
     else:
-        canvas = _canvas(stage, features, plan.refine)
+        canvas = _canvas(stage, features, plan.refine.side)
         for refinement in stage.refinements:
             _refine(cast("Refinement", refinement), canvas, active, plan.refine)
         features = canvas.maps
     if plan.classify is None:
         return features, stage.classifier(features)
-    return features, _classify(stage.classifier, canvas or _canvas(stage, features, plan.classify[0]), plan.classify)
+    canvas = canvas or _canvas(stage, features, plan.classify[0].side)
+    return features, _classify(stage.classifier, canvas, plan.classify)
 
 
-def _canvas(stage: Stage, features: Tensor, tiles: Tiles) -> Canvas:
-    convolutions = [each for each in stage.modules() if isinstance(each, nn.Conv2d)]
-    margin = max(conv.kernel_size[0] // 2 * conv.dilation[0] for conv in convolutions)
-    return Canvas.of(features, tiles.side, margin)
+def _canvas(stage: Stage, features: Tensor, side: int) -> Canvas:
+    return Canvas.of(features, side, max(_halo(conv) for conv in _convolutions(stage)))
 
 
 def _refine(refinement: Refinement, canvas: Canvas, active: Tensor, tiles: Tiles) -> None:
@@ -106,25 +120,29 @@ def _refine(refinement: Refinement, canvas: Canvas, active: Tensor, tiles: Tiles
 
 
 def _classify(classifier: nn.Sequential, canvas: Canvas, plan: Sequence[Tiles]) -> Tensor:
-    margins = [*(_halo(layer) for layer in list(classifier)[1:]), 0]
+    margins = [*(_halo(conv) for conv in _convolutions(classifier)[1:]), 0]
     for layer, tiles, margin in zip(classifier, plan, margins, strict=True):
         values = _convolve(layer, canvas, tiles)
-        canvas = Canvas(len(canvas.grid), values.shape[1], canvas.size, tiles.side, margin, values)
+        canvas = Canvas.like(values, len(canvas.grid), canvas.size, tiles.side, margin)
         canvas.paste(tiles, values)
     return canvas.maps
 
 
 def _convolve(layer: nn.Module, canvas: Canvas, tiles: Tiles) -> Tensor:
-    """Convolution, ReLU and norm of the tiles: (n, C', side, side)."""
-    conv, halo = _conv(layer), _halo(layer)
-    patch = canvas.grid[0, 0].nbytes // canvas.grid.shape[2] * (tiles.side + 2 * halo) ** 2
-    count = max(1, PATCH_BYTES[canvas.grid.device.type] // patch)
+    """Convolution, ReLU and norm at the tiles: (n, C', side, side)."""
+    conv, *rest = cast(nn.Sequential, layer)
+    assert isinstance(conv, nn.Conv2d)
+    halo = _halo(conv)
+    patch = (tiles.side + 2 * halo) ** 2 * conv.in_channels * canvas.grid.element_size()  # bytes
+    kind = canvas.grid.device.type
+    planes = kind == "cpu" and canvas.grid.dtype == torch.float32 and conv.kernel_size[0] >= PLANES
     values = []
     with _no_trials():
-        for part in tiles.split(count):
+        for part in tiles.split(max(1, PATCH_BYTES[kind] // patch)):
             patches = canvas.cut(part, halo)
+            patches = patches.contiguous() if planes else patches
             value = F.conv2d(patches, conv.weight, conv.bias, dilation=conv.dilation)
-            for module in list(cast(nn.Sequential, layer))[1:]:
+            for module in rest:
                 value = module(value)
             values.append(value)
     return torch.cat(values)
@@ -132,7 +150,7 @@ def _convolve(layer: nn.Module, canvas: Canvas, tiles: Tiles) -> Tensor:
 
 @contextmanager
 def _no_trials() -> Iterator[None]:
-    """Every number of tiles is a shape of its own: cuDNN must not time its kernels against each other for each."""
+    """Each number of tiles is a shape of its own: cuDNN must not time its kernels against each other for each."""
     cudnn = torch.backends.cudnn
     before, cudnn.benchmark = cudnn.benchmark, False
     try:
@@ -160,27 +178,27 @@ def needed_macs(network: PercentileNet, masks: Tensor) -> Tensor:
 
     The ideal that `executed_macs` is compared with: no tiles, but every neighbour that an active pixel's logits read.
     """
-    return _macs(network, masks, lambda stage, active: _needed(stage, active, 1))
+    return _macs(network, masks, lambda stage, active: Plan(*_needed(stage, active, 1)))
 
 
 def _macs(network: PercentileNet, masks: Tensor, plan_of: Callable[[Stage, Tensor], Plan]) -> Tensor:
     first, *later = (cast("Stage", stage) for stage in network.stages)
-    total = _on(None, masks) * (_weights(network.stem) + _weights(first))
+    total = _pixels(None, masks) * (_weights(network.stem) + _weights(first))
     for stage, active in zip(later, torch.split(masks, 1, dim=1)[1:], strict=True):
         plan = plan_of(stage, active)
-        total += _on(plan.refine, masks) * _weights(stage.refinements)
+        total += _pixels(plan.refine, masks) * _weights(stage.refinements)
         for number, layer in enumerate(stage.classifier):
-            total += _on(plan.classify[number] if plan.classify else None, masks) * _weights(layer)
+            total += _pixels(plan.classify[number] if plan.classify else None, masks) * _weights(layer)
     return total
 
 
-def _on(tiles: Tiles | None, masks: Tensor) -> Tensor:
-    """Pixels of each image that are computed: (B,)."""
+def _pixels(tiles: Tiles | None, masks: Tensor) -> Tensor:
+    """How many are computed of each image: (B,)."""
     if tiles is None:
         return masks.new_full(masks.shape[:1], masks[0, 0].numel(), dtype=torch.int64)
     return tiles.image.bincount(minlength=len(masks)) * tiles.side**2
 
 
 def _weights(module: nn.Module) -> int:
-    """Products a pixel of all convolutions inside."""
-    return sum(each.weight.numel() for each in module.modules() if isinstance(each, nn.Conv2d))
+    """Products of all convolutions inside, a pixel."""
+    return sum(conv.weight.numel() for conv in _convolutions(module))

@@ -52,17 +52,19 @@ class Canvas:
     Pixels lie in memory as rows of channels, so that a patch is copied in whole rows.
     """
 
-    def __init__(self, batch: int, channels: int, size: Size, side: int, margin: int, like: Tensor) -> None:
-        """Zeros of the type and device of `like`; `margin` is the largest halo that will be cut."""
-        self.size, self.margin = size, margin
+    def __init__(self, grid: Tensor, size: Size, margin: int) -> None:
+        self.grid, self.size, self.margin = grid, size, margin  # (B, margin + H + … + margin, the same of W, C)
+
+    @classmethod
+    def like(cls, values: Tensor, batch: int, size: Size, side: int, margin: int) -> Canvas:
+        """Zeros, with the channels and type of (n, C, …); `margin` is the largest halo that will be cut."""
         height, width = (-(-length // side) * side + 2 * margin for length in size)
-        self.grid = like.new_zeros(batch, height, width, channels)
+        return cls(values.new_zeros(batch, height, width, values.shape[1]), size, margin)
 
     @classmethod
     def of(cls, maps: Tensor, side: int, margin: int) -> Canvas:
-        """Of (B, C, H, W), copied."""
-        batch, channels, height, width = maps.shape
-        canvas = cls(batch, channels, (height, width), side, margin, maps)
+        """A copy of (B, C, H, W)."""
+        canvas = cls.like(maps, len(maps), (maps.shape[2], maps.shape[3]), side, margin)
         canvas.maps.copy_(maps)
         return canvas
 
@@ -76,7 +78,7 @@ class Canvas:
         """The tiles with what lies around them: (n, C, side + 2·halo, side + 2·halo), channels last."""
         patch = tiles.side + 2 * halo
         rows = self.grid.flatten(0, 2).index_select(0, self._rows(tiles, halo))
-        return rows.view(len(tiles), patch, patch, -1).permute(0, 3, 1, 2)
+        return rows.view(len(tiles), patch, patch, rows.shape[1]).permute(0, 3, 1, 2)
 
     def paste(self, tiles: Tiles, values: Tensor) -> None:
         """Write (n, C, side, side); what sticks out of the maps stays zero, as a convolution's padding must."""
