@@ -1,14 +1,17 @@
 """The work unit of `prepare`: one planned shard to one finished file with its receipt."""
 
 import os
+import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from segdata.canonical import digest_file, digest_source
 from segdata.convert import Conversion, Converted, Converter
-from segdata.errors import SourceError
+from segdata.errors import SegdataError, SourceError
 from segdata.findings import Finding, SampleError
+from segdata.manifest import SIDE, ShardEntry
 from segdata.plan import PlannedShard
 from segdata.receipt import Receipt, SampleReceipt, inputs_digest, read_receipt
 from segdata.scene import Scene
@@ -22,32 +25,35 @@ class Unit:
 
     planned: PlannedShard
     conversion: Conversion
-    shards: Path  # where finished shards go
-    receipts: Path
+    work: Path  # of all runs: finished shards and their receipts
+    run: Path  # of this run alone: what workers make, until the driver takes it over
     published: Path | None  # an older version of the set, whose unchanged shards can stand again
     quarantine: bool
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """receipt is None when findings kept the shard from being written."""
+    """What became of a shard. `shard` is None when findings kept it from being written."""
 
     name: str
-    receipt: Receipt | None
+    shard: ShardEntry | None
+    made: str = ""  # what it is called in the unit's `run`; "" where nothing has to be taken over
     findings: tuple[Finding, ...] = ()
     reused: bool = False
 
 
 def build(unit: Unit) -> Outcome:
     """Make the shard, or keep the one that is there when it was made of exactly the same things."""
+    _check_shared(unit)
     if kept := _kept(unit):
-        return Outcome(unit.planned.name, kept, reused=True)
+        return kept
+    made_as = _attempt(unit)
     converter = Converter(unit.conversion)
     made: list[SampleReceipt] = []
     counts: list[ClassCounts] = []
     sums: list[ImageSums] = []
     findings: list[Finding] = []
-    with ShardWriter(unit.shards / unit.planned.name) as writer:
+    with ShardWriter(shard_path(unit.run, made_as)) as writer:
         for scene in unit.planned.scenes:
             try:
                 sample = converter.convert(scene)
@@ -60,7 +66,7 @@ def build(unit: Unit) -> Outcome:
             counts += [sample.counts] if sample.counts else []
             sums += [sample.sums] if sample.sums else []
         if findings and not unit.quarantine:
-            return Outcome(unit.planned.name, None, tuple(findings))
+            return Outcome(unit.planned.name, None, findings=tuple(findings))
         sha256, size = writer.close()
     receipt = Receipt(
         inputs=_inputs_digest(unit, [(row.key, row.sources) for row in made]),
@@ -72,8 +78,44 @@ def build(unit: Unit) -> Outcome:
         counts=ClassCounts.total(counts, len(unit.conversion.taxonomy.classes)) if counts else None,
         sums=ImageSums.total(sums) if sums else None,
     )
-    _write_receipt(_receipt_path(unit.receipts, unit.planned.name), receipt)
-    return Outcome(unit.planned.name, receipt, tuple(findings))
+    _write_receipt(receipt_path(unit.run, made_as), receipt)
+    return Outcome(unit.planned.name, _entry(unit, receipt), made_as, tuple(findings))
+
+
+def take_over(work: Path, run: Path, outcome: Outcome) -> None:
+    """Give what a worker made its name. Only the driver does, who holds the lock: a worker that was given up, or
+    whose driver was killed, can go on writing and harm nobody."""
+    if outcome.made:
+        for path in (shard_path, receipt_path):  # the receipt last: one without its shard never exists
+            path(run, outcome.made).rename(path(work, outcome.name))
+
+
+def shard_path(folder: Path, name: str) -> Path:
+    return folder / "shards" / name
+
+
+def receipt_path(folder: Path, name: str) -> Path:
+    return folder / "receipts" / f"{name.removesuffix('.tar')}.json"
+
+
+def _attempt(unit: Unit) -> str:
+    """A name that no other worker has, on any machine."""
+    return f"{unit.planned.name.removesuffix('.tar')}-{secrets.token_hex(8)}.tar"
+
+
+def _check_shared(unit: Unit) -> None:
+    """Raise SegdataError on a machine that has other disks than the driver."""
+    homes = [unit.run, *(scene.image.container for scene in unit.planned.scenes[:1])]
+    for home in homes:
+        if isinstance(home, Path) and not home.exists():
+            raise SegdataError(
+                f"{home} is not there on {socket.gethostname()}. The machines of a cluster need one file system for "
+                "--root, --out and --work-dir."
+            )
+
+
+def _entry(unit: Unit, receipt: Receipt) -> ShardEntry:
+    return ShardEntry(unit.planned.name, receipt.sha256, receipt.size, len(receipt.samples))
 
 
 def _written(writer: ShardWriter, sample: Converted) -> SampleReceipt:
@@ -85,43 +127,38 @@ def _inputs_digest(unit: Unit, scenes: Sequence[tuple[str, Mapping[str, str]]]) 
     return inputs_digest(unit.conversion.document(), unit.planned.split, scenes)
 
 
-def _receipt_path(folder: Path, name: str) -> Path:
-    return folder / f"{name.removesuffix('.tar')}.json"
-
-
 def _write_receipt(path: Path, receipt: Receipt) -> None:
-    """After the shard has its name: a receipt without its shard never exists."""
-    tmp = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with tmp.open("wb") as file:
+    with path.open("wb") as file:
         file.write(receipt.to_json())
         file.flush()
         os.fsync(file.fileno())
-    tmp.rename(path)
 
 
 # ---- keeping finished work ----------------------------------------------------------------------------------
 
 
-def _kept(unit: Unit) -> Receipt | None:
-    """The receipt of an unfinished run's shard, else of the published one (linked in), if it holds."""
+def _kept(unit: Unit) -> Outcome | None:
+    """The shard of an unfinished run, else the published one (linked in), if its receipt holds."""
     name = unit.planned.name
-    homes = [(unit.shards, unit.receipts)]
+    homes = [(shard_path(unit.work, name), receipt_path(unit.work, name))]
     if unit.published:
-        homes.append((unit.published, unit.published / ".segdata" / "receipts"))
+        homes.append((unit.published / name, receipt_path(unit.published / SIDE, name)))
     digests: list[tuple[str, dict[str, str]]] = []
-    for shards, receipts in homes:
-        receipt = read_receipt(_receipt_path(receipts, name))
+    for shard, noted in homes:
+        receipt = read_receipt(noted)
         if receipt is None or receipt.quarantined:
             continue
         digests = digests or [(scene.key, _source_digests(scene)) for scene in unit.planned.scenes]
         if receipt.inputs != _inputs_digest(unit, digests):
             continue
-        if not (shards / name).is_file() or digest_file(shards / name) != receipt.sha256:
+        if not shard.is_file() or digest_file(shard) != receipt.sha256:
             continue
-        if shards != unit.shards:
-            link(shards / name, unit.shards / name)
-            _write_receipt(_receipt_path(unit.receipts, name), receipt)
-        return receipt
+        made_as = ""
+        if shard != homes[0][0]:
+            made_as = _attempt(unit)
+            link(shard, shard_path(unit.run, made_as))
+            _write_receipt(receipt_path(unit.run, made_as), receipt)
+        return Outcome(name, _entry(unit, receipt), made_as, reused=True)
     return None
 
 

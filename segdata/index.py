@@ -37,30 +37,88 @@ class Index:
 
 def write_index(folder: Path, split: str, receipts: Sequence[Receipt]) -> tuple[str, ...]:
     """Write the columns; returns the parts that every sample of the split has."""
-    rows = [(shard, row) for shard, receipt in enumerate(receipts) for row in receipt.samples]
-    parts = tuple(sorted(rows[0][1].places))
-    places = np.zeros(len(rows), _dtype(len(parts)))
-    for i, (shard, row) in enumerate(rows):
-        if tuple(sorted(row.places)) != parts:
-            raise ShardError(f"{split}: {row.key} has the parts {sorted(row.places)}, others {list(parts)}.")
-        at = [row.places[part] for part in parts]
-        places[i] = (shard, *row.size, [offset for offset, _ in at], [size for _, size in at])
-    np.save(folder / f"{split}.keys.npy", np.array([row.key.encode() for _, row in rows]))
-    np.save(folder / f"{split}.places.npy", places)
-    _write_digests(folder / f"{split}.samples.npy", [row.digest for _, row in rows])
-    for part in parts:
-        _write_pixels(folder / f"{split}.pixels.{part}.npy", part, [row for _, row in rows])
-    return parts
+    with IndexWriter(folder, split, sum(len(receipt.samples) for receipt in receipts)) as writer:
+        for receipt in receipts:
+            writer.add(receipt)
+    return writer.parts
 
 
-def _write_pixels(path: Path, part: str, rows: Sequence[SampleReceipt]) -> None:
-    digests = [row.pixels.get(part) for row in rows]
-    if all(digests):
-        _write_digests(path, [digest for digest in digests if digest])
+class IndexWriter:
+    """Writes the columns of a split of so many samples, one shard's receipt after the other. A context manager."""
+
+    def __init__(self, folder: Path, split: str, samples: int) -> None:
+        self.folder, self.split, self.samples = folder, split, samples
+        self.parts: tuple[str, ...] = ()
+        self._shard = 0
+        self._keys: list[NDArray[np.bytes_]] = []  # written last: their width is that of the longest
+        self._columns: dict[str, _Column] = {}
+
+    def add(self, receipt: Receipt) -> None:
+        """The next shard. Raises ShardError where its samples have other parts than those before."""
+        rows = receipt.samples
+        self.parts = self.parts or tuple(sorted(rows[0].places))
+        places = np.zeros(len(rows), _dtype(len(self.parts)))
+        for i, row in enumerate(rows):
+            if tuple(sorted(row.places)) != self.parts:
+                raise ShardError(f"{self.split}: {row.key} has the parts {sorted(row.places)}, others {self.parts}.")
+            at = [row.places[part] for part in self.parts]
+            places[i] = (self._shard, *row.size, [offset for offset, _ in at], [size for _, size in at])
+        self._write("places", places)
+        self._write("samples", _digests([row.digest for row in rows]))
+        for part in self.parts:
+            self._write_pixels(part, rows)
+        self._keys.append(np.array([row.key.encode() for row in rows]))
+        self._shard += 1
+
+    def __enter__(self) -> "IndexWriter":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            width = max(keys.dtype.itemsize for keys in self._keys)
+            for keys in self._keys:
+                self._write("keys", keys.astype(f"S{width}"))
+        for column in self._columns.values():
+            column.close()
+
+    def _write(self, name: str, rows: NDArray[Any]) -> None:
+        if name not in self._columns:
+            self._columns[name] = _Column(self.folder / f"{self.split}.{name}.npy", self.samples, rows)
+        self._columns[name].write(rows)
+
+    def _write_pixels(self, part: str, rows: Sequence[SampleReceipt]) -> None:
+        """A column of pixel digests, unless they are missing somewhere."""
+        name = f"pixels.{part}"
+        digests = [digest for row in rows if (digest := row.pixels.get(part))]
+        if len(digests) == len(rows) and (name in self._columns or not self._shard):
+            self._write(name, _digests(digests))
+        elif name in self._columns:
+            self._columns.pop(name).remove()
 
 
-def _write_digests(path: Path, digests: Sequence[str]) -> None:
-    np.save(path, np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 32))
+class _Column:
+    """A .npy file of so many rows that is written piece by piece: the bytes that np.save would write."""
+
+    def __init__(self, path: Path, rows: int, like: NDArray[Any]) -> None:
+        self.path = path
+        self._file = path.open("wb")
+        npy: Any = np.lib.format  # untyped
+        header = npy.header_data_from_array_1_0(like)
+        npy.write_array_header_1_0(self._file, header | {"shape": (rows, *like.shape[1:])})
+
+    def write(self, rows: NDArray[Any]) -> None:
+        self._file.write(rows.tobytes())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def remove(self) -> None:
+        self._file.close()
+        self.path.unlink()
+
+
+def _digests(hexadecimal: Sequence[str]) -> NDArray[np.uint8]:
+    return np.frombuffer(bytes.fromhex("".join(hexadecimal)), np.uint8).reshape(-1, 32)
 
 
 def read_index(folder: Path, split: str, parts: Sequence[str]) -> Index:

@@ -9,11 +9,10 @@ import numpy as np
 from segdata import __version__
 from segdata.canonical import pretty_json
 from segdata.convert import Conversion
+from segdata.finished import Finished, Shards
 from segdata.manifest import SUMS
 from segdata.receipt import Receipt
 from segdata.shards import BLOCK
-
-Shards = Mapping[str, Sequence[tuple[str, Receipt]]]  # split -> (shard's file name, receipt) in order
 
 
 def card(name: str, conversion: Conversion, licence: str, painted: bool, splits: Mapping[str, Any]) -> str:
@@ -44,38 +43,38 @@ def card(name: str, conversion: Conversion, licence: str, painted: bool, splits:
     )
 
 
-def wids(name: str, split: str, entries: Sequence[tuple[str, Receipt]]) -> dict[str, Any]:
+def wids(name: str, split: str, shards: Sequence[Finished]) -> dict[str, Any]:
     """The shard list of one split; wids resolves its urls against the folder that the list lies in."""
-    shards = [
-        {"url": f"../{shard}", "nsamples": len(receipt.samples), "filesize": receipt.size} for shard, receipt in entries
-    ]
     return {
         "__kind__": "wids-shard-index-v1",
         "wids_version": 1,
         "name": f"{name}-{split}",
-        "shardlist": shards,
+        "shardlist": [
+            {"url": f"../{row.name}", "nsamples": row.samples, "filesize": row.size}
+            for row in (shard.entry for shard in shards)
+        ],
     }
 
 
 def write_energon(folder: Path, shards: Shards) -> None:
     """Megatron Energon's metadata (its `.nv-meta`): samples per shard, shards per split, and that they are crude."""
     folder.mkdir(exist_ok=True)
-    counts = {name: len(receipt.samples) for entries in shards.values() for name, receipt in entries}
+    counts = {shard.entry.name: shard.entry.samples for finished in shards.values() for shard in finished}
     (folder / ".info.json").write_bytes(pretty_json({"shard_counts": counts}))
     parts = "".join(
-        f"  {split}:\n" + "".join(f"  - {name}\n" for name, _ in entries) for split, entries in shards.items()
+        f"  {split}:\n" + "".join(f"  - {shard.entry.name}\n" for shard in finished)
+        for split, finished in shards.items()
     )
     (folder / "split.yaml").write_text(f"exclude: []\nsplit_parts:\n{parts}", encoding="ascii")
     (folder / "dataset.yaml").write_text("__module__: megatron.energon\n__class__: CrudeWebdataset\n", encoding="ascii")
 
 
-def write_energon_index(folder: Path, shards: Shards) -> None:
-    """`<shard>.tar.idx` beside each shard, without which Energon opens none: every sample's offset, then the end."""
-    for name, receipt in (entry for entries in shards.values() for entry in entries):
-        starts = [min(at for at, _ in row.places.values()) - BLOCK for row in receipt.samples]
-        at, size = max(receipt.samples[-1].places.values())
-        end = at + size + -size % BLOCK
-        (folder / f"{name}.idx").write_bytes(np.array([*starts, end], "<u8").tobytes())
+def write_energon_index(folder: Path, name: str, receipt: Receipt) -> None:
+    """`<shard>.tar.idx` beside a shard, without which Energon does not open it: every sample's offset, then the end."""
+    starts = [min(at for at, _ in row.places.values()) - BLOCK for row in receipt.samples]
+    at, size = max(receipt.samples[-1].places.values())
+    end = at + size + -size % BLOCK
+    (folder / f"{name}.idx").write_bytes(np.array([*starts, end], "<u8").tobytes())
 
 
 def write_dali(folder: Path, name: str, receipt: Receipt) -> None:

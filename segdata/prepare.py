@@ -4,31 +4,30 @@ Finished shards survive a kill in the work folder, each with a receipt; the resu
 """
 
 import re
+import secrets
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segdata.build import Outcome, Unit, build, link
+from segdata.build import Outcome, Unit, build, link, receipt_path, shard_path, take_over
 from segdata.convert import Conversion
 from segdata.engines import run
-from segdata.errors import MissingError, SegdataError, SourceError
+from segdata.errors import SegdataError
 from segdata.findings import ERROR, Finding, FindingsError
-from segdata.interop import Shards
+from segdata.finished import Finished, Shards
 from segdata.lock import locked
-from segdata.manifest import FILE, SIDE, read_manifest
-from segdata.plan import PlannedShard, key_findings, plan_split, shard_name
+from segdata.manifest import FILE, SIDE, ShardEntry, read_manifest
+from segdata.plan import PlannedShard, plan_split, shard_name
 from segdata.publish import Release, swap_in, write_side_files
-from segdata.receipt import Receipt
-from segdata.scene import Scene, SceneSource, uncommon
+from segdata.scene import SceneSource
+from segdata.survey import Survey, drop_bad_keys, is_painted, look
 from segdata.taxonomy import LabelMap
-from segdata.tree import Tree, open_tree
+from segdata.tree import open_tree
 from segdata.url import Place
 
-PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply
-SHOWN = 5
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
@@ -69,18 +68,6 @@ class Result:
     findings: tuple[Finding, ...]
 
 
-@dataclass
-class Survey:
-    """The scenes of all splits, with what was found while looking for them."""
-
-    scenes: dict[str, tuple[Scene, ...]] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def errors(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == ERROR]
-
-
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -90,7 +77,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
         raise SegdataError(f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it.")
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, open_tree(job.root), job.splits)
-    _drop_bad_keys(survey)
+    drop_bad_keys(survey)
     plan = [
         shard
         for split, scenes in survey.scenes.items()
@@ -108,81 +95,13 @@ def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
     return result
 
 
-# ---- 1. look ------------------------------------------------------------------------------------------------
+# ---- build ------------------------------------------------------------------------------------------------
 
 
-def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
-    """All scenes of the splits. Raises SourceError where an asked split, or every usual one, is missing."""
-    survey = Survey()
-    for split in splits or source.default_splits:
-        if split not in source.splits:
-            raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")
-        try:
-            listing = source.listing(tree, split)
-        except MissingError as error:
-            if splits and not tree.faults:
-                raise
-            survey.findings.append(Finding("missing-split", split, str(error)))
-            continue
-        survey.scenes[split] = listing.scenes
-        survey.findings += listing.findings
-    survey.findings += sorted(set(tree.faults))
-    if not any(survey.scenes.values()) and not survey.errors:
-        raise SourceError(survey.findings[0].found if survey.findings else f"{tree.root}: no scenes at all.")
-    survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
-    if not is_painted(tree.root):
-        survey.findings += _official_findings(source, survey)
-    return survey
-
-
-def is_painted(root: Place) -> bool:
-    if isinstance(root, Path):
-        return (root / PAINTED).is_file()
-    from segdata.stores import open_store
-
-    return not root.name.endswith(".zip") and open_store(root).has(PAINTED)
-
-
-def _official_findings(source: SceneSource, survey: Survey) -> list[Finding]:
-    findings = []
-    for split, scenes in survey.scenes.items():
-        official = source.official.get(split)
-        if official is None:
-            continue
-        missing, foreign = uncommon([scene.key for scene in scenes], official)
-        if len(scenes) != official.count or missing or foreign:
-            found = f"{len(scenes)} frames where the release has {official.count}"
-            found += f"; missing {_some(missing)}" if missing else ""
-            found += f"; not in the release {_some(foreign)}" if foreign else ""
-            findings.append(Finding("split-count", f"{source.name} {split}", found))
-    return findings
-
-
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
-
-
-def _drop_bad_keys(survey: Survey) -> None:
-    """No shard can hold these scenes. The others are converted all the same, so that every finding is told."""
-    bad_keys = {finding.where for finding in survey.errors if finding.code in {"bad-key", "duplicate-key"}}
-    survey.scenes = {
-        split: tuple(scene for scene in scenes if scene.image.path not in bad_keys)
-        for split, scenes in survey.scenes.items()
-    }
-
-
-# ---- 2. build -----------------------------------------------------------------------------------------------
-
-
-def _build_all(job: Job, plan: list[PlannedShard], progress: Progress) -> dict[str, Outcome]:
-    shards, receipts = job.work / "shards", job.work / "receipts"
-    for folder in (shards, receipts):
-        folder.mkdir(exist_ok=True)
-        for stale in folder.glob("*.tmp-*"):  # what a killed run was writing; the lock says nobody is
-            stale.unlink()
+def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> dict[str, Outcome]:
+    run_folder = _run_folder(job)
     published = job.out if (job.out / FILE).is_file() else None
-    units = [Unit(shard, job.conversion, shards, receipts, published, job.quarantine) for shard in plan]
+    units = (Unit(shard, job.conversion, job.work, run_folder, published, job.quarantine) for shard in plan)
     lengths = {shard.name: len(shard.scenes) for shard in plan}
     done, total = 0, sum(lengths.values())
     outcomes: dict[str, Outcome] = {}
@@ -196,16 +115,28 @@ def _build_all(job: Job, plan: list[PlannedShard], progress: Progress) -> dict[s
         limit=lambda unit: job.timeout or SECONDS_A_SAMPLE * len(unit.planned.scenes),
         address=job.address,
     ):
+        take_over(job.work, run_folder, outcome)
         outcomes[outcome.name] = outcome
         done += lengths[outcome.name]
         progress(done, total)
     return outcomes
 
 
-# ---- 3. publish ---------------------------------------------------------------------------------------------
+def _run_folder(job: Job) -> Path:
+    """Where this run's workers write; those of killed runs lose theirs."""
+    for stale in job.work.glob("run-*"):
+        shutil.rmtree(stale, ignore_errors=True)  # one that still writes there finds its folder gone
+    made = job.work / f"run-{secrets.token_hex(4)}"
+    for folder in (job.work, made):
+        for kind in ("shards", "receipts"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+    return made
 
 
-def _publish(job: Job, survey: Survey, plan: list[PlannedShard], outcomes: Mapping[str, Outcome]) -> Result:
+# ---- publish ----------------------------------------------------------------------------------------------
+
+
+def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Mapping[str, Outcome]) -> Result:
     findings = survey.findings + [finding for shard in plan for finding in outcomes[shard.name].findings]
     errors = [finding for finding in findings if finding.severity == ERROR]
     if errors and not job.quarantine:
@@ -214,14 +145,9 @@ def _publish(job: Job, survey: Survey, plan: list[PlannedShard], outcomes: Mappi
             "leave these scenes out with --on-error quarantine.",
             findings,
         )
-    receipts = [(shard, receipt) for shard in plan if (receipt := outcomes[shard.name].receipt)]
-    findings += duplicate_findings([receipt for _, receipt in receipts])
     made = _assemble_folder(job)
-    shards = _assemble(job, made, receipts)
-    warnings = [finding for finding in findings if finding.severity != ERROR and finding.code != "missing-split"]
-    dropped = survey.errors + [
-        finding for _, receipt in receipts if not receipt.samples for finding in receipt.quarantined
-    ]  # what no published shard can tell
+    built = [(planned.split, entry) for planned in plan if (entry := outcomes[planned.name].shard)]
+    shards = _assemble(job, made, built)
     release = Release(
         name=job.name,
         conversion=job.conversion,
@@ -229,33 +155,26 @@ def _publish(job: Job, survey: Survey, plan: list[PlannedShard], outcomes: Mappi
         painted=is_painted(job.root),
         samples_per_shard=job.samples_per_shard,
         seed=job.seed,
-        warnings=(*warnings, *dropped),
+        warnings=tuple(
+            finding for finding in findings if finding.severity != ERROR and finding.code != "missing-split"
+        ),
+        dropped=(
+            *survey.errors,
+            *(finding for _, entry in built if not entry.samples for finding in outcomes[entry.name].findings),
+        ),
         readers=job.readers,
     )
-    write_side_files(made, release, shards)
+    findings += write_side_files(made, release, shards)
     changed = not _same(made, job.out)
     if changed:
         swap_in(made, job.out, job.work / "old")
     return Result(
-        samples={split: sum(len(r.samples) for _, r in entries) for split, entries in shards.items()},
+        samples={split: sum(shard.entry.samples for shard in finished) for split, finished in shards.items()},
         shards=sum(map(len, shards.values())),
         reused=sum(outcome.reused for outcome in outcomes.values()),
         changed=changed,
         findings=tuple(findings),
     )
-
-
-def duplicate_findings(receipts: Sequence[Receipt]) -> list[Finding]:
-    """The same image file in two splits, whatever its name: a leak from training into the score."""
-    first: dict[str, tuple[str, str]] = {}
-    findings = []
-    for receipt in receipts:
-        for row in receipt.samples:
-            split, key = first.setdefault(row.sources["image"], (receipt.split, row.key))
-            if split != receipt.split:
-                found = f"the same image as {key} in {split}"
-                findings.append(Finding("duplicate-frame", f"{receipt.split} {row.key}", found))
-    return findings
 
 
 def _assemble_folder(job: Job) -> Path:
@@ -267,16 +186,16 @@ def _assemble_folder(job: Job) -> Path:
     return made
 
 
-def _assemble(job: Job, made: Path, finished: Sequence[tuple[PlannedShard, Receipt]]) -> Shards:
+def _assemble(job: Job, made: Path, built: Iterable[tuple[str, ShardEntry]]) -> Shards:
     """Link shards and receipts in, numbered without gaps: a shard whose samples were all left out is none."""
-    shards: dict[str, list[tuple[str, Receipt]]] = defaultdict(list)
-    for planned, receipt in finished:
-        if not receipt.samples:
+    shards: dict[str, list[Finished]] = defaultdict(list)
+    for split, entry in built:
+        if not entry.samples:
             continue
-        name = shard_name(job.name, planned.split, len(shards[planned.split]))
-        link(job.work / "shards" / planned.name, made / name)
-        (made / SIDE / "receipts" / f"{Path(name).stem}.json").write_bytes(receipt.to_json())
-        shards[planned.split].append((name, receipt))
+        name = shard_name(job.name, split, len(shards[split]))
+        link(shard_path(job.work, entry.name), made / name)
+        link(receipt_path(job.work, entry.name), receipt_path(made / SIDE, name))
+        shards[split].append(Finished(replace(entry, name=name), receipt_path(made / SIDE, name)))
     if not shards:
         raise SegdataError(f"{job.source.name} in {job.root}: every scene was left out, nothing to publish.")
     return shards

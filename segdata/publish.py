@@ -10,11 +10,13 @@ from typing import Any
 from segdata import __version__
 from segdata.canonical import digest_bytes, digest_file, pretty_json
 from segdata.convert import Conversion
+from segdata.duplicates import Duplicates
 from segdata.findings import Finding
-from segdata.index import write_index
-from segdata.interop import Shards, card, wids, write_dali, write_energon, write_energon_index
+from segdata.finished import Finished, Shards
+from segdata.index import IndexWriter
+from segdata.interop import card, wids, write_dali, write_energon, write_energon_index
 from segdata.manifest import FILE, SIDE, SUMS, manifest_bytes
-from segdata.receipt import FORMAT, Receipt
+from segdata.receipt import FORMAT
 from segdata.statistics import ClassCounts, ImageSums
 
 
@@ -29,28 +31,31 @@ class Release:
     samples_per_shard: int
     seed: int
     warnings: tuple[Finding, ...]
+    dropped: tuple[Finding, ...]  # scenes of which no shard can tell
     readers: tuple[str, ...] = ()  # whose own files are wanted beside the shards: "energon"
 
 
-def write_side_files(folder: Path, release: Release, shards: Shards) -> None:
-    """Everything beside the shards; `folder` already holds these and the receipts. Deterministic bytes."""
-    side, conversion = folder / SIDE, release.conversion
-    splits = {split: _split(side, split, entries, release) for split, entries in shards.items()}
+def write_side_files(folder: Path, release: Release, shards: Shards) -> list[Finding]:
+    """Everything beside the shards; `folder` already holds these and the receipts. Deterministic bytes.
+
+    Every receipt is read once. Returns the frames that were found in two splits.
+    """
+    side, conversion, duplicates = folder / SIDE, release.conversion, Duplicates()
+    splits = {split: _split(folder, split, finished, release, duplicates) for split, finished in shards.items()}
     (folder / "taxonomy.yaml").write_text(conversion.taxonomy.yaml(), encoding="ascii")
     (folder / "README.md").write_text(
         card(release.name, conversion, release.licence, release.painted, splits), encoding="utf-8"
     )
     write_energon(folder / ".nv-meta", shards)
-    if "energon" in release.readers:
-        write_energon_index(folder, shards)
-    for split, entries in shards.items():
-        (side / f"{split}.wids.json").write_bytes(pretty_json(wids(release.name, split, entries)))
-        for name, receipt in entries:
-            write_dali(side / "dali", name, receipt)
-    known = {name: receipt.sha256 for entries in shards.values() for name, receipt in entries}
+    for split, finished in shards.items():
+        (side / f"{split}.wids.json").write_bytes(pretty_json(wids(release.name, split, finished)))
+    known = {shard.entry.name: shard.entry.sha256 for finished in shards.values() for shard in finished}
     sums = _sums(folder, known)
     (folder / SUMS).write_bytes(sums)
-    (folder / FILE).write_bytes(manifest_bytes(_manifest(release, splits, digest_bytes(sums))))
+    found = duplicates.findings()
+    warnings = [*release.warnings, *found, *release.dropped]
+    (folder / FILE).write_bytes(manifest_bytes(_manifest(release, splits, warnings, digest_bytes(sums))))
+    return found
 
 
 def swap_in(made: Path, out: Path, old: Path) -> None:
@@ -63,28 +68,43 @@ def swap_in(made: Path, out: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _split(side: Path, split: str, entries: Sequence[tuple[str, Receipt]], release: Release) -> dict[str, Any]:
-    receipts = [receipt for _, receipt in entries]
-    parts = write_index(side, split, receipts)
-    sizes = {row.size for receipt in receipts for row in receipt.samples}
+def _split(
+    folder: Path, split: str, shards: Sequence[Finished], release: Release, duplicates: Duplicates
+) -> dict[str, Any]:
+    """What the manifest says of a split; on the way its index, and each shard's side files."""
+    side, sizes = folder / SIDE, set[tuple[int, int]]()
+    quarantined: list[Finding] = []
+    counts: list[ClassCounts] = []
+    sums: list[ImageSums | None] = []
+    with IndexWriter(side, split, sum(shard.entry.samples for shard in shards)) as index:
+        for shard in shards:
+            receipt = shard.read()
+            index.add(receipt)
+            duplicates.add(receipt)
+            write_dali(side / "dali", shard.entry.name, receipt)
+            if "energon" in release.readers:
+                write_energon_index(folder, shard.entry.name, receipt)
+            sizes.update(row.size for row in receipt.samples)
+            quarantined += receipt.quarantined
+            counts += [receipt.counts] if receipt.counts else []
+            sums.append(receipt.sums)
     document: dict[str, Any] = {
-        "samples": sum(len(receipt.samples) for receipt in receipts),
-        "parts": parts,
+        "samples": index.samples,
+        "parts": index.parts,
         "sizes": sorted([height, width] for height, width in sizes),
         "shards": [
-            {"name": name, "sha256": row.sha256, "bytes": row.size, "samples": len(row.samples)}
-            for name, row in entries
+            {"name": row.name, "sha256": row.sha256, "bytes": row.size, "samples": row.samples}
+            for row in (shard.entry for shard in shards)
         ],
-        "quarantined": [_finding(f) for row in receipts for f in row.quarantined],
+        "quarantined": [_finding(finding) for finding in quarantined],
     }
-    if counts := [receipt.counts for receipt in receipts if receipt.counts]:
+    if counts:
         total = ClassCounts.total(counts, len(release.conversion.taxonomy.classes))
         document["classes"] = {
             "pixels": total.pixels.tolist(),
             "images": total.images.tolist(),
             "samples": total.samples,
         }
-    sums = [receipt.sums for receipt in receipts]
     if all(sums):
         whole = ImageSums.total([part for part in sums if part])
         document["image"] = {
@@ -95,7 +115,7 @@ def _split(side: Path, split: str, entries: Sequence[tuple[str, Receipt]], relea
     return document
 
 
-def _manifest(release: Release, splits: Mapping[str, Any], sums: str) -> dict[str, Any]:
+def _manifest(release: Release, splits: Mapping[str, Any], warnings: Sequence[Finding], sums: str) -> dict[str, Any]:
     conversion = release.conversion
     return {
         "format": FORMAT,
@@ -109,7 +129,7 @@ def _manifest(release: Release, splits: Mapping[str, Any], sums: str) -> dict[st
             "seed": release.seed,
         },
         "splits": splits,
-        "warnings": [_finding(finding) for finding in release.warnings],
+        "warnings": [_finding(finding) for finding in warnings],
         "sha256sums": sums,
     }
 

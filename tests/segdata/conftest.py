@@ -12,8 +12,9 @@ from PIL import Image
 
 from segdata.convert import Conversion
 from segdata.geometry import Geometry
-from segdata.prepare import PAINTED, Job, prepare
+from segdata.prepare import Job, prepare
 from segdata.sources import source
+from segdata.survey import PAINTED
 from segdata.synth import paint
 from segdata.taxonomy import load_taxonomy
 

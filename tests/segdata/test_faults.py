@@ -18,8 +18,9 @@ from PIL import Image
 from segdata.errors import MissingError, SegdataError
 from segdata.findings import CODES, Finding, FindingsError
 from segdata.manifest import FILE, SUMS, manifest_bytes, read_manifest
-from segdata.prepare import PAINTED, Job, prepare
+from segdata.prepare import Job, prepare
 from segdata.shardset import ShardSet
+from segdata.survey import PAINTED
 from segdata.verify import verify
 
 MakeJob = Callable[..., Job]

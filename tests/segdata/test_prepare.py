@@ -17,8 +17,9 @@ from segdata.errors import LockedError, SourceError
 from segdata.lock import locked
 from segdata.manifest import read_manifest
 from segdata.plan import plan_split
-from segdata.prepare import Job, look, prepare
+from segdata.prepare import Job, prepare
 from segdata.sources import source
+from segdata.survey import look
 from segdata.tree import open_tree
 
 Painted = Callable[..., Path]
