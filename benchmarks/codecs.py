@@ -115,7 +115,7 @@ def writings(picture: np.ndarray) -> Work:
     rows = [filtered(picture, code) for code in range(len(FILTERS))]
 
     def way(code: int, deflate: Callable[[bytes], bytes]) -> Callable[[], bytes]:
-        return lambda: assemble(width, height, color, deflate(rows[code]))
+        return lambda: assemble(width, height, color, [(b"IDAT", deflate(rows[code]))])
 
     work: Work = {
         "segdata": lambda: (png.encode_labels if color == GREY else png.encode_image)(picture),

@@ -4,7 +4,7 @@ Layout, order and names are those of the standard: PNG, third edition, https://w
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from segdata.errors import CodecError
@@ -21,6 +21,7 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
 
+CHUNK_HEAD, CHECKSUM = struct.Struct(">I4s"), struct.Struct(">I")
 Data = bytes | memoryview
 
 
@@ -61,7 +62,7 @@ def open_png(data: Data) -> tuple[Header, Iterator[memoryview]]:
     chunks = _walk(view)
     kind, body = next(chunks)
     if kind != b"IHDR" or len(body) != 13:
-        raise CodecError(f"PNG: first chunk is {_name(kind)} of {len(body)} bytes, expected IHDR of 13")
+        raise CodecError(f"PNG: first chunk is {name_of(kind)} of {len(body)} bytes, expected IHDR of 13")
     header = _parse_header(body)
     if header.height * header.row_bytes(header.width) > MAX_RATIO * len(view):
         raise CodecError(f"PNG: {len(view)} bytes cannot hold {header.width}x{header.height} pixels")
@@ -80,25 +81,36 @@ def _parse_header(body: memoryview) -> Header:
     return Header(width, height, depth, color, interlace)
 
 
-def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield type and body of each chunk, checking length and CRC-32, and that IEND comes last."""
+def chunks_of(view: memoryview) -> Iterator[tuple[bytes, int, int]]:
+    """Yield type, place and length of each chunk's body, checking that they fit and that IEND comes last."""
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         rest = len(view) - at - 12  # length, type and CRC-32 take 4 bytes each
         if rest < 0:
-            after = f"chunk {_name(kind)}" if kind else "the signature"
+            after = f"chunk {name_of(kind)}" if kind else "the signature"
             raise CodecError(f"PNG: truncated: {rest + 12} bytes after {after}, expected another chunk")
-        length, kind = struct.unpack_from(">I4s", view, at)
+        length, kind = CHUNK_HEAD.unpack_from(view, at)
         if length > rest:
-            raise CodecError(f"PNG: truncated: chunk {_name(kind)} of {length} bytes at {at}, {rest} follow")
-        found = crc32(view[at + 4 : at + 8 + length])
-        (expected,) = struct.unpack_from(">I", view, at + 8 + length)
-        if found != expected:
-            raise CodecError(f"PNG: CRC-32 of {_name(kind)} at {at} is {found:08x}, expected {expected:08x}")
-        yield kind, view[at + 8 : at + 8 + length]
+            raise CodecError(f"PNG: truncated: chunk {name_of(kind)} of {length} bytes at {at}, {rest} follow")
+        yield kind, at + 8, length
         at += 12 + length
     if at < len(view):
         raise CodecError(f"PNG: {len(view) - at} bytes after IEND, expected none")
+
+
+def checked(view: memoryview, kind: bytes, at: int, length: int) -> memoryview:
+    """The body of a chunk, after its CRC-32 is found right."""
+    found = crc32(view[at - 4 : at + length])
+    (expected,) = CHECKSUM.unpack_from(view, at + length)
+    if found != expected:
+        raise CodecError(f"PNG: CRC-32 of {name_of(kind)} at {at - 8} is {found:08x}, expected {expected:08x}")
+    return view[at : at + length]
+
+
+def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield type and body of each chunk, all of them checked."""
+    for kind, at, length in chunks_of(view):
+        yield kind, checked(view, kind, at, length)
 
 
 def _image_data(chunks: Iterator[tuple[bytes, memoryview]], header: Header) -> Iterator[memoryview]:
@@ -107,28 +119,26 @@ def _image_data(chunks: Iterator[tuple[bytes, memoryview]], header: Header) -> I
     for kind, body in chunks:
         if kind == b"IDAT":
             if kind in seen and kind != previous:
-                raise CodecError(f"PNG: chunk {_name(previous)} between two IDAT, expected them in one run")
+                raise CodecError(f"PNG: chunk {name_of(previous)} between two IDAT, expected them in one run")
             if header.color_type == PALETTE and b"PLTE" not in seen:
                 raise CodecError("PNG: no PLTE chunk before IDAT, colour type 3 needs one")
             yield body
         elif kind == b"IHDR" or (kind[0] & 32 == 0 and kind not in (b"PLTE", b"IEND")):
-            raise CodecError(f"PNG: chunk {_name(kind)} is critical and unknown here: not a PNG of the standard")
+            raise CodecError(f"PNG: chunk {name_of(kind)} is critical and unknown here: not a PNG of the standard")
         seen.add(kind)
         previous = kind
     if b"IDAT" not in seen:
         raise CodecError("PNG: no IDAT chunk before IEND: there is no image data")
 
 
-def _name(kind: bytes) -> str:
+def name_of(kind: bytes) -> str:
     return kind.decode("ascii") if kind.isalpha() else repr(kind)
 
 
-def assemble(width: int, height: int, color_type: int, body: bytes) -> bytes:
-    """Put together an 8-bit PNG, not interlaced, of one IDAT chunk and nothing that is not needed."""
+def assemble(width: int, height: int, color_type: int, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Put together an 8-bit PNG, not interlaced: IHDR, these chunks of (type, body), IEND."""
     header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
-    return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    checksum = crc32(body, crc32(kind))
-    return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)))
+    framed = [SIGNATURE]
+    for kind, body in [(b"IHDR", header), *chunks, (b"IEND", b"")]:
+        framed += [CHUNK_HEAD.pack(len(body), kind), body, CHECKSUM.pack(crc32(body, crc32(kind)))]
+    return b"".join(framed)
