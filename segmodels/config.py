@@ -6,11 +6,12 @@ The defaults are the recipe `default`. What was `published` with each network st
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from segdata.canonical import canonical_json
+from segdata.url import Place, Url, place
 from segmodels.errors import SegmodelsError
 from segmodels.recipes import IMAGENET_MEAN, IMAGENET_STD, recipe_values
 from segmodels.spec import Size, Value
@@ -54,7 +55,7 @@ class TrainConfig:
     """One training. Raises SegmodelsError, naming the option, where values do not make sense."""
 
     network: str
-    shards: Path
+    shards: Place
     out: Path
     options: tuple[tuple[str, Value], ...] = ()  # of the network: complete, sorted by name
 
@@ -134,8 +135,9 @@ class TrainConfig:
         return dict(self.options)
 
     def document(self) -> dict[str, Any]:
-        """All fields as JSON has them; `config_from_document` reads it back."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        """All fields as JSON has them; `config_from_document` reads it back. A URL's credentials are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) if isinstance(value, Path | Url) else value for name, value in values.items()}
 
     @property
     def digest(self) -> str:
@@ -164,7 +166,8 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
             f"unknown {strange or 'nothing'}. Train again, or use the version that the run names"
         )
     values = {name: _tuples(value) for name, value in document.items()}
-    for name in ("shards", "out", "init"):
+    values["shards"] = place(values["shards"])
+    for name in ("out", "init"):
         values[name] = None if values[name] is None else Path(values[name])
     return TrainConfig(**values)
 

@@ -23,6 +23,7 @@ from segmodels.augment import Augmentation, Draw, draw
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
 
+AHEAD = 16  # samples that evaluation announces to a remote set at a time
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -129,7 +130,9 @@ class Batches:
         for step in range(start, stop):
             epoch, mine = step // self.steps_per_epoch, self.rank * self.share
             images, targets = self._empty()
-            for row, i in enumerate(self._order(step)[mine : mine + self.share]):
+            own = self._order(step)[mine : mine + self.share]
+            self.shards.prefetch(own)
+            for row, i in enumerate(own):
                 yield _Slot(epoch, i, self.shards.key(i), row, images, targets)
 
     def _order(self, step: int) -> list[int]:
@@ -212,7 +215,15 @@ def samples(
             f"{shards.path}: evaluation at x{missing[0]}, but {shards.split} has {have}. Prepare again with {options}."
         )
     _check_not_empty(shards)
-    return in_order(lambda i: shards.read(i, None, scales), range(rank, len(shards), ranks), workers, ahead=2 * workers)
+    wanted = _announced(shards, range(rank, len(shards), ranks))
+    return in_order(lambda i: shards.read(i, None, scales), wanted, workers, ahead=2 * workers)
+
+
+def _announced(shards: ShardSet, wanted: range) -> Iterator[int]:
+    """`wanted`, with a hint to a remote set of what comes next."""
+    for start in range(0, len(wanted), AHEAD):
+        shards.prefetch(wanted[start : start + AHEAD])
+        yield from wanted[start : start + AHEAD]
 
 
 def pad(images: Tensor, geometry: Geometry) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from segdata import ShardSet
 from segdata.canonical import digest_file
 from segdata.errors import SegdataError
+from segdata.url import Place
 from segdata.verify import verify as verify_shards
 from segmodels.checkpoint import load_weights
 from segmodels.config import TrainConfig, decisive, run_id
@@ -38,7 +39,7 @@ class Report(NamedTuple):
     wrong: list[str]
 
 
-def verify(path: Path, shards: Path | None = None, steps: int = 8, *, workers: int = 0, show: Show = silent) -> Report:
+def verify(path: Path, shards: Place | None = None, steps: int = 8, *, workers: int = 0, show: Show = silent) -> Report:
     """Check run `path`, with its shards at `shards` if they have moved; train up to `steps` steps again.
 
     Raises SegmodelsError where there is no finished run, or no such device.
@@ -82,7 +83,7 @@ def _changed_options(run: Run, document: dict[str, Any], config: TrainConfig) ->
         yield f"--init {config.init}: not the file that training started from"
 
 
-def _changed_shards(folder: Path, document: dict[str, Any]) -> Iterator[str]:
+def _changed_shards(folder: Place, document: dict[str, Any]) -> Iterator[str]:
     """Shards that are damaged, or are others than the run's."""
     try:
         damage = [f"shards: {finding.where}: {finding.found}" for finding in verify_shards(folder)]

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 
 HOST = "127.0.0.1"
-KEY, SECRET = "test:tester", "testing"
+KEY, SECRET = "test:tester", "s3cr3t-0f-tests"
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segdata.url import Place, place
+
 if TYPE_CHECKING:
     from segmodels.spec import Size
 
 ANY_PATH = click.Path(path_type=Path)
+
+
+def shard_set(text: str) -> Place:
+    """A shard folder, or a URL: s3://bucket/set, https://host/set."""
+    return place(text)
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> Size | None:

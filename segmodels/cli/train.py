@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from segmodels.cli.parameters import ANY_PATH, network_options, share
+from segdata.url import Place
+from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share
 from segmodels.networks import spec
 from segmodels.options import TRAIN_OPTIONS, Read
 
@@ -37,7 +38,7 @@ def train_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.argument("network")
-@click.option("--shards", type=ANY_PATH, required=True, help="What `segdata prepare` wrote.")
+@click.option("--shards", type=shard_set, required=True, help="What `segdata prepare` wrote: a folder, or its URL.")
 @click.option("--out", type=ANY_PATH, metavar="RUN", required=True, help="The run's folder.")
 @click.option("--recipe", default="default", show_default=True, help="default, or published: the network's own.")
 @network_options
@@ -60,10 +61,10 @@ def train(network: str, recipe: str, options: dict[str, str], **given: Any) -> N
 
 @click.command()
 @click.argument("run", type=ANY_PATH)
-@click.option("--shards", type=ANY_PATH, help="Where the shards are now, if not where they were.")
+@click.option("--shards", type=shard_set, help="Where the shards are now, if not where they were.")
 @click.option("--steps", type=click.IntRange(1), default=8, show_default=True, help="Steps that are trained again.")
 @click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
-def verify(run: Path, shards: Path | None, steps: int, workers: int) -> None:
+def verify(run: Path, shards: Place | None, steps: int, workers: int) -> None:
     """Check a finished run: train its first steps again, score its weights again, compare every bit.
 
     Names what differs: a shard, an option, a package's version. Exit status 1 if anything is not as it was.

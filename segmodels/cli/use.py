@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, share, view_options
+from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, share, view_options
 
 if TYPE_CHECKING:
+    from segdata.url import Place
     from segmodels.spec import Size
 
 
 @click.command()
 @click.argument("run", type=ANY_PATH)
-@click.option("--shards", type=ANY_PATH, required=True, help="A shard folder of the run's taxonomy.")
+@click.option("--shards", type=shard_set, required=True, help="A shard set of the run's taxonomy: a folder, or a URL.")
 @click.option("--out", type=ANY_PATH, help="Folder for metrics.json, classes.csv, images.csv and confusion.npy.")
 @click.option("--split", default="val", show_default=True)
 @view_options
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
 def evaluate(
     run: Path,
-    shards: Path,
+    shards: Place,
     out: Path | None,
     split: str,
     flip: bool,
