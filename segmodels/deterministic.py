@@ -1,8 +1,8 @@
 """Replacements for operations whose CUDA versions are not deterministic.
 
 Under `torch.use_deterministic_algorithms(True)` the backward passes of bilinear interpolation and adaptive
-pooling, and the mean cross entropy of label maps, raise on CUDA or fall back to something slow. Resizing
-and pooling are linear and separable: here they are two matrix products, rows · x · columnsᵀ.
+pooling raise on CUDA or fall back to something slow. Both are linear and separable: here they are two matrix
+products, rows · x · columnsᵀ. (Of the losses, see `losses`.)
 """
 
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Matrix = Callable[[int, int], Tensor]  # (old size, new size) -> (new, old) in float64
@@ -25,21 +24,6 @@ def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
 def adaptive_avg_pool(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Mean of (B, C, H, W) over `size` cells, which may overlap: `F.adaptive_avg_pool2d`, up to rounding."""
     return _apply(_pooling_matrix, x, size)
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, *, ignore_index: int = 255, weight: Tensor | None = None) -> Tensor:
-    """Mean cross entropy over the pixels that count: `F.cross_entropy` with `reduction="mean"`.
-
-    `logits` (B, K, ...), `labels` (B, ...) of any integer type, `weight` (K,) for unequal classes.
-    Where every pixel is ignored the loss is 0, with zero gradient, and not NaN.
-    """
-    counted = labels != ignore_index
-    logits = logits.to(_at_least_float32(logits))
-    losses = F.cross_entropy(logits, labels.long(), weight=weight, ignore_index=ignore_index, reduction="none")
-    if weight is None:
-        return losses.sum() / counted.sum().clamp_min(1)
-    shares = weight[labels.long().masked_fill(~counted, 0)] * counted
-    return losses.sum() / shares.sum().clamp_min(torch.finfo(shares.dtype).tiny)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
