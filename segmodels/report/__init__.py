@@ -20,23 +20,28 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 def report(folders: Folders, out: Path, images: int, progress: Progress = iter) -> Collection:
-    """Write `out`/index.html and `out`/results.json; `images` of each split are shown. Returns what is on the page.
+    """Write `out`/index.html and `out`/results.json, and return what is on the page.
 
-    The same inputs give the same bytes. Raises SegmodelsError, before anything is written, where an input is
-    damaged or does not belong to the others.
+    `images` of each split are shown, fewer where there are many runs. The same inputs give the same bytes. Raises
+    SegmodelsError, before anything is written, where an input is damaged or does not belong to the others.
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise SegmodelsError(f"the report needs {', '.join(missing)}: pip install 'segdata[report]'")
+    from segmodels.report.budget import images_shown, map_width
     from segmodels.report.collect import collect
     from segmodels.report.leaderboard import leaderboard
     from segmodels.report.observe import choose_images, observe, sample
     from segmodels.report.page import Exhibits, render
 
     collection = collect(folders)
-    shown = tuple(choose_images(board, images) for board in collection.boards)
-    work = [(row, images) for board, images in zip(collection.boards, shown, strict=True) for row in board.results]
-    observations = {row.name: observe(row, images) for row, images in progress(work)}
+    boards, runs = collection.boards, sum(len(board.results) for board in collection.boards)
+    shown = tuple(choose_images(board, images_shown(images, runs)) for board in boards)
+    width = map_width(sum(len(board.results) * len(images) for board, images in zip(boards, shown, strict=True)))
+    work = [(board, row, images) for board, images in zip(boards, shown, strict=True) for row in board.results]
+    observations = {
+        row.name: observe(row, images, width=width, staged=row is board.staged) for board, row, images in progress(work)
+    }
     exhibits = Exhibits(shown, observations, tuple(sample(dataset) for dataset in collection.datasets))
     page, results = render(collection, exhibits), leaderboard(collection.boards, observations)
     check_out(out)

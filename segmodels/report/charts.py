@@ -79,7 +79,7 @@ def _one_of_many(base: alt.Chart, tips: list[alt.Tooltip]) -> tuple[alt.Chart, a
 def trade_off(cost: str, title: str, families: list[str], kinds: frozenset[str]) -> Spec:
     """mIoU against a cost, on a logarithmic axis.
 
-    Rows: kind, run, family, macs, ms, miou, low, high, value, order, label, named. `kinds` has those that occur:
+    Rows: kind, run, family, macs, ms, miou, low, high, value, line, order, label, named. `kinds` has those that occur:
     `network` (a large mark and its interval), `sweep` (small marks joined), `best` (joined by a dashed line).
     """
     base = alt.Chart(alt.NamedData(name="rows")).encode(
@@ -102,7 +102,7 @@ def trade_off(cost: str, title: str, families: list[str], kinds: frozenset[str])
 
 def _sweeps(rows: alt.Chart, cost: str, title: str, families: list[str]) -> alt.LayerChart:
     colour, shape = _family(families)
-    lines = rows.mark_line(strokeWidth=1.5, aria=False).encode(color=colour, detail="run:N", order="order:Q")
+    lines = rows.mark_line(stroke=MUTED, strokeWidth=1.5, aria=False).encode(detail="line:N", order="order:Q")
     marks = rows.mark_point(size=36, filled=True, opacity=1).encode(color=colour, shape=shape, description="label:N")
     return alt.LayerChart(layer=[lines, marks.encode(tooltip=_tips(cost, title))])
 

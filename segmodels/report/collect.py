@@ -8,10 +8,14 @@ from pathlib import Path
 
 from segmodels.errors import SegmodelsError
 from segmodels.report.datasets import Dataset, read_datasets
+from segmodels.report.latency import FILE as LATENCY
+from segmodels.report.latency import Latency, read_latencies
 from segmodels.report.ranking import Rank, ranks
 from segmodels.report.result import Result, read_result
+from segmodels.report.sweep import FILE as SWEEP
 from segmodels.report.sweep import Sweep, read_sweep
 from segmodels.run import Run
+from segmodels.spec import Size
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,12 @@ class Board:
     results: tuple[Result, ...]  # the best first
     ranks: Mapping[str, Rank]
     sweeps: tuple[Sweep, ...]
+    latencies: Mapping[str, Mapping[Size, Latency]]  # of the runs that were measured
+
+    @property
+    def staged(self) -> Result | None:
+        """The network whose stages are shown: the best that has a q."""
+        return next((result for result in self.results if "q" in result.provenance.options), None)
 
 
 @dataclass(frozen=True)
@@ -65,10 +75,25 @@ def collect(folders: Folders) -> Collection:
         why = f" {notes[0]}" if notes else ""
         raise SegmodelsError(f"{folders.runs}: no finished run with scores in {folders.scores}.{why}")
     sweeps: list[Sweep] = []
+    latencies: dict[str, dict[Size, Latency]] = {}
     for path in _entries(folders.bench, "--bench") if folders.bench else ():
-        found = read_sweep(path, results)
-        notes.append(found) if isinstance(found, str) else sweeps.append(found)
-    return Collection(tuple(datasets.values()), _boards(list(results.values()), sweeps), tuple(notes))
+        if not (path / SWEEP).is_file() and not (path / LATENCY).is_file():
+            notes.append(f"{path}: neither {SWEEP} nor {LATENCY}, so nothing was measured.")
+        if (path / SWEEP).is_file():
+            found = read_sweep(path, list(results.values()))
+            notes.append(found) if isinstance(found, str) else sweeps.append(found)
+        if (path / LATENCY).is_file() and path.name in results:
+            latencies[path.name] = read_latencies(path / LATENCY, results[path.name])
+            if not latencies[path.name]:
+                notes.append(f"{path / LATENCY}: times of another training than {folders.runs / path.name} holds.")
+    boards = _boards(list(results.values()), sweeps, latencies)
+    shown = {sweep.name for board in boards for sweep in board.sweeps}
+    notes += [
+        f"{folders.bench}/{sweep.name}: its mIoU is of other images than the runs were scored on."
+        for sweep in sweeps
+        if sweep.name not in shown
+    ]
+    return Collection(tuple(datasets.values()), boards, tuple(notes))
 
 
 def _entries(folder: Path, option: str) -> list[Path]:
@@ -88,16 +113,20 @@ def _left_out(run: Run, scores: Path) -> str:
     return ""
 
 
-def _boards(results: Sequence[Result], sweeps: Sequence[Sweep]) -> tuple[Board, ...]:
+def _boards(
+    results: Sequence[Result], sweeps: Sequence[Sweep], latencies: Mapping[str, Mapping[Size, Latency]]
+) -> tuple[Board, ...]:
     """By set and split; the most results first."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         groups.setdefault((result.dataset.digest, result.split), []).append(result)
     boards = []
-    for (_, split), rows in groups.items():
+    for (digest, split), rows in groups.items():
         rows.sort(key=lambda row: (-row.miou, row.name))
         names = {row.name for row in rows}
-        ours = tuple(sweep for sweep in sweeps if sweep.run in names)
+        here = [sweep for sweep in sweeps if (sweep.digest, sweep.split) == (digest, split)]
+        ours = tuple(sweep for sweep in here if names >= {row.run for row in sweep.rows})
         order = ranks({row.name: row.intervals["miou"] for row in rows})
-        boards.append(Board(rows[0].dataset, split, tuple(rows), order, ours))
+        times = {name: latencies[name] for name in sorted(names & latencies.keys())}
+        boards.append(Board(rows[0].dataset, split, tuple(rows), order, ours, times))
     return tuple(sorted(boards, key=lambda board: (board.dataset.name, board.split, board.dataset.digest)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segdata import ShardSet
@@ -37,7 +38,7 @@ class SplitCounts:
 class Dataset:
     """One shard set."""
 
-    name: str
+    name: str  # no two sets of a page have the same
     folder: Path
     digest: str
     source: str
@@ -58,7 +59,11 @@ def read_datasets(shards: Path, stats: Path) -> dict[str, Dataset]:
     if not folders:
         raise SegmodelsError(f"{shards}: no shard set in any folder of it. Name the folder that `prepare` writes into")
     found = [_read(folder, stats / f"{folder.name}.json") for folder in folders]
-    return {dataset.digest: dataset for dataset in found}
+    times = Counter(dataset.name for dataset in found)
+    return {
+        each.digest: each if times[each.name] == 1 else replace(each, name=f"{each.name} ({each.folder.name})")
+        for each in found
+    }
 
 
 def _read(folder: Path, counts: Path) -> Dataset:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from segmodels.report import charts
+from segmodels.report.budget import thinned
 from segmodels.report.collect import Board
 from segmodels.report.observe import Observation
 from segmodels.report.result import Result
@@ -32,10 +33,10 @@ def figures(board: Board, name: str, observations: Mapping[str, Observation]) ->
 
 
 def learning_rows(board: Board) -> list[Row]:
-    """A row for every score and loss of every epoch."""
+    """A row for every score and loss of every epoch; of long histories of many runs, of some."""
     rows = []
     for result in board.results:
-        for epoch in result.history:
+        for epoch in thinned(result.history, len(board.results)):
             for metric, value in (("miou", epoch.miou), ("loss", epoch.loss)):
                 if value is not None:
                     label = f"{result.name}, step {epoch.step}: {metric} {value:.4f}"
@@ -62,13 +63,15 @@ def step_rows(board: Board) -> list[Row]:
 
 
 def network_rows(board: Board, observations: Mapping[str, Observation]) -> list[Row]:
-    """The networks as they were scored; their latency is not known."""
+    """The networks as they were scored, with their latency where it was measured at that size."""
     rows = []
     for result in board.results:
         miou, interval = result.scores["miou"], result.intervals["miou"]
         if miou is not None:
             low, high = interval or (miou, miou)
-            point = _point(result, observations[result.name].macs / 1e9, None, miou, "as scored")
+            seen = observations[result.name]
+            latency = board.latencies.get(result.name, {}).get(seen.size)
+            point = _point(result, seen.macs / 1e9, latency and latency.ms, miou, "as scored")
             rows.append(point | {"kind": "network", "low": low, "high": high, "order": 0})
     return rows
 
@@ -77,8 +80,8 @@ def sweep_rows(board: Board) -> list[Row]:
     """The settings of the sweeps."""
     results = {result.name: result for result in board.results}
     return [
-        _point(results[sweep.run], row.macs / 1e9, row.ms, row.miou, f"{sweep.knob} {row.value}")
-        | {"kind": "sweep", "order": order}
+        _point(results[row.run], row.macs / 1e9, row.ms, row.miou, f"{sweep.knob} {row.value}")
+        | {"kind": "sweep", "line": sweep.name, "order": order}
         for sweep in board.sweeps
         for order, row in enumerate(sweep.rows)
         if row.miou is not None

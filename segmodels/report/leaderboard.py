@@ -21,7 +21,7 @@ def _board(board: Board, observations: Mapping[str, Observation]) -> dict[str, A
     return {
         "set": board.dataset.name,
         "split": board.split,
-        "images": len(board.results[0].keys),
+        "images": board.results[0].images,
         "shards": board.dataset.digest,
         "painted": board.dataset.painted,
         "rows": [_row(board, result, observations[result.name]) for result in board.results],
@@ -30,6 +30,7 @@ def _board(board: Board, observations: Mapping[str, Observation]) -> dict[str, A
 
 def _row(board: Board, result: Result, seen: Observation) -> dict[str, Any]:
     rank, origin = board.ranks[result.name], result.provenance
+    latency = board.latencies.get(result.name, {}).get(seen.size)
     intervals = {name: None if found is None else found._asdict() for name, found in result.intervals.items()}
     return {
         "run": result.name,
@@ -37,12 +38,14 @@ def _row(board: Board, result: Result, seen: Observation) -> dict[str, Any]:
         "family": result.family,
         "rank": {"best": rank.best, "worst": rank.worst, "not_ranked_against": list(rank.tied)},
         "scores": {name: result.scores[name] for name in SCORES},
+        "q": result.q,
         "own_stride": {"stride": result.stride, **{name: result.own_stride[name] for name in SCORES}},
         "interval": intervals,
         "steps": [step.full for step in result.steps],
         "parameters": seen.parameters,
         "macs": seen.macs,
         "size": list(seen.size),
+        "latency": None if latency is None else latency._asdict(),
         "train_seconds": result.seconds,
         "train_images_per_second": result.images_per_second,
         "device": origin.device,

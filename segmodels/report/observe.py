@@ -17,11 +17,13 @@ from segmodels.evaluate import predict_maps
 from segmodels.inference import Segmenter
 from segmodels.networks import spec
 from segmodels.prediction import Prediction
+from segmodels.quantiles import with_q
+from segmodels.report.budget import SMALL, WIDEST
 from segmodels.report.collect import Board
 from segmodels.report.cost import cost
 from segmodels.report.datasets import Dataset
 from segmodels.report.pictures import label_map, photograph, region
-from segmodels.report.result import Result
+from segmodels.report.result import Result, digest_keys
 from segmodels.trained import load_trained
 
 SAMPLES = 2  # of a dataset, shown with their targets
@@ -88,16 +90,17 @@ def _sample(record: Record, shards: ShardSet) -> Sample:
     targets = {}
     for scale, stored in record.targets.items():
         ids = most_covered(stored) if stored.ndim == 3 else stored
-        picture = photograph(overlay(record.image, ids, shards.taxonomy))
+        picture = photograph(overlay(record.image, ids, shards.taxonomy), SMALL)
         targets[scale] = Target(picture, (ids.shape[0], ids.shape[1]))
-    return Sample(record.key, (record.image.shape[0], record.image.shape[1]), photograph(record.image), targets)
+    return Sample(record.key, (record.image.shape[0], record.image.shape[1]), photograph(record.image, SMALL), targets)
 
 
 def choose_images(board: Board, count: int) -> tuple[Shown, ...]:
     """Images of the board's split, spread evenly over it."""
     shards = board.dataset.open(board.split)
+    keys = digest_keys(map(shards.key, range(len(shards))))
     for result in board.results:
-        if list(result.keys) != shards.keys:
+        if (result.images, result.keys_digest) != keys:
             raise SegmodelsError(
                 f"the scores of {result.name} are of other images than {shards.path} has. Score it again"
             )
@@ -109,9 +112,14 @@ def _shown(index: int, record: Record, shards: ShardSet) -> Shown:
     return Shown(index, record.key, size, photograph(record.image), label_map(record.targets[1], shards.taxonomy))
 
 
-def observe(result: Result, images: Iterable[Shown]) -> Observation:
-    """Load the network and show it the images, as it was scored: the same views, on the CPU. Raises SegmodelsError."""
-    segmenter = load_trained(result.run, torch.device("cpu"))
+def observe(result: Result, images: Iterable[Shown], *, width: int = WIDEST, staged: bool = True) -> Observation:
+    """Load the network and show it the images as it was scored, q and views the same, on the CPU.
+
+    Its label maps are at most `width` pixels wide; stages are drawn only where they are to be `staged`. Raises
+    SegmodelsError.
+    """
+    q = None if result.q is None else ",".join(map(repr, result.q))
+    segmenter = with_q(load_trained(result.run, torch.device("cpu")), q)
     if segmenter.run != result.provenance.id:
         raise SegmodelsError(f"{result.run}: model.safetensors is of another training than run.json. Train it again")
     shards = result.dataset.open(result.split)
@@ -119,8 +127,9 @@ def observe(result: Result, images: Iterable[Shown]) -> Observation:
     size = (pixels[0].shape[0], pixels[0].shape[1])
     classes = len(segmenter.taxonomy.classes)
     parameters, macs = cost(spec(result.network), classes, segmenter.size, result.provenance.options, size)
-    maps = [label_map(predict_maps(segmenter, each, result.views).full[-1], segmenter.taxonomy) for each in pixels]
-    stages = [_stages(segmenter, each) for each in pixels] if result.views.single else []
+    answers = [predict_maps(segmenter, each, result.views).full[-1] for each in pixels]
+    maps = [label_map(each, segmenter.taxonomy, width) for each in answers]
+    stages = [_stages(segmenter, each) for each in pixels] if staged and result.views.single else []
     return Observation(parameters, macs, size, tuple(maps), tuple(each for each in stages if each))
 
 
@@ -139,9 +148,9 @@ def _stages(segmenter: Segmenter, pixels: U8) -> tuple[Stage, ...]:
         Stage(
             reached[i],
             reached[i] - goes_on[i],
-            photograph(pictures[3 * i][1]),
-            region(pictures[3 * i + 1][1]),
-            region(pictures[3 * i + 2][1]),
+            photograph(pictures[3 * i][1], SMALL),
+            region(pictures[3 * i + 1][1], SMALL),
+            region(pictures[3 * i + 2][1], SMALL),
         )
         for i in range(len(reached))
     )

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from segmodels.report import charts, words
 from segmodels.report.collect import Board, Collection
 from segmodels.report.figures import figures
+from segmodels.report.finding import finding
 from segmodels.report.observe import Observation, Sample, Shown
 from segmodels.report.payload import board_payload
 from segmodels.report.terms import TERMS
@@ -95,7 +96,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segmodels.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {word.__name__: word for word in words.WORDS}
+    environment.filters |= {word.__name__: word for word in (*words.WORDS, finding)}
     return environment
 
 

@@ -59,4 +59,4 @@ def _per_mille(matrix: metrics.ConfusionMatrix) -> list[list[int] | None]:
 
 
 def _number(value: Any) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+    return None if np.isnan(value) else round(float(value), 3)

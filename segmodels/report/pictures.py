@@ -11,36 +11,36 @@ from PIL import Image
 
 from segdata.scene import U8
 from segdata.taxonomy import IGNORE, Taxonomy
+from segmodels.report.budget import WIDEST
 
-WIDTH = 640  # pixels, at most
 QUALITY = 80
 
 
-def photograph(picture: U8) -> str:
-    """(H, W, 3) colours or (H, W) grey levels, lossy."""
-    small = cv2.resize(picture, _fitting(picture), interpolation=cv2.INTER_AREA)
+def photograph(picture: U8, width: int = WIDEST) -> str:
+    """(H, W, 3) colours or (H, W) grey levels, lossy, no wider than so many pixels."""
+    small = cv2.resize(picture, _fitting(picture, width), interpolation=cv2.INTER_AREA)
     return _uri(Image.fromarray(np.asarray(small, np.uint8)), "WEBP", quality=QUALITY, method=6)
 
 
-def label_map(ids: U8, taxonomy: Taxonomy) -> str:
-    """Class ids (H, W) in their colours, exact; what is ignored is transparent."""
-    small = cv2.resize(ids, _fitting(ids), interpolation=cv2.INTER_NEAREST)
+def label_map(ids: U8, taxonomy: Taxonomy, width: int = WIDEST) -> str:
+    """Class ids (H, W) in their colours, exact; what is ignored is transparent. No wider than so many pixels."""
+    small = cv2.resize(ids, _fitting(ids, width), interpolation=cv2.INTER_NEAREST)
     classes = len(taxonomy.classes)
     picture = Image.fromarray(np.where(small == IGNORE, classes, small).astype(np.uint8), "P")
     picture.putpalette(taxonomy.palette[: classes + 1].tobytes())
     return _uri(picture, "PNG", transparency=classes, optimize=True)
 
 
-def region(picture: U8) -> str:
-    """Few grey levels (H, W), exact."""
-    small = cv2.resize(picture, _fitting(picture), interpolation=cv2.INTER_NEAREST)
+def region(picture: U8, width: int = WIDEST) -> str:
+    """Few colours (H, W, 3) or grey levels (H, W), exact."""
+    small = cv2.resize(picture, _fitting(picture, width), interpolation=cv2.INTER_NEAREST)
     return _uri(Image.fromarray(np.asarray(small, np.uint8)), "PNG", optimize=True)
 
 
-def _fitting(picture: U8) -> tuple[int, int]:
+def _fitting(picture: U8, widest: int) -> tuple[int, int]:
     """(width, height) as OpenCV has it."""
     height, width = picture.shape[:2]
-    shown = min(width, WIDTH)
+    shown = min(width, widest)
     return shown, max(1, round(height * shown / width))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -53,14 +54,16 @@ class Result:
     dataset: Dataset
     split: str
     views: Views
+    q: tuple[float, ...] | None  # that a percentile network was scored with, where it is not the trained one
     scores: Scores
     own_stride: Scores
     stride: int
     intervals: Mapping[str, Interval | None]
     class_iou: Scores
     steps: tuple[Step, ...]  # none where the network answers in one
-    keys: tuple[str, ...]
-    confusions: ConfusionMatrix  # (N, K, K) in the order of `keys`
+    images: int
+    keys_digest: str  # of the images' keys, in their order
+    confusions: ConfusionMatrix  # (N, K, K) in that order; on disk, for there may be many images
     history: tuple[Epoch, ...]
     seconds: float  # of training, validation included
     images_per_second: float | None  # of training, validation excluded
@@ -87,7 +90,7 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
         raise SegmodelsError(f"{scores} scores another training than {run.path} holds. {sheet.advice}")
     dataset, split = _dataset(sheet, scores, datasets)
     timing = read_fields(run.timing, train_again)
-    keys = _keys(scores / "images.csv", sheet.advice)
+    images, keys_digest = _keys(scores / "images.csv", sheet.advice)
     return Result(
         name=name,
         run=run.path,
@@ -97,14 +100,16 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
         dataset=dataset,
         split=split,
         views=_views(sheet.inside("views")),
+        q=sheet.numbers("q") if "q" in sheet.values else None,
         scores={each: sheet.score(each) for each in SCORES},
         own_stride=_own_stride(sheet),
         stride=sheet.inside("own_stride").whole("stride") if "own_stride" in sheet.values else 1,
         intervals=_intervals(sheet.inside("interval")),
         class_iou=_class_iou(sheet.inside("class_iou"), dataset.taxonomy),
         steps=_steps(sheet),
-        keys=keys,
-        confusions=_confusions(scores / "confusion.npy", (len(keys), len(dataset.taxonomy.classes)), sheet.advice),
+        images=images,
+        keys_digest=keys_digest,
+        confusions=_confusions(scores / "confusion.npy", (images, len(dataset.taxonomy.classes)), sheet.advice),
         history=_history(run.history, train_again),
         seconds=timing.number("seconds"),
         images_per_second=timing.score("images_per_second"),
@@ -158,11 +163,20 @@ def _steps(sheet: Fields) -> tuple[Step, ...]:
     )
 
 
-def _keys(path: Path, advice: str) -> tuple[str, ...]:
-    rows = _table(path, advice)
-    if not rows or "key" not in rows[0]:
+def digest_keys(keys: Iterable[str]) -> tuple[int, str]:
+    """How many keys these are, and which ones in which order."""
+    digest, count = sha256(), 0
+    for key in keys:
+        digest.update(f"{key}\n".encode())
+        count += 1
+    return count, digest.hexdigest()
+
+
+def _keys(path: Path, advice: str) -> tuple[int, str]:
+    count, digest = digest_keys(row.get("key", "") for row in _table(path, advice))
+    if not count:
         raise SegmodelsError(f"{path} has no image. {advice}")
-    return tuple(row["key"] for row in rows)
+    return count, digest
 
 
 def _history(path: Path, advice: str) -> tuple[Epoch, ...]:
@@ -179,10 +193,10 @@ def _number(text: str) -> float | None:
     return value if value is None or isfinite(value) else None
 
 
-def _table(path: Path, advice: str) -> list[dict[str, str]]:
+def _table(path: Path, advice: str) -> Iterator[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file, restval=""))
+            yield from csv.DictReader(file, restval="")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SegmodelsError(f"cannot read {path}: {error}. {advice}") from None
 
@@ -190,7 +204,7 @@ def _table(path: Path, advice: str) -> list[dict[str, str]]:
 def _confusions(path: Path, expected: tuple[int, int], advice: str) -> ConfusionMatrix:
     images, classes = expected
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise SegmodelsError(f"cannot read {path}: {str(error).splitlines()[0]}. {advice}") from None
     if not isinstance(found, np.ndarray) or found.shape != (images, classes, classes) or found.dtype != np.int64:

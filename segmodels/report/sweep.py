@@ -1,8 +1,8 @@
-"""What `segmodels bench --sweep` measured: quality and cost of one network at several settings of its knob."""
+"""What `segmodels bench --sweep` measured: quality and cost at several settings of a knob."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +12,13 @@ from segmodels.report.fields import Fields, read_fields
 from segmodels.report.result import Result
 
 FORMAT = 1
+FILE = "sweep.json"
 
 
 class Setting(NamedTuple):
     """One row of a sweep."""
 
+    run: str  # name of the run's folder
     value: str  # of the knob
     shares: tuple[float, ...]  # of the pixels, stage by stage; none where the network has no stages
     macs: float  # executed, mean an image
@@ -27,40 +29,55 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Sweep:
-    """One network's rows, in the order of the file."""
+    """One network at several settings, or several networks one setting each; rows in the order of the file."""
 
-    run: str  # name of the run's folder
+    name: str  # of the folder
     knob: str
     device: str
     threads: int | None
+    digest: str  # of the shards that mIoU is of
+    split: str
+    every: int  # each how many-th of their images was taken
     rows: tuple[Setting, ...]
 
 
-def read_sweep(folder: Path, results: Mapping[str, Result]) -> Sweep | str:
-    """The sweep in a folder of `segmodels bench`, or why it is not shown. Raises SegmodelsError."""
-    path = folder / "sweep.json"
-    if not path.is_file():
-        return f"{folder}: no sweep.json, so there is no sweep to show."
-    if folder.name not in results:
-        return f"{folder}: a sweep of a run that is not on this page."
-    about = read_fields(path, f"Run `segmodels bench {results[folder.name].run} --out {folder}` again")
+def read_sweep(folder: Path, results: Sequence[Result]) -> Sweep | str:
+    """The sweep in a folder of `segmodels bench --sweep`, or why it is not shown. Raises SegmodelsError."""
+    path = folder / FILE
+    about = read_fields(path, f"Run `segmodels bench RUN --sweep … --out {folder}` again")
     if about.whole("format") != FORMAT:
         raise SegmodelsError(f"{path}: format {about.whole('format')}, this release reads {FORMAT}. {about.advice}")
-    if about.text("run") != results[folder.name].provenance.id:
-        raise SegmodelsError(f"{path} measured another training than {folder.name} holds. {about.advice}")
-    threads = about.values.get("threads")
-    rows = tuple(_setting(row) for row in about.each("rows"))
-    return Sweep(folder.name, about.text("knob"), _device(about), threads if type(threads) is int else None, rows)
+    names = {result.provenance.id: result.name for result in results}
+    rows = about.each("rows")
+    runs = [row.text("run") if "run" in row.values else about.text("run") for row in rows]
+    if not rows or not names.keys() >= set(runs):
+        return f"{folder}: a sweep of a training that is not on this page."
+    shards = about.inside("shards")
+    return Sweep(
+        folder.name,
+        about.text("knob"),
+        about.text("device"),
+        about.whole("threads") if about.values.get("threads") is not None else None,
+        shards.text("fingerprint"),
+        about.text("split"),
+        about.whole("every") if "every" in about.values else 1,
+        tuple(_setting(row, names[run]) for row, run in zip(rows, runs, strict=True)),
+    )
 
 
-def _device(about: Fields) -> str:
-    """A text, or what run.json says of a device."""
-    value = about.values.get("device")
-    return about.inside("device").text("name") if isinstance(value, dict) else about.text("device")
-
-
-def _setting(row: Fields) -> Setting:
+def _setting(row: Fields, run: str) -> Setting:
     shares = row.numbers("shares") if row.values.get("shares") is not None else ()
-    value = row.values.get("value")
-    text = f"{value:g}" if type(value) in {int, float} else str(value)
-    return Setting(text, shares, row.number("macs"), row.number("ms_median"), row.number("ms_p95"), row.score("miou"))
+    return Setting(
+        run,
+        _value(row.values),
+        shares,
+        row.number("macs"),
+        row.number("ms_median"),
+        row.number("ms_p95"),
+        row.score("miou"),
+    )
+
+
+def _value(row: Mapping[str, object]) -> str:
+    value = row.get("value")
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -119,7 +119,7 @@ def evaluated(dataset: Dataset, position: int) -> bool:
 def summary(board: Board) -> str:
     """What a board says, in a sentence."""
     best = board.results[0]
-    where = f"On {board.dataset.name} ({count(len(best.keys))} images of {board.split})"
+    where = f"On {board.dataset.name} ({count(best.images)} images of {board.split})"
     found = f"mIoU {score(best.scores['miou'])} ({interval(best.intervals['miou'])})"
     tied = board.ranks[best.name].tied
     if len(board.results) == 1:
