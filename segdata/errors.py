@@ -41,5 +41,9 @@ class StoreError(SegdataError):
     """An object store or web server that cannot be reached, or that says no."""
 
 
+class RangeError(StoreError):
+    """A web server that sends whole files where a part was asked for."""
+
+
 class AbsentError(StoreError):
     """There is no such object in the store."""

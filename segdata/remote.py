@@ -6,13 +6,15 @@ the index, which holds a digest for every sample. Only dataset.json is fetched a
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
+
 from segdata.cache import Cache, default_cache
 from segdata.canonical import digest_bytes, digest_sample, digest_source
-from segdata.errors import AbsentError, ShardError, StoreError
+from segdata.errors import AbsentError, RangeError, ShardError, StoreError
 from segdata.index import find_index, read_digests
 from segdata.manifest import FILE, HEX, SIDE, SUMS, Manifest, no_manifest, parse_manifest
 from segdata.prefetch import Prefetch
@@ -60,7 +62,10 @@ class RemoteSet:
 
 
 class RemoteFiles:
-    """One split of a set in a store (a `shardfiles.SplitFiles`). Any number of threads may read."""
+    """One split of a set in a store (a `shardfiles.SplitFiles`). Any number of threads may read.
+
+    From a server without range requests a sample comes with its whole shard, all of which is kept in the cache.
+    """
 
     def __init__(self, url: Url, split: str, cache: Cache | None = None) -> None:
         self._set = RemoteSet(url, cache)
@@ -71,6 +76,7 @@ class RemoteFiles:
         check_length(url, self.manifest, split, self.index)
         self._digests = read_digests(self._column(f"{split}.samples.npy"))
         self._shards = self.manifest.shards(split)
+        self._has_ranges = True  # as long as the server does not show otherwise
         self._start()
 
     def part(self, i: int, part: str) -> bytes:
@@ -83,6 +89,14 @@ class RemoteFiles:
         _, offset, size = self.index.place(i, part)
         return last.data[offset - last.start : offset - last.start + size]
 
+    def shard(self, number: int) -> bytes:
+        row = self._shards[number]
+        path = self._set.home + row.name
+        data = read_listed(self._set.store, path)
+        if digest_bytes(data) != row.sha256:
+            raise changed(self._set.url / path)
+        return data
+
     def side(self, name: str) -> Path | None:
         return self._set.side(name)
 
@@ -92,6 +106,7 @@ class RemoteFiles:
 
     def _start(self) -> None:
         self._pid, self._mine, self._ahead = os.getpid(), threading.local(), Prefetch(self._sample)
+        self._whole = threading.Lock()  # held while a whole shard is fetched: others wait for its samples
 
     def _column(self, name: str) -> Path:
         path = self._set.side(f"{SIDE}/{name}")
@@ -107,19 +122,49 @@ class RemoteFiles:
 
     def _sample(self, i: int) -> bytes:
         """The bytes of sample i from the cache, or else from the store."""
-        name = f"{self._set.piece}/{self.split}/{i // 1000}/{i}"
-        data = self._set.cache.get(name)
-        if data is not None:
-            if self._is_good(i, data):
-                return data
-            self._set.cache.drop(name)
+        data = self._cached(i)
+        if data is None and self._has_ranges:
+            try:
+                return self._fetch(i)
+            except RangeError:
+                self._has_ranges = False
+        return self._fetch_with_shard(i) if data is None else data
+
+    def _cached(self, i: int) -> bytes | None:
+        data = self._set.cache.get(self._name(i))
+        if data is None or self._is_good(i, data):
+            return data
+        self._set.cache.drop(self._name(i))
+        return None
+
+    def _fetch(self, i: int) -> bytes:
         shard, start, stop = self._range(i)
         path = self._set.home + self._shards[shard].name
         data = read_listed(self._set.store, path, start, stop)
         if not self._is_good(i, data):
             raise changed(self._set.url / path)
-        self._set.cache.put(name, data)
+        self._set.cache.put(self._name(i), data)
         return data
+
+    def _fetch_with_shard(self, i: int) -> bytes:
+        with self._whole:
+            if (data := self._cached(i)) is not None:
+                return data
+            number, start, stop = self._range(i)
+            shard = self.shard(number)
+            for other in self._neighbours(i):
+                _, first, end = self._range(other)
+                self._set.cache.put(self._name(other), shard[first:end])
+            return shard[start:stop]
+
+    def _neighbours(self, i: int) -> Iterator[int]:
+        """The samples of i's shard: they are stored one after the other."""
+        shards = self.index.places["shard"]
+        yield from range(*map(int, np.searchsorted(shards, [shards[i], shards[i] + 1])))
+
+    def _name(self, i: int) -> str:
+        """Of the piece in the cache."""
+        return f"{self._set.piece}/{self.split}/{i // 1000}/{i}"
 
     def _is_good(self, i: int, data: bytes) -> bool:
         row, start = self.index.places[i], self._range(i)[1]

@@ -6,6 +6,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Protocol
 
+from segdata.canonical import digest_bytes
 from segdata.errors import ShardError
 from segdata.index import Index, read_index
 from segdata.manifest import SIDE, Manifest, read_manifest
@@ -21,6 +22,10 @@ class SplitFiles(Protocol):
     def index(self) -> Index: ...
     def part(self, i: int, part: str) -> bytes:
         """The stored bytes of one part of sample i."""
+        ...
+
+    def shard(self, number: int) -> bytes:
+        """A whole shard of the split, checked against its digest."""
         ...
 
     def side(self, name: str) -> Path | None:
@@ -51,6 +56,13 @@ class LocalFiles:
         if shard >= len(self._shards):
             raise ShardError(f"{self.path}: the index of {self._split} names shard {shard} of {len(self._shards)}.")
         return self._map(shard)[offset : offset + size]
+
+    def shard(self, number: int) -> bytes:
+        row = self._shards[number]
+        data = bytes(self._map(number))
+        if digest_bytes(data) != row.sha256:
+            raise ShardError(f"{self.path / row.name}: not the bytes that dataset.json lists. Run `segdata verify`.")
+        return data
 
     def side(self, name: str) -> Path | None:
         path = self.path / name

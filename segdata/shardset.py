@@ -3,6 +3,7 @@
 Needs neither webdataset nor cityscapesScripts nor torch.
 """
 
+import builtins
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,10 @@ class ShardSet:
     def bytes(self, i: int, part: str) -> bytes:
         """The stored bytes of one part ("image.png", "target8.png", "json")."""
         return self._files.part(i, part)
+
+    def shard(self, number: int) -> builtins.bytes:
+        """A whole shard of the split, checked against its digest; 0 is the first."""
+        return self._files.shard(number)
 
     def prefetch(self, wanted: Sequence[int]) -> None:
         """A hint that these samples will be read next: what is in a store is fetched meanwhile."""

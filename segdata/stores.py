@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote
 
-from segdata.errors import AbsentError, StoreError
+from segdata.errors import AbsentError, RangeError, StoreError
 from segdata.url import Url
 
 TRIES = 5
@@ -39,7 +39,10 @@ class Store(Protocol):
     @property
     def url(self) -> Url: ...
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
-        """A file's bytes, or those from `start` to before `stop`: exactly so many."""
+        """A file's bytes, or those from `start` to before `stop`: exactly so many.
+
+        Raises RangeError where the server sends whole files only.
+        """
         ...
 
     def has(self, path: str) -> bool: ...
@@ -104,8 +107,8 @@ class FsspecStore:
         def once() -> bytes:
             data = bytes(self._fs.cat_file(self._at(path), **limits))
             if stop is not None and len(data) > stop - start:
-                raise ValueError(
-                    f"{len(data)} bytes for a range of {stop - start}: the server must know range requests"
+                raise RangeError(
+                    f"{self.url / path}: {len(data)} bytes for a range of {stop - start}: no server of range requests."
                 )
             if stop is not None and len(data) < stop - start:
                 raise ConnectionError(f"{len(data)} of {stop - start} bytes came")
@@ -169,6 +172,8 @@ class FsspecStore:
         for pause in [PAUSE * 2**k for k in range(TRIES - 1)] + [None]:
             try:
                 return work()
+            except RangeError:
+                raise
             except Exception as error:  # each store has exceptions of its own
                 if pause is None or not _may_pass(error):
                     raise self._told(path, error) from None  # the original's text may hold the credentials

@@ -156,8 +156,8 @@ use = egg:swift#dlo
 
 @pytest.fixture(scope="session")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], str]]:
-    """web(folder): the URL at which nginx serves the folder, with ranges and listings; 403 without a password below
-    /private/ (user:password)."""
+    """web(folder): the URL at which nginx serves the folder, with ranges and listings; below /private/ it wants a
+    password (user:pa55word), below /whole/ it sends whole files only."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         message = "nginx is not installed (apt-get install nginx-light)"
@@ -197,6 +197,7 @@ http {{
         listen {host}:{port};
         root {home}/root;
         autoindex on;
+        location ~ /whole/ {{ max_ranges 0; }}
         location ~ /private/ {{ auth_basic "private"; auth_basic_user_file {home}/passwords; }}
     }}
 }}
