@@ -1,23 +1,24 @@
 """What code a command is made of: a list of the files behind it, each with a digest of what it says.
 
-    python pipelines/closure.py data/code segdata/prepare segmodels/train
+    python pipelines/closure.py data/code segdata/prepare segmodels/report --each segmodels/train
 
-writes `data/code/segdata/prepare.txt` and, since a network is part of what segmodels runs, one list a network:
-`data/code/segmodels/train/pspnet.txt`. The stages of dvc.yaml depend on these lists instead of on the packages: a stage
-runs again when code behind it has changed, and only then. To name the files in dvc.yaml would be the same seventy
+writes `data/code/segdata/prepare.txt`, `data/code/segmodels/report.txt`, and for a command that runs one network a list
+each: `data/code/segmodels/train/pspnet.txt`. The stages of dvc.yaml depend on these lists instead of on the packages: a
+stage runs again when code behind it has changed, and only then. To name the files in dvc.yaml would be the same seventy
 lines for every stage, kept by hand; and as many in dvc.lock for every run, which DVC writes anew after every stage.
 
 What counts: the command's own function with whatever it names in the files of the command line, and from there every
 file of the two packages that is imported, wherever in a file the import stands. Of the networks, the file that declares
-the one: the registry reads all of them, but none of them knows another. Comments, docstrings and layout do not
-count. Files of data (taxonomies, lists of frames) are dependencies that dvc.yaml names itself.
+the one: the registry reads all of them, and some code asks whether a network is of another's class, but neither runs
+what stands there. Comments, docstrings and layout do not count. Files of data (taxonomies, lists of frames) are
+dependencies that dvc.yaml names itself.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -28,19 +29,22 @@ from pkgutil import iter_modules
 PACKAGES = ("segdata", "segmodels")
 COMMAND_LINES = ("segdata.cli", "segmodels.cli")
 NETWORKS = "segmodels.networks"
-Code = dict[str, list[ast.stmt]]  # module → those of its statements that count
+Statements = tuple[ast.stmt, ...]
+Code = dict[str, Statements]  # module → those of its statements that count
 
 
-def main(out: Path, commands: Iterable[str]) -> None:
-    """Write the lists of these commands, each given as package/command."""
+def main(out: Path, commands: Iterable[str], each: Iterable[str]) -> None:
+    """Write the lists of these commands, all given as package/command; of those in `each` a list a network."""
+    networks = network_modules()
     for command in commands:
-        package, _, name = command.partition("/")
-        code = command_code(package, name)
-        if package == "segdata":
-            write(out / package / f"{name}.txt", code)
-            continue
-        for network, module in network_modules().items():
-            write(out / package / name / f"{network}.txt", code | module_code([module]))
+        code = command_code(command)
+        if command.startswith("segmodels/"):
+            code |= module_code(networks.values(), networks.values())
+        write(out / f"{command}.txt", code)
+    for command in each:
+        code = command_code(command)
+        for network, module in networks.items():
+            write(out / command / f"{network}.txt", code | module_code([module], [module]))
 
 
 def write(path: Path, code: Code) -> None:
@@ -50,7 +54,8 @@ def write(path: Path, code: Code) -> None:
     path.write_text("".join(lines))
 
 
-def digest(statements: Iterable[ast.stmt]) -> str:
+@cache
+def digest(statements: Statements) -> str:
     """Of what Python reads in the statements: the same for another layout, other comments, other docstrings."""
     return sha256("\n".join(map(ast.dump, statements)).encode()).hexdigest()
 
@@ -58,20 +63,23 @@ def digest(statements: Iterable[ast.stmt]) -> str:
 # ---- what is reached -----------------------------------------------------------------------------------------
 
 
-def command_code(package: str, name: str) -> Code:
+def command_code(command: str) -> Code:
     """The code behind a command, networks apart."""
+    package, _, name = command.partition("/")
     callback = import_module(f"{package}.cli").cli.commands[name].callback
     code: Code = {}
     modules = _follow(callback.__module__, callback.__name__, code)
     return code | module_code(modules)
 
 
-def module_code(modules: Iterable[str]) -> Code:
-    """These modules with all that they import, and the packages that they lie in."""
+def module_code(modules: Iterable[str], networks: Collection[str] = ()) -> Code:
+    """These modules with all that they import, and the packages that they lie in; of the network files, `networks`."""
     code: Code = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
+        if module.startswith(f"{NETWORKS}.") and module not in networks:
+            continue
         if module not in code and file_of(module) is not None:
             code[module] = statements_of(module)
             waiting += [*imports(code[module]), module.rpartition(".")[0]]
@@ -83,9 +91,9 @@ def _follow(module: str, name: str, code: Code) -> list[str]:
 
     Such a file holds several commands, and the options of one are no business of another.
     """
-    mine = code.setdefault(module, [])
-    new = [each for each in statements_of(module) if name in _defined(each) and each not in mine]
-    mine += new
+    known = code.get(module, ())
+    new = tuple(each for each in statements_of(module) if name in _defined(each) and each not in known)
+    code[module] = known + new
     modules = []
     for statement in new:
         if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith(COMMAND_LINES):
@@ -139,11 +147,11 @@ def network_modules() -> dict[str, str]:
 
 
 @cache
-def statements_of(module: str) -> list[ast.stmt]:
+def statements_of(module: str) -> Statements:
     """A module's statements, without docstrings and without what only a type checker reads."""
     path = file_of(module)
     assert path is not None, module
-    return _Essence().visit(ast.parse(home().joinpath(path).read_bytes(), str(path))).body  # type: ignore[no-any-return]
+    return tuple(_Essence().visit(ast.parse(home().joinpath(path).read_bytes(), str(path))).body)
 
 
 class _Essence(ast.NodeTransformer):
@@ -180,4 +188,9 @@ def home() -> Path:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("commands", nargs="*", metavar="package/command")
+    parser.add_argument("--each", nargs="*", default=[], metavar="package/command", help="of these a list a network")
+    given = parser.parse_args()
+    main(given.out, given.commands, given.each)

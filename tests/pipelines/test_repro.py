@@ -1,0 +1,45 @@
+"""What `dvc repro` runs, and what it need not run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.pipelines.conftest import Workspace
+
+
+def test_a_second_time_nothing_runs(workspace: Workspace) -> None:
+    """All is up to date after one `dvc repro`, even in a copy elsewhere."""
+    assert "Data and pipelines are up to date." in workspace.run("dvc", "repro")
+
+
+def test_a_network_is_trained_alone(workspace: Workspace) -> None:
+    """Other code in one network's file: this network is trained again, no other, and no data is made anew."""
+    workspace.append("segmodels/networks/percentile.py", "\nANOTHER = 1\n")
+    ran = workspace.repro()
+    assert {"code", "train@percentile"} <= set(ran)
+    assert all(stage.endswith("percentile") or stage in {"code", "report"} for stage in ran)
+
+
+def test_what_changes_no_meaning_trains_nothing(workspace: Workspace) -> None:
+    """Comments, docstrings and layout; the commands that do not train; files that no command of the pipeline has."""
+    workspace.append("segmodels/train.py", "\n# a comment\n")
+    blocks = workspace.path / "segmodels/blocks.py"
+    blocks.write_text('"""Another docstring."""\n' + blocks.read_text().split('"""', 2)[2].replace("    ", "     "))
+    for path in ("segmodels/export.py", "segmodels/predict.py", "segmodels/cli/__init__.py", "segdata/show.py"):
+        workspace.append(path, "\nANOTHER = 1\n")
+    assert workspace.repro() == ["code"]
+
+
+@pytest.mark.parametrize("how", ["option", "code"])
+def test_equal_shards_train_nothing(how: str, workspace: Workspace) -> None:
+    """What changes no byte of the shards ends there: a default that is no longer spelt out, other code."""
+    if how == "option":
+        data = workspace.read("pipelines/data.yaml")
+        del data["sets"]["cityscapes-20"]["options"]["rule"]
+        workspace.write("pipelines/data.yaml", data)
+    else:
+        workspace.append("segdata/plan.py", "\nANOTHER = 1\n")
+    assert set(workspace.repro()) - {"code"} == {"prepare@cityscapes-20"}
