@@ -23,7 +23,7 @@ class Label:
     category: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scene:
     """One image and its annotation where they lie; `labels` is None in a split without ground truth.
 

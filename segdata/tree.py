@@ -19,7 +19,7 @@ from segdata.url import Place, Url
 from segdata.zips import INFLATE, MAX_MEMBER_BYTES, read_zipped, safe_names
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Member:
     """One file of a tree: `path` names it in messages and metadata, the rest says where its bytes are."""
 
@@ -118,7 +118,7 @@ class FolderTree:
     def files(self, folder: str) -> list[Member]:
         for base in self._bases():
             if (base / folder).is_dir():
-                return sorted(_walk(base, folder, self.root.resolve(), self.faults))
+                return sorted(_walk(base, folder, self.root.resolve(), self.faults), key=lambda member: member.path)
         return sorted(member for zip_path in self._zips() for member in zip_members(zip_path, folder))
 
     def has(self, folder: str) -> bool:
@@ -148,21 +148,21 @@ class FolderTree:
 def _walk(base: Path, folder: str, home: Path, faults: list[Finding]) -> Iterator[Member]:
     """Every file under base/folder. A symlink may point anywhere inside the root, but neither out nor back."""
     entered = [(base / folder).resolve()]  # and the targets of links to folders
-    pending = [base / folder]
+    pending = [folder]
     if fault := _outside(entered[0], home):
         faults.append(Finding("bad-link", folder, fault))
         return
     while pending:
-        for entry in sorted(os.scandir(pending.pop()), key=lambda entry: entry.name):
-            path = Path(entry.path)
-            inner = path.relative_to(base).as_posix()
-            fault = _link_fault(path, home, entered) if entry.is_symlink() else ""
-            if fault and not path.suffix:  # a folder's name: files that it may hold go missing with it
+        listed = pending.pop()
+        for entry in sorted(os.scandir(base / listed), key=lambda entry: entry.name):
+            inner = f"{listed}/{entry.name}"
+            fault = _link_fault(base / inner, home, entered) if entry.is_symlink() else ""
+            if fault and not Path(inner).suffix:  # a folder's name: files that it may hold go missing with it
                 faults.append(Finding("bad-link", inner, fault))
             elif fault or not entry.is_dir():
                 yield Member(inner, base, inner, fault=fault)
             else:
-                pending.append(path)
+                pending.append(inner)
 
 
 def _link_fault(path: Path, home: Path, entered: list[Path]) -> str:

@@ -1,6 +1,5 @@
 """What every source does: insist on its folders, pair images with labels by key, know the official frames."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -24,26 +23,30 @@ def require(tree: Tree, dataset: str, folder: str, zip_name: str) -> list[Member
 def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = (), findings: Iterable[Finding] = ()) -> Listing:
     """Scenes sorted by key; what has no counterpart is a finding, as is a key that stands twice: no scene of it."""
     groups = [_grouped(keyed) for keyed in (images, labels, colors)]
-    twice = {key: members for group in reversed(groups) for key, members in group.items() if len(members) > 1}
+    twice = {key: several[key] for one, several in reversed(groups) for key in one if key in several}
     found = [*findings, *(_twice(key, members) for key, members in twice.items())]
-    by_key, ids, painted = ({k: group[k][0] for k in sorted(group) if k not in twice} for group in groups)
+    (pictures, _), (ids, _), (painted, _) = groups
     scenes = []
-    for key, image in by_key.items():
+    for key in sorted(key for key in pictures if key not in twice):
         if key in ids or key in painted:
-            scenes.append(Scene(key, split, image, ids.get(key), painted.get(key)))
+            scenes.append(Scene(key, split, pictures[key], ids.get(key), painted.get(key)))
         else:
-            found.append(Finding("missing-label", image.path, f"no label for {key}"))
-    for key, label in (painted | ids).items():
-        if key not in by_key:
-            found.append(Finding("missing-image", label.path, f"no image for {key}"))
+            found.append(Finding("missing-label", pictures[key].path, f"no label for {key}"))
+    alone: dict[str, Member] = {}
+    for one in (painted, ids):
+        alone |= {key: one[key] for key in sorted(one) if key not in pictures and key not in twice}
+    found += [Finding("missing-image", label.path, f"no image for {key}") for key, label in alone.items()]
     return Listing(tuple(scenes), tuple(found))
 
 
-def _grouped(keyed: Keyed) -> dict[str, list[Member]]:
-    groups: dict[str, list[Member]] = defaultdict(list)
+def _grouped(keyed: Keyed) -> tuple[dict[str, Member], dict[str, list[Member]]]:
+    """The first member of every key; and all of each key that stands more than once."""
+    one: dict[str, Member] = {}
+    several: dict[str, list[Member]] = {}
     for key, member in keyed:
-        groups[key].append(member)
-    return groups
+        if (first := one.setdefault(key, member)) is not member:
+            several.setdefault(key, [first]).append(member)
+    return one, several
 
 
 def _twice(key: str, members: list[Member]) -> Finding:
