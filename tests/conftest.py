@@ -74,12 +74,15 @@ def _moto(home: Path) -> tuple[list[subprocess.Popen[bytes]], int]:
 
 
 def _swift(home: Path) -> tuple[list[subprocess.Popen[bytes]], int]:
-    """A whole Swift with one copy of everything: the packages swift-{proxy,account,container,object}, memcached."""
-    if shutil.which("swift-proxy-server") is None:
-        pytest.fail(
-            "SEGDATA_S3=swift: apt-get install swift-proxy swift-account swift-container swift-object memcached"
-        )
-    names = ("account", "container", "object", "proxy", "memcached")
+    """A whole Swift with one copy of everything: the packages swift-{proxy,account,container,object}, memcached.
+
+    nginx stands before it: Swift's answers to HEAD may have a body, with which the next answer would begin.
+    """
+    nginx = _find_nginx()
+    if shutil.which("swift-proxy-server") is None or nginx is None:
+        packages = "swift-proxy swift-account swift-container swift-object memcached nginx-light"
+        pytest.fail(f"SEGDATA_S3=swift: apt-get install {packages}")
+    names = ("account", "container", "object", "proxy", "memcached", "front")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     (home / "devices" / "d1").mkdir(parents=True)
     (home / "swift.conf").write_text(SWIFT)
@@ -93,8 +96,10 @@ def _swift(home: Path) -> tuple[list[subprocess.Popen[bytes]], int]:
         (home / f"{name}.conf").write_text(text.format(**values, host=HOST, key=KEY.replace(":", "_"), secret=SECRET))
     commands = [[f"swift-{name}-server", str(home / f"{name}.conf")] for name in names[:4]]
     commands.append(["memcached", "-l", HOST, "-p", str(ports["memcached"]), "-u", getuser()])
+    front = SWIFT_FRONT.format(host=HOST, port=ports["proxy"])
+    commands.append(_nginx_command(nginx, home, ports["front"], front))
     with (home / "log").open("wb") as log:
-        return [subprocess.Popen(command, stdout=log, stderr=log) for command in commands], ports["proxy"]
+        return [subprocess.Popen(command, stdout=log, stderr=log) for command in commands], ports["front"]
 
 
 SWIFT = """
@@ -149,6 +154,10 @@ use = egg:swift#slo
 [filter:dlo]
 use = egg:swift#dlo
 """
+SWIFT_FRONT = """
+client_max_body_size 0;
+location / {{ proxy_pass http://{host}:{port}; proxy_set_header Host $http_host; proxy_request_buffering off; }}
+"""
 
 
 # ---- web servers --------------------------------------------------------------------------------------------
@@ -158,7 +167,7 @@ use = egg:swift#dlo
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], str]]:
     """web(folder): the URL at which nginx serves the folder, with ranges and listings; below /private/ it wants a
     password (user:pa55word), below /whole/ it sends whole files only."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    nginx = _find_nginx()
     if nginx is None:
         message = "nginx is not installed (apt-get install nginx-light)"
         if os.environ.get("SEGDATA_NGINX") == "required":
@@ -167,10 +176,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], s
     home, port = tmp_path_factory.mktemp("nginx"), free_ports(1)[0]
     (home / "root").mkdir()
     (home / "passwords").write_text("user:{PLAIN}pa55word\n")
-    (home / "conf").write_text(
-        NGINX.format(user=f"user {getuser()};" if os.geteuid() == 0 else "", home=home, host=HOST, port=port)
-    )
-    process = subprocess.Popen([nginx, "-p", str(home), "-e", "log", "-c", str(home / "conf")])
+    process = subprocess.Popen(_nginx_command(nginx, home, port, FOLDERS.format(home=home)))
     _wait(f"http://{HOST}:{port}", [process])
 
     def serve(folder: Path) -> str:
@@ -182,26 +188,40 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], s
     _stop([process])
 
 
+FOLDERS = """
+root {home}/root;
+autoindex on;
+location ~ /whole/ {{ max_ranges 0; }}
+location ~ /private/ {{ auth_basic "private"; auth_basic_user_file {home}/passwords; }}
+"""
 NGINX = """
 {user}
 daemon off;
 worker_processes 1;
-pid {home}/pid;
-error_log {home}/log;
+pid {home}/nginx.pid;
+error_log {home}/nginx.log;
 events {{ worker_connections 128; }}
 http {{
     access_log {home}/access.log;
-    client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
+    client_body_temp_path {home}/body; proxy_temp_path {home}/passed; fastcgi_temp_path {home}/fastcgi;
     uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
     server {{
         listen {host}:{port};
-        root {home}/root;
-        autoindex on;
-        location ~ /whole/ {{ max_ranges 0; }}
-        location ~ /private/ {{ auth_basic "private"; auth_basic_user_file {home}/passwords; }}
+        {serves}
     }}
 }}
 """
+
+
+def _find_nginx() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
+def _nginx_command(nginx: str, home: Path, port: int, serves: str) -> list[str]:
+    """What starts nginx at this port, with everything that it writes in `home`."""
+    user = f"user {getuser()};" if os.geteuid() == 0 else ""
+    (home / "nginx.conf").write_text(NGINX.format(user=user, home=home, host=HOST, port=port, serves=serves))
+    return [nginx, "-p", str(home), "-e", "nginx.log", "-c", str(home / "nginx.conf")]
 
 
 class CuttingProxy(threading.Thread):
