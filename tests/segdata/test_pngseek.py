@@ -4,6 +4,7 @@ import io
 import itertools
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,11 +93,12 @@ def cut(whole: Bytes, window: Window) -> Bytes:
 )
 @settings(deadline=None, max_examples=60)
 def test_a_plain_png(height: int, width: int, kind: str, seed: int, data: st.DataObject) -> None:
-    """Any size, any content: Pillow and we read what was written, the whole and a window."""
+    """Any size, any content: Pillow, OpenCV and we read what was written, the whole and a window."""
     image = picture(height, width, kind, seed)
     encoded = png.encode_image(image)
     window = data.draw(windows(height, width))
     assert np.array_equal(by_pillow(encoded), image)
+    assert np.array_equal(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB), image)
     assert np.array_equal(png.decode(encoded), image)
     assert np.array_equal(png.decode(encoded, window=window), cut(image, window))
 
@@ -123,6 +125,7 @@ def test_bands_stand_alone() -> None:
         assert zlib.decompressobj(-15).decompress(band) == expected
         everything += expected
     assert begin + end == b"\x78\x01\x03\x00" + zlib.adler32(everything).to_bytes(4)
+    assert zlib.decompress(b"".join(bodies(DATA))) == everything  # zlib compares the Adler-32 too
 
 
 def test_the_chunk_of_places() -> None:
