@@ -64,7 +64,7 @@ def _swept(sweep: Sweep, result: Result) -> str:
     return (
         f"In the sweep, q {low.value} sends {_deepest(low)} of the pixels into the last stage and scores "
         f"{score(low.miou)} for {giga(low.macs)} GMAC, q {high.value} {_deepest(high)} and {score(high.miou)} for "
-        f"{giga(high.macs)}; the best, q {best.value}, scores {score(best.miou)} for {giga(best.macs)}."
+        f"{giga(high.macs)} GMAC; the best, q {best.value}, scores {score(best.miou)} for {giga(best.macs)} GMAC."
     )
 
 

@@ -38,9 +38,10 @@ from segmodels.report import report
 from segmodels.report.budget import WIDEST, images_shown, map_width, thinned
 from segmodels.report.collect import Folders, collect
 from segmodels.report.cost import cost
-from segmodels.report.figures import frontier
+from segmodels.report.figures import frontier, network_rows
 from segmodels.report.finding import finding
-from segmodels.report.observe import choose_images, observe
+from segmodels.report.leaderboard import leaderboard
+from segmodels.report.observe import Observation, choose_images, observe
 from segmodels.report.pictures import label_map, photograph
 from segmodels.report.ranking import Interval, apart, ranks
 from segmodels.report.result import Step
@@ -298,7 +299,7 @@ def test_a_large_split_stays_on_disk(pipeline: Folders) -> None:
 # ---- latency ----------------------------------------------------------------------------------------
 
 
-def test_measured_times_stand_beside_the_scores(copied: Folders, edit: Callable[..., None], tmp_path: Path) -> None:
+def test_measured_times_stand_beside_the_scores(copied: Folders, edit: Callable[..., None]) -> None:
     """`bench RUN --json` of a run as it is now, at the images' size, is shown; of another training it is noted."""
     assert copied.bench
     for name in ("dilated_unet", "iterative_v6"):
@@ -311,14 +312,17 @@ def test_measured_times_stand_beside_the_scores(copied: Folders, edit: Callable[
         document = {"format": 1, "device": {"name": "a processor", "threads": 2}, "rows": rows}
         (copied.bench / name / "bench.json").write_text(json.dumps(document))
     edit(copied.bench / "iterative_v6" / "bench.json", rows=[rows[1] | {"run": "0" * 64}])
-    found = report(copied, tmp_path / "out", 1)
+    found = collect(copied)
     assert found.notes == (
         f"{copied.bench}/iterative_v6/bench.json: times of another training than {copied.runs}/iterative_v6 holds.",
     )
-    boards = json.loads((tmp_path / "out" / "results.json").read_text())["boards"]
+    seen = {row.name: Observation(1, 10**9, (64, 128), (), ()) for board in found.boards for row in board.results}
+    boards = leaderboard(found.boards, seen)["boards"]
     latencies = {row["run"]: row["latency"] for board in boards for row in board["rows"]}
     assert latencies.pop("dilated_unet") == {"ms": 7.5, "ms_p95": 9.0, "device": "a processor", "threads": 2}
     assert set(latencies.values()) == {None}
+    marks = {row["run"]: row["ms"] for board in found.boards for row in network_rows(board, seen)}
+    assert marks == {name: 7.5 if name == "dilated_unet" else None for name in seen}
 
 
 # ---- pictures ---------------------------------------------------------------------------------------
@@ -351,6 +355,7 @@ def test_pictures_are_no_larger_than_a_page_needs() -> None:
 # ---- the same bytes ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(pipeline: Folders, written: Path, tmp_path: Path) -> None:
     """Again in another process with another hash seed, by the command: both files are equal to the byte."""
     environment = os.environ | {"PYTHONHASHSEED": "77", "OMP_NUM_THREADS": "1"}

@@ -101,7 +101,10 @@ def results(written: Path) -> dict[str, Any]:
 # ---- it opens ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=SLOW)])
 def test_every_chart_is_drawn(opened: Open, scheme: str) -> None:
     """As many pictures as places for them; the marks have names for those who do not see them."""
     page = opened(color_scheme=scheme)
@@ -114,7 +117,7 @@ def test_every_chart_is_drawn(opened: Open, scheme: str) -> None:
     assert "mIoU" in label.get_attribute("aria-label") or "miou" in label.get_attribute("aria-label")
 
 
-@pytest.mark.parametrize("width", [PHONE, 768, DESKTOP])
+@pytest.mark.parametrize("width", [PHONE, pytest.param(768, marks=SLOW), pytest.param(DESKTOP, marks=SLOW)])
 def test_the_page_never_scrolls_sideways(opened: Open, width: int) -> None:
     """What is wider than the window scrolls in its own box; also with all columns shown and everything unfolded."""
     page = opened(width=width)
@@ -128,7 +131,10 @@ def test_the_page_never_scrolls_sideways(opened: Open, width: int) -> None:
         assert inner <= outer or box.get_attribute("tabindex") == "0"  # the keyboard can scroll it
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(DESKTOP, "light"), pytest.param(DESKTOP, "dark", marks=SLOW), pytest.param(PHONE, "light", marks=SLOW)],
+)
 def test_axe_finds_nothing(opened: Open, width: int, scheme: str) -> None:
     """axe-core's rules: names of controls, order of headings, contrast, tables, landmarks."""
     from axe_playwright_python.sync_playwright import Axe
@@ -307,6 +313,7 @@ def test_image_and_network_can_be_chosen(opened: Open, written: Path, results: d
     assert agreement(seen(page), expected(written, 1, 1, 2), 0, 0.94) < 0.5
 
 
+@SLOW
 def test_the_table_beside_the_picture_is_the_score_sheet(opened: Open, pipeline: Folders) -> None:
     """Shares and IoU of a network on one image follow from its confusion matrix there, by a loop over classes."""
     page = opened()
@@ -330,6 +337,7 @@ def test_the_table_beside_the_picture_is_the_score_sheet(opened: Open, pipeline:
                 assert rows[each.name][0] == f"{int(100 * truth / matrix.sum() + 0.5)} %"
 
 
+@SLOW
 def test_the_pointer_names_the_classes_under_it(opened: Open, pipeline: Folders) -> None:
     """In the middle of the largest class' cell of the truth stands its name, without a look at colours."""
     page = opened()
@@ -354,6 +362,7 @@ def background(page: Any) -> float:
     return float(seen(page, ".masthead").mean())
 
 
+@SLOW
 def test_the_theme_follows_the_system_until_somebody_chooses(opened: Open) -> None:
     """The button turns it, says so, and is remembered."""
     light, dark = opened(color_scheme="light"), opened(color_scheme="dark")
@@ -384,6 +393,7 @@ def test_charts_change_what_they_show(opened: Open) -> None:
     assert not page.locator("[data-chart=macs-0]").is_visible()
 
 
+@SLOW
 def test_the_confusion_matrix_is_the_one_that_was_counted(opened: Open, pipeline: Folders) -> None:
     """Percentages of each class' pixels, for the network that is chosen."""
     page = opened()
