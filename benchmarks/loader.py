@@ -21,7 +21,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from itertools import count, cycle
@@ -30,25 +29,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from crop import costs
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from segdata import ShardSet, png
-from segdata.codecs import decode_map
+from segdata import ShardSet
 from segdata.convert import Conversion
 from segdata.geometry import Geometry as Resize
-from segdata.pngchunks import open_png
-from segdata.pngfilter import unfilter
 from segdata.prepare import Job, prepare
 from segdata.sources import source
 from segdata.synth import paint
 from segdata.taxonomy import load_taxonomy
-from segmodels.augment import Augmentation, draw
+from segmodels.augment import Augmentation
 from segmodels.data import Batches, in_order
 from segmodels.spec import Geometry
 
 FRAMES, SHARD, BATCH, WORKERS = 32, 8, 4, 2
-CROP, SIZE = (512, 1024), (1024, 2048)
+CROP = 512, 1024
 SETS = {"keep": ("keep", None), "png": ("png", None), "jpeg": ("jpeg", None), "small": ("png", CROP)}
 PACKAGES = ("numpy", "numba", "torch", "pillow", "opencv-python-headless", "isal", "webdataset", "litdata")
 BASE = "webdataset + Pillow: keep"
@@ -248,41 +245,6 @@ def rate(reader: Iterator[Any]) -> float:
     return batches * BATCH / (time.perf_counter() - start)
 
 
-def steps(shards: ShardSet, samples: int = 48) -> dict[str, float]:
-    """CPU milliseconds of one crop, by what they go to: the means over the same crops, one thread."""
-    batches = Batches(shards, Geometry(), Augmentation(CROP), BATCH, 0)
-    spent = dict.fromkeys(("all", "checksums", "inflating", "unfiltering", "copying", "labels"), 0.0)
-
-    @contextmanager
-    def timed(step: str) -> Iterator[None]:
-        start = time.thread_time()
-        yield
-        spent[step] += (time.thread_time() - start) * 1e3 / samples
-
-    batches[0]  # compiles
-    with timed("all"):
-        for step in range(samples // BATCH):
-            batches[step]
-    for place in range(samples):
-        epoch, position = divmod(place, len(shards))
-        i = shards.order(0, epoch)[position]
-        top, left, height, width = window = draw(batches.how, 0, epoch, shards.key(i), SIZE).window
-        with timed("checksums"):
-            header, bodies = open_png(shards.bytes(i, "image.png"))
-            body = b"".join(bodies)
-        pitch, bottom = 1 + header.row_bytes(header.width), top + height
-        with timed("inflating"):
-            raw = png.INFLATE_IMAGE.decompressobj().decompress(body, bottom * pitch)
-        rows = np.empty((bottom, 3 * (left + width)), np.uint8)
-        with timed("unfiltering"):
-            unfilter(np.frombuffer(raw, np.uint8).reshape(bottom, pitch), rows, 3)
-        with timed("copying"):
-            rows[top:, 3 * left :].copy()
-        with timed("labels"):
-            decode_map(shards.bytes(i, "target1.png"), window)
-    return {step: round(value, 2) for step, value in spent.items()}
-
-
 def measure(readers: dict[str, Iterator[Any]], rounds: int) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {name: [] for name in readers}
     for done in range(1, rounds + 1):
@@ -310,7 +272,7 @@ def main() -> None:
         folder = options.data or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         sets = make_data(folder)
-        cpu = {name: steps(sets[name]) for name in ("keep", "png")}
+        cpu = {name: costs(shards, CROP) for name, shards in sets.items() if name != "small"}
         rates = measure(make_readers(folder, sets), options.rounds)
     times = {
         name: statistics.median(own / base for own, base in zip(values, rates[BASE], strict=True))
@@ -319,9 +281,10 @@ def main() -> None:
     print(f"\n{'reader':34}{'samples/s':>10}{'times ' + BASE:>34}{'goal':>6}")
     for name, values in rates.items():
         print(f"{name:34}{statistics.median(values):10.1f}{times[name]:34.2f}{GOALS.get(name, ''):>6}")
-    print("\nCPU ms of a crop, one thread")
+    print("\nCPU ms of a crop, one thread, and shares")
     for name, spent in cpu.items():
-        print(f"  {name:6}", "  ".join(f"{step} {value:.2f}" for step, value in spent.items()))
+        shares = (f"{step} {value:.2f} ({value / spent['all']:.0%})" for step, value in spent.items() if step != "all")
+        print(f"  {name:6} {spent['all']:.2f}:", "  ".join(shares))
     results = {
         "machine": {"processors": os.cpu_count(), "kind": platform.machine(), "python": platform.python_version()},
         "versions": {package: installed(package) for package in PACKAGES},
