@@ -18,7 +18,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from segmodels.checkpoint import random_state, restore_random_state
+from segmodels.errors import SegmodelsError
 from segmodels.metrics import ConfusionMatrix
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Raise SegmodelsError where another process is gone; the backend's own error tells of sockets."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise SegmodelsError(
+            f"rank {dist.get_rank()} of {dist.get_world_size()} lost the others ({str(error).splitlines()[0]}). One of "
+            "them failed, was killed, or its machine is gone. The same command goes on from the last checkpoint"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -28,11 +41,13 @@ class Ranks:
     rank: int = 0
     count: int = 1
 
+    @_connected()
     def wait(self) -> None:
         """Until all are here."""
         if self.count > 1:
             dist.barrier()
 
+    @_connected()
     def highest(self, here: int, device: torch.device) -> int:
         """The highest of what the ranks say."""
         if self.count == 1:
@@ -41,11 +56,13 @@ class Ranks:
         dist.all_reduce(said, dist.ReduceOp.MAX)
         return int(said)
 
+    @_connected()
     def sum_gradients(self, network: nn.Module) -> None:
         """Every parameter's gradient summed over the ranks."""
         if self.count > 1:
             _in_one(dist.all_reduce, [p.grad for p in network.parameters() if p.grad is not None])
 
+    @_connected()
     def share_buffers(self, network: nn.Module) -> None:
         """Running statistics become the mean over the ranks; counters and assignments are rank 0's."""
         if self.count > 1:
@@ -57,6 +74,7 @@ class Ranks:
                 if not buffer.is_floating_point():
                     dist.broadcast(buffer, 0)
 
+    @_connected()
     def gather(self, values: Tensor) -> Tensor:
         """The vectors of all ranks, one behind the other: the order of the whole batch."""
         if self.count == 1:
@@ -65,6 +83,7 @@ class Ranks:
         dist.all_gather(parts, values)
         return torch.cat(parts)
 
+    @_connected()
     def interleave(self, matrices: ConfusionMatrix) -> ConfusionMatrix:
         """One split's matrices from all ranks, of which rank r has each R-th."""
         if self.count == 1:
@@ -77,6 +96,7 @@ class Ranks:
             together[rank :: self.count] = part
         return together
 
+    @_connected()
     def random_states(self, device: torch.device) -> dict[str, Tensor]:
         """The generators' states of all ranks: `cpu` and `cuda` are rank 0's, `cpu.1` is rank 1's."""
         own = random_state(device)
