@@ -294,14 +294,15 @@ def cluster() -> Iterator[str]:
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as home:
         command = [str(Path(sys.executable).with_name("ray")), "start", "--head", f"--port={port}", "--num-cpus=2"]
         command += ["--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={home}", "--block"]
-        command += ["--node-ip-address=127.0.0.1", f"--object-store-memory={80 << 20}"]
+        command += [f"--object-store-memory={80 << 20}"]
         head = subprocess.Popen(
             command, env=os.environ | {"MARK": home}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         try:
             assert head.stdout is not None
-            assert any("Ray runtime started" in line for line in head.stdout), "no cluster"
-            yield f"127.0.0.1:{port}"
+            with head.stdout:
+                assert any("Ray runtime started" in line for line in head.stdout), "no cluster"
+                yield f"127.0.0.1:{port}"
         finally:
             head.send_signal(signal.SIGTERM)
             head.wait(PATIENCE)
