@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.pipelines.conftest import Workspace
+    from tests.pipelines.workspace import Workspace
 
 
 def test_a_second_time_nothing_runs(workspace: Workspace) -> None:

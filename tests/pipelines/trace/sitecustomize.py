@@ -12,7 +12,7 @@ def note(event: str, arguments: tuple[object, ...]) -> None:
     """Called by Python itself (PEP 578); cheap where it is not concerned."""
     if event == "import":
         what = str(arguments[0])
-    elif event == "open" and isinstance(arguments[0], str) and not int(str(arguments[2])) & os.O_ACCMODE:
+    elif event == "open" and isinstance(arguments[0], str | os.PathLike) and not int(str(arguments[2])) & os.O_ACCMODE:
         what = os.path.abspath(arguments[0])  # noqa: PTH100  (pathlib would open files of its own)
     elif event in internet:
         what = repr(arguments[-1] if event == "socket.connect" else arguments[0])

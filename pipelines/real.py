@@ -1,0 +1,54 @@
+"""Point the pipeline at a real dataset: python pipelines/real.py cityscapes|tas500|camvid ROOT
+
+ROOT is the dataset as downloaded, a folder of folders or of zips; it is read where it lies. data.yaml and runs.yaml are
+written anew: painted sets go, with the runs on them; the dataset comes, with the sets and recipes of real.yaml. Once
+for each dataset that you have, then `dvc repro`. `git checkout pipelines` brings the painted pipeline back.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+PAINTED = "data/painted/"
+Document = dict[str, Any]
+
+
+def main(dataset: str, root: Path) -> str:
+    """Edit the two files; returns what is built now."""
+    if not root.exists():
+        sys.exit(f"Error: no {root}. Give the folder that {dataset} was downloaded to, or unpacked in")
+    data, runs, real = (yaml.safe_load((HERE / name).read_text()) for name in ("data.yaml", "runs.yaml", "real.yaml"))
+    without_painted(data, runs)
+    data["sets"] |= {name: {"root": str(root.resolve())} | row for name, row in real[dataset]["sets"].items()}
+    runs["runs"] |= real[dataset]["runs"]
+    runs["sweeps"] |= real[dataset]["sweeps"]
+    write(HERE / "data.yaml", data)
+    write(HERE / "runs.yaml", runs)
+    return f"{', '.join(data['sets'])}: {len(runs['runs'])} runs. Now: dvc checkout && dvc repro"
+
+
+def without_painted(data: Document, runs: Document) -> None:
+    """Take out what is painted, what is trained on it, and the options that only suit a demo."""
+    if data["painted"]:
+        runs["demo"] = {}
+    data["painted"] = {}
+    data["sets"] = {name: row for name, row in data["sets"].items() if not row["root"].startswith(PAINTED)}
+    for part in ("runs", "sweeps"):
+        runs[part] = {name: row for name, row in runs[part].items() if row["set"] in data["sets"]}
+
+
+def write(path: Path, document: Document) -> None:
+    note = "# Written by pipelines/real.py; `git checkout pipelines` brings back what was painted.\n"
+    path.write_text(note + yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", choices=["cityscapes", "tas500", "camvid"])
+    parser.add_argument("root", type=Path)
+    given = parser.parse_args()
+    print(main(given.dataset, given.root))

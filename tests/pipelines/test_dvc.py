@@ -1,0 +1,61 @@
+"""What DVC offers around a pipeline serves: metrics, plots, params, experiments."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.pipelines.workspace import Workspace, stages_run
+
+STEPS = "runs.percentile.options.steps"
+
+
+def document(workspace: Workspace, *command: str) -> Any:
+    return json.loads(workspace.run("dvc", *command, "--json"))
+
+
+def test_metrics(reproduced: Workspace) -> None:
+    """`dvc metrics show` has every run's scores, those of `segmodels evaluate`."""
+    files = document(reproduced, "metrics", "show")[""]["data"]
+    for run in ("dilated_unet", "percentile"):
+        scores = reproduced.read(f"data/scores/{run}/metrics.json")
+        assert files[f"data/scores/{run}/metrics.json"]["data"]["miou"] == scores["miou"]
+
+
+def test_plots_need_no_network(workspace: Workspace) -> None:
+    """The page of `dvc plots show` draws curves, scores of classes and sweeps, and names no host."""
+    workspace.run("dvc", "plots", "show")
+    page = (workspace.path / "dvc_plots/index.html").read_text()
+    for plot in ("percentile: training loss", "percentile: IoU", "percentile: mIoU by executed MACs"):
+        assert plot in page
+    assert page.count("vegaEmbed('#") == 5
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page)
+
+
+def test_an_experiment(workspace: Workspace) -> None:
+    """`dvc exp run -S` with another value runs the stages of that run; params and metrics diff tell what it did."""
+    workspace.commit("reproduced")
+    said = workspace.run("dvc", "exp", "run", "--set-param", f"pipelines/runs.yaml:{STEPS}=3", "evaluate@percentile")
+    assert set(stages_run(said)) == {"train@percentile", "evaluate@percentile"}
+    assert document(workspace, "params", "diff") == {"pipelines/runs.yaml": {STEPS: {"old": 2, "new": 3}}}
+    changed = document(workspace, "metrics", "diff")
+    assert {path.split("/")[-2] for path in changed} == {"percentile"}
+    assert changed["runs/percentile/metrics.json"]["step"] == {"old": 2, "new": 3, "diff": 1}
+
+
+@pytest.mark.slow
+def test_an_experiment_is_kept(workspace: Workspace) -> None:
+    """`dvc exp show` lists it with its values; `dvc exp apply` brings it back."""
+    workspace.commit("reproduced")
+    workspace.run(
+        "dvc", "exp", "run", "--name", "longer", "-S", f"pipelines/runs.yaml:{STEPS}=3", "evaluate@percentile"
+    )
+    workspace.run("git", "checkout", "--quiet", ".")
+    workspace.run("dvc", "checkout")
+    assert workspace.read("runs/percentile/metrics.json")["step"] == 2
+    assert "longer" in workspace.run("dvc", "exp", "show", "--csv")
+    workspace.run("dvc", "exp", "apply", "longer")
+    assert workspace.read("runs/percentile/metrics.json")["step"] == 3
