@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,report,pipeline,remote,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,report,pipeline,remote,ray,test]'
 	touch $@
 
 clean:
