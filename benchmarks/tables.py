@@ -15,6 +15,14 @@ WAYS = {
     "d": "the floor: both files copied into a tar, CRC-32 and SHA-256",
     "w": "as many bytes written, and nothing else",
 }
+READERS = {
+    "segmodels": "**segmodels**, two threads",
+    "segmodels in processes": "segmodels, two processes",
+    "decoded whole": "segmodels, whole images decoded, then cropped",
+    "webdataset + Pillow": "webdataset, Pillow",
+    "PNG files + Pillow": "torch DataLoader, PNG files, Pillow",
+    "litdata + Pillow": "litdata, Pillow",
+}
 
 
 def convert(result: dict[str, Any]) -> str:
@@ -43,9 +51,28 @@ def long_way(result: dict[str, Any]) -> str:
     )
 
 
+def loader(result: dict[str, Any]) -> str:
+    """Samples a second by reader and shards, as a multiple of the base too; then what the time of a crop goes to."""
+    rates, times = result["samples_per_second"], result["times_base"]
+    columns = ("keep", "png", "jpeg", "small")
+    rows = ["| samples/s | `keep` | `png` | `jpeg` | `png`, stored at 512x1024 |", "|---|--:|--:|--:|--:|"]
+    for reader, text in READERS.items():
+        names = [f"{reader}: {column}" for column in columns]
+        cells = [f"{rates[name]:.0f} ({times[name]:.1f}x)" if name in rates else "" for name in names]
+        rows.append(f"| {text} | {' | '.join(cells)} |")
+    floor = rates["raw pixels"], times["raw pixels"]
+    rows += ["", f"The floor, raw pixels copied from mapped memory: {floor[0]:.0f} ({floor[1]:.1f}x)."]
+    for codec, spent in result["cpu_ms_of_a_crop"].items():
+        whole = spent["all"]
+        steps = (f"{step} {each / whole:.0%}" for step, each in spent.items() if whole > each >= whole / 100)
+        rows.append(f"A crop of `{codec}` takes {whole:.1f} ms of one processor: {', '.join(steps)}.")
+    return "\n".join([*rows, ""])
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "convert": ("cpu-convert.json", convert),
     "long": ("cpu-convert-long.json", long_way),
+    "loader": ("cpu-loader.json", loader),
 }
 
 
