@@ -5,7 +5,7 @@ Needs neither webdataset nor cityscapesScripts nor torch.
 
 import builtins
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -121,6 +121,16 @@ class ShardSet:
 
         A window must lie in the image, and on the grid of every scale that is read. All scales by default.
         """
+        return self.decode(i, lambda part: self.bytes(i, part), window, scales)
+
+    def decode(
+        self,
+        i: int,
+        part: Callable[[str], builtins.bytes],
+        window: Window | None = None,
+        scales: Sequence[int] | None = None,
+    ) -> Record:
+        """As `read`, of a sample whose stored bytes came another way: `part("target8.png")` gives them."""
         if not 0 <= i < len(self):
             raise IndexError(f"sample {i} of {len(self)} in {self.split}")
         wanted = self.scales if scales is None else scales
@@ -129,9 +139,9 @@ class ShardSet:
             raise ShardError(f"{self.path}: no targets x{missing[0]} in {self.split} (it has {have}).")
         self._check_window(i, window, wanted)
         try:
-            image = decode_image(self.bytes(i, self._image_part), window)
-            targets = {scale: self._target(i, scale, window) for scale in wanted}
-            meta = json.loads(self.bytes(i, "json"))
+            image = decode_image(part(self._image_part), window)
+            targets = {scale: self._target(part, scale, window) for scale in wanted}
+            meta = json.loads(part("json"))
         except (CodecError, ValueError) as error:
             raise ShardError(f"{self.path}: {self.key(i)} in {self.split} is damaged: {error}") from error
         return Record(self.key(i), image, targets, meta)
@@ -159,12 +169,12 @@ class ShardSet:
     def __setstate__(self, state: "tuple[Place, str, Cache | None]") -> None:
         self.__init__(*state)  # type: ignore[misc]  # a worker opens the folder for itself
 
-    def _target(self, i: int, scale: int, window: Window | None) -> U8:
-        part = self._target_parts[scale]
-        data = self.bytes(i, part)
+    def _target(self, part: Callable[[str], builtins.bytes], scale: int, window: Window | None) -> U8:
+        name = self._target_parts[scale]
+        data = part(name)
         if window is not None:
             window = (window[0] // scale, window[1] // scale, window[2] // scale, window[3] // scale)
-        if part.startswith("coverage"):
+        if name.startswith("coverage"):
             return decode_planes(data, len(self.taxonomy.classes) + 1, window)
         return decode_map(data, window)
 

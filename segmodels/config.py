@@ -24,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "adamw", "sgd"),
     "schedule": ("constant", "poly", "cosine", "step", "plateau"),
     "precision": ("fp32", "bf16"),
+    "reader": ("shards", "stream"),
     "recipe": ("default", "published"),
 }
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -101,6 +102,7 @@ class TrainConfig:
 
     # numbers
     seed: int = 0
+    reader: str = "shards"  # in the order of (seed, epoch); stream: in webdataset's
     precision: str = "fp32"
     channels_last: bool = False
     fast: bool = False  # gives up reproducibility

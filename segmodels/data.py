@@ -4,28 +4,32 @@ Training takes `Batches`, evaluation `samples`, `pad` and `windows`.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segdata import Record, ShardSet
 from segdata.codecs import Window
-from segdata.memory import keep_freed_memory
 from segdata.scene import U8
 from segdata.targets import IDENTITY, make_targets
 from segmodels.augment import Augmentation, Draw, draw
 from segmodels.errors import SegmodelsError
+from segmodels.inorder import in_order
 from segmodels.spec import Geometry, Size
 
 AHEAD = 16  # samples that evaluation announces to a remote set at a time
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+
+
+class Sample(NamedTuple):
+    """One sample of a batch: its place in the split, and what gives its parts ("target8.png") as they are stored."""
+
+    i: int
+    part: Callable[[str], bytes]
 
 
 class Batch(NamedTuple):
@@ -75,6 +79,7 @@ class Batches:
     An epoch is `len(shards) // batch_size` steps over the split in the order of (seed, epoch); what is left over
     changes from epoch to epoch and is dropped. Rank r of R has the r-th of R equal parts of every batch. Threads
     read (the decoders release the interpreter lock), each into its own row of the batch.
+    `stream` instead says which samples the steps start … stop - 1 have (see `stream.py`): of all of one process.
 
     Raises SegmodelsError where the split cannot serve the network.
     """
@@ -91,6 +96,7 @@ class Batches:
         ranks: int = 1,
         workers: int = 0,
         pin: bool = False,
+        stream: Callable[[int, int], Iterator[list[Sample]]] | None = None,
     ) -> None:
         _check_targets(shards, geometry.stride, how)
         if len(shards) < batch_size:
@@ -104,6 +110,7 @@ class Batches:
         self.batch_size, self.rank, self.share = batch_size, rank, batch_size // ranks
         self.scale, self.rule = geometry.stride, shards.rule
         self.workers, self.pin = workers, pin
+        self._stream, self._streamed = stream, deque[tuple[int, tuple[str, ...]]](maxlen=2)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -115,25 +122,34 @@ class Batches:
         return batch
 
     def keys(self, step: int) -> list[str]:
-        """The keys of a step's batch, those of all ranks."""
+        """The keys of a step's batch, those of all ranks; of a stream, one of the last two."""
+        if self._stream is not None:
+            return list(dict(self._streamed)[step])
         return [self.shards.key(i) for i in self._order(step)]
 
     def between(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start … stop - 1, two of them read ahead."""
         workers = min(self.workers, max(0, stop - start) * self.share)
         filled = in_order(self._fill, self._slots(start, stop), workers, ahead=2 * self.share + workers)
-        for _ in range(start, stop):
+        for step in range(start, stop):
             slots = list(islice(filled, self.share))
-            yield Batch(tuple(slot.key for slot in slots), slots[0].images, slots[0].targets)
+            keys = tuple(slot.key for slot in slots)
+            self._streamed.append((step, keys))
+            yield Batch(keys, slots[0].images, slots[0].targets)
 
     def _slots(self, start: int, stop: int) -> Iterator["_Slot"]:
-        for step in range(start, stop):
-            epoch, mine = step // self.steps_per_epoch, self.rank * self.share
+        steps = (self._stream or self._chosen)(start, stop)
+        for step, samples in zip(range(start, stop), steps, strict=True):
             images, targets = self._empty()
-            own = self._order(step)[mine : mine + self.share]
+            for row, sample in enumerate(samples):
+                yield _Slot(step // self.steps_per_epoch, sample, self.shards.key(sample.i), row, images, targets)
+
+    def _chosen(self, start: int, stop: int) -> Iterator[list[Sample]]:
+        """This rank's samples of every step, announced as soon as they are known."""
+        for step in range(start, stop):
+            own = self._order(step)[self.rank * self.share : (self.rank + 1) * self.share]
             self.shards.prefetch(own)
-            for row, i in enumerate(own):
-                yield _Slot(epoch, i, self.shards.key(i), row, images, targets)
+            yield [Sample(i, partial(self.shards.bytes, i)) for i in own]
 
     def _order(self, step: int) -> list[int]:
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -150,11 +166,11 @@ class Batches:
         )
 
     def _fill(self, slot: "_Slot") -> "_Slot":
-        size = self.shards.size_of(slot.i)
+        size = self.shards.size_of(slot.sample.i)
         drawn = draw(self.how, self.seed, slot.epoch, slot.key, size, grid=self.scale)
         region = drawn.region(size)
         stored = self.scale if self._is_stored(drawn) else 1
-        record = self.shards.read(slot.i, region, (stored,))
+        record = self.shards.decode(*slot.sample, region, (stored,))
         slot.images.numpy()[slot.row] = drawn.image(record.image, region)
         slot.targets.numpy()[slot.row] = self._target(drawn.labels(record.targets[stored], region, stored), stored)
         return slot
@@ -176,7 +192,7 @@ class _Slot(NamedTuple):
     """One row of a batch that is being filled."""
 
     epoch: int
-    i: int
+    sample: Sample
     key: str
     row: int
     images: Tensor
@@ -268,23 +284,3 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     shift = (255 * torch.tensor(mean, dtype=torch.float64) / std_255).to(images.device, torch.float32).repeat(W)
     rows = images.reshape(B, H, W * C).float().mul_(factor).sub_(shift)  # whole rows: three times faster than pixels
     return rows.view(B, H, W, C).permute(0, 3, 1, 2)
-
-
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int) -> Iterator[Result]:
-    """`work(item)` for every item, in their order: here, or by so many threads with `ahead` results under way."""
-    if not workers:
-        yield from map(work, items)
-        return
-    cv2.setNumThreads(1)  # the threads share the processors already
-    keep_freed_memory()
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops in between waits for no more

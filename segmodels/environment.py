@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("segdata", "torch", "numpy", "opencv-python-headless", "numba", "safetensors", "isal")
+PACKAGES = ("segdata", "torch", "numpy", "opencv-python-headless", "numba", "safetensors", "isal", "webdataset")
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of everything whose arithmetic or decoding has a say in the weights; what is absent is left out."""
+    """Of everything whose arithmetic, decoding or order has a say in the weights; what is absent is left out."""
     found = {"python": platform.python_version(), "cuda": str(torch.version.cuda or "none")}
     if torch.backends.cudnn.is_available():  # type: ignore[no-untyped-call]
         found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]

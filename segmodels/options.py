@@ -101,6 +101,7 @@ TRAIN_OPTIONS = (
     TrainOption("ema", "Decay of the average of the weights; 0: off [0.999].", "X", float),
     TrainOption("init", "Weights to start from: of a run, or of a ResNet trunk.", "FILE", Path),
     TrainOption("seed", "Decides every random number [0].", "N", int),
+    TrainOption("reader", "shards, or stream: through webdataset, whose order is another [shards].", "NAME", str),
     TrainOption("precision", "fp32 or bf16 [fp32].", "NAME", str),
     TrainOption("channels-last", "Memory layout that suits tensor cores."),
     TrainOption("fast", "Give up reproducibility for speed."),

@@ -45,6 +45,7 @@ from segmodels.run import (
     write_history,
 )
 from segmodels.state import Row, State, best_row, is_best, out_of_patience
+from segmodels.stream import open_stream
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
 GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
@@ -81,6 +82,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         shards, val = ShardSet(config.shards, "train"), ShardSet(config.shards, "val")
         samples(val, (1,))
         crop = crop_size(shards, geometry, config.crop)
+        stream = open_stream(config, shards, ranks, show)
         batches = Batches(
             shards,
             geometry,
@@ -91,6 +93,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             ranks=ranks.count,
             workers=config.workers,
             pin=device.type == "cuda",
+            stream=stream.between if stream else None,
         )
         if batches.share % config.accumulate:
             raise SegmodelsError(

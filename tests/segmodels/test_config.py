@@ -97,6 +97,7 @@ OTHER = {
     "clip": 0.0,
     "ema": 0.0,
     "seed": 1,
+    "reader": "stream",
     "precision": "bf16",
     "channels_last": True,
     "fast": True,

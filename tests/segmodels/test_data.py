@@ -219,13 +219,13 @@ def test_without_resampling_the_labels_are_not_needed(make_shards: MakeShards) -
 def test_only_the_window_is_decoded(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read is the crop, and of the targets the network's own."""
     asked: list[tuple[Any, Any]] = []
-    read = ShardSet.read
+    decode = ShardSet.decode
 
-    def spy(self: ShardSet, i: int, window: Any = None, scales: Any = None) -> Any:
+    def spy(self: ShardSet, i: int, part: Any, window: Any = None, scales: Any = None) -> Any:
         asked.append((window, scales))
-        return read(self, i, window, scales)
+        return decode(self, i, part, window, scales)
 
-    monkeypatch.setattr(ShardSet, "read", spy)
+    monkeypatch.setattr(ShardSet, "decode", spy)
     batches(shards, PLAIN, 8)[0]
     assert len(asked) == 4
     assert all(window[2:] == (32, 64) and scales == (8,) for window, scales in asked)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from segdata import SegdataError, ShardSet
 from segdata.upload import publish
 from segdata.url import Url, place
+from segdata.verify import verify as verify_shards
 from segmodels.cli import cli
 from segmodels.config import TrainConfig
 from segmodels.errors import SegmodelsError
@@ -82,7 +83,7 @@ def test_samples_are_fetched_ahead(lessons: Path, tmp_path: Path, monkeypatch: p
     """Training and validation announce every sample that they read before they read it."""
     announced: list[tuple[str, int]] = []
     missed: list[tuple[str, int]] = []
-    real = ShardSet.read
+    real = ShardSet.decode
 
     def note(self: ShardSet, wanted: Any) -> None:
         announced.extend((self.split, i) for i in wanted)
@@ -92,7 +93,7 @@ def test_samples_are_fetched_ahead(lessons: Path, tmp_path: Path, monkeypatch: p
         return real(self, i, *rest)
 
     monkeypatch.setattr(ShardSet, "prefetch", note)
-    monkeypatch.setattr(ShardSet, "read", check)
+    monkeypatch.setattr(ShardSet, "decode", check)
     train(small(lessons, tmp_path / "run"))
     assert not missed
     assert {split for split, _ in announced} == {"train", "val"}
@@ -157,3 +158,22 @@ def ran(*command: object, **environment: str) -> str:
     done = subprocess.run(run, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+@pytest.mark.slow
+def test_camvid_by_ray_to_s3(bucket: str, tmp_path: Path) -> None:
+    """Real frames: converted on Ray into the store, two networks trained from there; all bytes as with folders."""
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    root = os.environ.get("SEGDATA_CAMVID") or pytest.skip("SEGDATA_CAMVID does not name an unpacked CamVid folder")
+    folder, url = tmp_path / "set", f"{bucket}/camvid"
+    prepare = ("segdata", "prepare", "camvid", "--root", root, "--scale", 1, "--scale", 8, "--out")
+    ran(*prepare, folder, "--engine", "serial")
+    ran(*prepare, url, "--engine", "ray", "--workers", 2)
+    assert ShardSet(url, "train").digest == ShardSet(folder, "train").digest
+    assert not verify_shards(Url(url))
+    for network, option in (("dilated_unet", "width_factor=0.25"), ("percentile", "width_factor=0.25")):
+        train_there = ("segmodels.cli", "train", network, "--steps", 4, "--batch-size", 4, "--crop", "256x256")
+        for shards, out in ((folder, "disk"), (url, "store")):
+            place_of = ("--device", "cpu", "--option", option, "--shards", shards, "--out", tmp_path / out / network)
+            ran(*train_there, *place_of)
+        assert results(Run(tmp_path / "store" / network)) == results(Run(tmp_path / "disk" / network))
