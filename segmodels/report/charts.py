@@ -143,7 +143,7 @@ def _repeated(marks: tuple[str, ...], count: int) -> list[str]:
 
 
 def _y(field: str, title: str | None) -> alt.Y:
-    return alt.Y(field, title=title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=4))
+    return alt.Y(field, title=title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=4, format=".3~g"))
 
 
 def _tip(field: str, title: str, form: str = "") -> alt.Tooltip:

@@ -20,41 +20,34 @@ def finding(board: Board, result: Result) -> str:
     known = [each for each in scores if each is not None]
     if len(known) < 2 or len(known) < len(scores):
         return ""
-    parts = [_verdict(known), _weight(result, known[-1] - known[0])]
-    parts += [_swept(sweep, result) for sweep in board.sweeps if sweep.knob == "q" and sweep.rows[0].run == result.name]
-    return " ".join(part for part in parts if part)
+    sweeps = [each for each in board.sweeps if each.knob == "q" and each.rows[0].run == result.name]
+    return " ".join([_verdict(known, result), *filter(None, map(_swept, sweeps))])
 
 
-def _verdict(scores: list[float]) -> str:
+def _verdict(scores: list[float], result: Result) -> str:
+    """Settled only where the difference is more than half the width of the score's interval."""
+    gain, interval = scores[-1] - scores[0], result.intervals["miou"]
     best = max(range(len(scores)), key=lambda i: (scores[i], -i))
-    listed = ", ".join(map(score, scores))
-    if all(later > earlier for earlier, later in pairwise(scores)):
+    half = None if interval is None else (interval.high - interval.low) / 2
+    if half is not None and abs(gain) <= half:
+        said = "It is not settled whether deeper stages predict better here"
+    elif all(later > earlier for earlier, later in pairwise(scores)):
         said = "Deeper stages predict better here"
-    elif best == 0:
-        said = "Deeper stages do not predict better here"
     elif best == len(scores) - 1:
         said = "The last stage predicts best here, though not every stage is better than the one before"
+    elif best == 0:
+        said = "Deeper stages do not predict better here"
     else:
         said = f"Deeper is not better throughout: stage {best + 1} predicts best here"
-    return f"{said}: stopped after stage 1 to {len(scores)}, {_ABOUT} {listed}."
+    listed = ", ".join(map(score, scores))
+    text = f"{said}: stopped after stage 1 to {len(scores)}, this network would score mIoU {listed}."
+    if half is None:
+        return text
+    more = "less" if abs(gain) <= half else "more"
+    return f"{text} From first to last that is {gain:+.3f}, {more} than half the width of its interval, {half:.3f}."
 
 
-_ABOUT = "this network would score mIoU"
-
-
-def _weight(result: Result, gain: float) -> str:
-    """How much that is, against what is known of the score."""
-    interval = result.intervals["miou"]
-    if interval is None:
-        return ""
-    half = (interval.high - interval.low) / 2
-    size = "less" if abs(gain) <= half else "more"
-    return f"From the first to the last that is {gain:+.3f}, {size} than half the width of its interval, {half:.3f}" + (
-        ": it may be chance." if size == "less" else "."
-    )
-
-
-def _swept(sweep: Sweep, result: Result) -> str:
+def _swept(sweep: Sweep) -> str:
     """What the knob does, from the least to the most that goes on."""
     rows = [row for row in sweep.rows if row.miou is not None]
     if len(rows) < 2:
