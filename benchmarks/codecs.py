@@ -173,6 +173,7 @@ def main() -> None:
         "image": {"read as it came": reading(image, options.rounds)},
         "labels": {"read as they came": reading(labels, options.rounds)},
     }
+    results["image"]["read as segdata writes it"] = reading(png.encode_image(png.decode(image)), options.rounds)
     results["image"]["written and read"] = writing(png.decode(image), options.rounds)
     results["labels"]["written and read"] = writing(png.decode(labels), options.rounds)
     for kind in ("image", "labels"):

@@ -51,7 +51,7 @@ def encode(image: Bytes) -> bytes:
     for top in range(0, height, BAND):
         filtered = _filtered(rows[top : top + BAND])
         size = write_band(filtered, words, segments[top : top + BAND])
-        bodies.append(words.view(np.uint8)[:size].tobytes() + TAIL)
+        bodies.append(words.view(np.uint8)[:size].tobytes() + TAIL)  # numba knows only little-endian processors
         adler = adler32(filtered, adler)
     bodies.append(LAST + struct.pack(">I", adler))
     places = LAYOUT + segments.astype(">u2").tobytes()
