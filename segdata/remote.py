@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segdata.cache import Cache, default_cache
 from segdata.canonical import digest_bytes, digest_sample, digest_source
 from segdata.errors import AbsentError, RangeError, ShardError, StoreError
-from segdata.index import find_index, read_digests
+from segdata.index import Index, find_index, read_digests
 from segdata.manifest import FILE, HEX, SIDE, SUMS, Manifest, no_manifest, parse_manifest
 from segdata.prefetch import Prefetch
 from segdata.shardfiles import check_length, check_split
@@ -72,17 +73,17 @@ class RemoteFiles:
         self.manifest: Manifest = self._set.manifest
         check_split(url, self.manifest, split)
         self.split = split
-        self.index = find_index(self._column, split, self.manifest.parts(split))
+        try:
+            self.index, self._digests = self._open_index()
+        except ShardError:  # in a cache that is nearly too small, others may evict a column before it is mapped
+            self.index, self._digests = self._open_index()
         check_length(url, self.manifest, split, self.index)
-        self._digests = read_digests(self._column(f"{split}.samples.npy"))
         self._shards = self.manifest.shards(split)
         self._has_ranges = True  # as long as the server does not show otherwise
         self._start()
 
     def part(self, i: int, part: str) -> bytes:
-        if self._pid != os.getpid():  # after a fork: connections and threads stayed with the parent
-            self._set.store = open_store(self._set.url)
-            self._start()
+        self._check_fork()
         last: _Sample | None = getattr(self._mine, "last", None)
         if last is None or last.i != i:
             last = self._mine.last = _Sample(i, self._range(i)[1], self._ahead.take(i))
@@ -90,6 +91,7 @@ class RemoteFiles:
         return last.data[offset - last.start : offset - last.start + size]
 
     def shard(self, number: int) -> bytes:
+        self._check_fork()
         row = self._shards[number]
         path = self._set.home + row.name
         data = read_listed(self._set.store, path)
@@ -104,9 +106,19 @@ class RemoteFiles:
         if self._pid == os.getpid():
             self._ahead.announce(wanted)
 
+    def _check_fork(self) -> None:
+        """After a fork, connections and threads stayed with the parent."""
+        if self._pid != os.getpid():
+            self._set.store = open_store(self._set.url)
+            self._start()
+
     def _start(self) -> None:
         self._pid, self._mine, self._ahead = os.getpid(), threading.local(), Prefetch(self._sample)
         self._whole = threading.Lock()  # held while a whole shard is fetched: others wait for its samples
+
+    def _open_index(self) -> tuple[Index, NDArray[np.uint8]]:
+        index = find_index(self._column, self.split, self.manifest.parts(self.split))
+        return index, read_digests(self._column(f"{self.split}.samples.npy"))
 
     def _column(self, name: str) -> Path:
         path = self._set.side(f"{SIDE}/{name}")

@@ -153,6 +153,7 @@ def test_it_travels_to_other_processes(bucket: str, finished: Finished) -> None:
 
 
 def sum_all(shards: ShardSet) -> list[int]:
+    assert shards.shard(0)
     shards.prefetch(range(len(shards)))
     return [int(shards.read(i).image.sum()) for i in range(len(shards))]
 
@@ -331,6 +332,25 @@ def test_a_damaged_piece_is_fetched_again(published: Url, finished: Finished) ->
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
     check_same(published, folder)
+
+
+def test_an_index_that_another_process_evicts(
+    published: Url, finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the moment that it is there and the moment that it is mapped: it is fetched once more."""
+    gone: list[Path] = []
+    real = Cache.file
+
+    def evicting(self: Cache, name: str, *rest: Any) -> Path:
+        path = real(self, name, *rest)
+        if name.endswith(".places.npy") and not gone:
+            path.unlink()
+            gone.append(path)
+        return path
+
+    monkeypatch.setattr(Cache, "file", evicting)
+    check_same(published, finished("camvid"))
+    assert gone
 
 
 @pytest.mark.parametrize("limit", [20_000, 60_000, 10**9])
