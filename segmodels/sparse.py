@@ -114,7 +114,7 @@ def _canvas(stage: Stage, features: Tensor, side: int) -> Canvas:
 
 
 def _refine(refinement: Refinement, canvas: Canvas, active: Tensor, tiles: Tiles) -> None:
-    update = torch.cat([_convolve(branch, canvas, tiles) for branch in refinement.branches], dim=1)  # (n, 128, T, T)
+    update = torch.cat([convolve(branch, canvas, tiles) for branch in refinement.branches], dim=1)  # (n, 128, T, T)
     here = Canvas.of(active, tiles.side, 0).cut(tiles, 0)  # (n, 1, T, T)
     canvas.paste(tiles, canvas.cut(tiles, 0) + update * here)
 
@@ -122,13 +122,13 @@ def _refine(refinement: Refinement, canvas: Canvas, active: Tensor, tiles: Tiles
 def _classify(classifier: nn.Sequential, canvas: Canvas, plan: Sequence[Tiles]) -> Tensor:
     margins = [*(_halo(conv) for conv in _convolutions(classifier)[1:]), 0]
     for layer, tiles, margin in zip(classifier, plan, margins, strict=True):
-        values = _convolve(layer, canvas, tiles)
+        values = convolve(layer, canvas, tiles)
         canvas = Canvas.like(values, len(canvas.grid), canvas.size, tiles.side, margin)
         canvas.paste(tiles, values)
     return canvas.maps
 
 
-def _convolve(layer: nn.Module, canvas: Canvas, tiles: Tiles) -> Tensor:
+def convolve(layer: nn.Module, canvas: Canvas, tiles: Tiles) -> Tensor:
     """Convolution, ReLU and norm at the tiles: (n, C', side, side)."""
     conv, *rest = cast(nn.Sequential, layer)
     assert isinstance(conv, nn.Conv2d)

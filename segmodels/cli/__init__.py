@@ -9,6 +9,7 @@ import click
 
 from segdata.errors import SegdataError
 from segmodels.cli.bench import bench
+from segmodels.cli.calibrate import calibrate
 from segmodels.cli.networks import list_networks, summary
 from segmodels.cli.report import report
 from segmodels.cli.train import train, verify
@@ -31,5 +32,5 @@ def cli() -> None:
     """Train, evaluate and run segmentation networks from the shards that segdata writes."""
 
 
-for command in (list_networks, summary, train, verify, evaluate, predict, export, bench, report):
+for command in (list_networks, summary, train, verify, evaluate, predict, export, bench, calibrate, report):
     cli.add_command(command)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from segmodels.cli.parameters import ANY_PATH, network_options, parse_numbers, parse_size, progress_bar
+from segmodels.cli.parameters import ANY_PATH, network_options, parse_numbers, parse_size, progress_bar, shard_set
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
 
 if TYPE_CHECKING:
+    from segdata.url import Place
     from segmodels.bench.case import Case, Setting, Subject
     from segmodels.bench.rows import Plan
     from segmodels.spec import Size
@@ -55,7 +56,7 @@ def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
 @click.option("--csv", type=ANY_PATH, metavar="FILE", help="Write the rows here as CSV.")
 @click.option("--sweep", type=click.Choice(("q", "steps", "scale")), help="Turn a knob of RUN on images of --shards.")
 @click.option("--values", metavar="V,V,…", callback=_values, help="Its positions. [default: q by tenths, every step]")
-@click.option("--shards", type=ANY_PATH, help="A shard folder of the run's taxonomy.")
+@click.option("--shards", type=shard_set, help="Shards of the run's taxonomy: a folder or URL.")
 @click.option("--split", default="val", show_default=True)
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Each N-th image.")
 @click.option("--forwards", type=click.IntRange(1), default=20, show_default=True, help="At each position, at least.")
@@ -82,7 +83,7 @@ def bench(
     csv: Path | None,
     sweep: str | None,
     values: tuple[float, ...] | None,
-    shards: Path | None,
+    shards: Place | None,
     split: str,
     every: int,
     forwards: int,
@@ -146,7 +147,7 @@ def _sweep(
     knob: str,
     runs: Sequence[str],
     values: Sequence[float] | None,
-    shards: Path,
+    shards: Place,
     split: str,
     setting: Setting,
     out: Path,

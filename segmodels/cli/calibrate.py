@@ -1,0 +1,71 @@
+"""`segmodels calibrate`: q from a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from segmodels.cli.parameters import ANY_PATH, progress_bar, shard_set
+from segmodels.errors import SegmodelsError
+
+if TYPE_CHECKING:
+    from segdata.url import Place
+
+
+@click.command()
+@click.argument("run", type=ANY_PATH)
+@click.option("--shards", type=shard_set, required=True, help="Shards of the run's taxonomy: a folder or URL.")
+@click.option("--split", default="val", show_default=True)
+@click.option("--budget", type=float, metavar="SHARE", help="Of the multiply-accumulates of q = 1, above 0 up to 1.")
+@click.option("--latency", type=float, metavar="MS", help="Of an image on this device (median), instead of --budget.")
+@click.option("--out", type=ANY_PATH, metavar="FILE", required=True, help="What `--q` of evaluate and predict takes.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Each N-th image.")
+@click.option(
+    "--forwards", type=click.IntRange(1), default=20, show_default=True, help="Timed for --latency, at least."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+def calibrate(
+    run: Path,
+    shards: Place,
+    split: str,
+    budget: float | None,
+    latency: float | None,
+    out: Path,
+    every: int,
+    forwards: int,
+    device: str,
+    workers: int,
+) -> None:
+    """Find the q of each class with which the `percentile` network of RUN is best within a budget.
+
+    The q is chosen on a split, and never worse there than one q for all classes within the same budget. Judge it on
+    another split.
+    """
+    from segdata import ShardSet
+    from segmodels.calibration.calibrate import Budget
+    from segmodels.calibration.calibrate import calibrate as find
+    from segmodels.calibration.report import table, write_calibration
+    from segmodels.device import arithmetic, choose_device
+    from segmodels.trained import check_file, load_trained
+
+    if (budget is None) == (latency is None):
+        raise SegmodelsError("calibrate to what? Give --budget SHARE or --latency MS, one of them")
+    if budget is not None and not 0 < budget <= 1:
+        raise SegmodelsError(f"--budget is {budget:g}, expected a share of the full compute, above 0 up to 1")
+    if latency is not None and not 0 < latency < float("inf"):
+        raise SegmodelsError(f"--latency is {latency:g}, expected milliseconds above 0")
+    check_file("--out", out)
+    chosen = choose_device(device)
+    with arithmetic(fast=False):
+        segmenter, images = load_trained(run, chosen), ShardSet(shards, split)
+        limit = Budget(budget, latency)
+        count = forwards if latency else 1
+        shown = progress_bar(-(-len(images) // every))
+        found = find(segmenter, images, limit, forwards=count, every=every, workers=workers, progress=shown)
+        write_calibration(out, found, limit, segmenter, images, every=every)
+    for line in table(found):
+        click.echo(line)
+    click.echo(f"{out}: within {limit.text}, on {found.found.row.images} images of {split}")
