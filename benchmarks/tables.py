@@ -69,9 +69,40 @@ def loader(result: dict[str, Any]) -> str:
     return "\n".join([*rows, ""])
 
 
+def results(result: dict[str, Any]) -> str:
+    """The leaderboard of `segmodels report`: a table a shard set, the best network first."""
+    return "\n".join(_board(board) for board in result["boards"])
+
+
+def _board(board: dict[str, Any]) -> str:
+    height, width = board["rows"][0]["size"]
+    kind = "painted" if board["painted"] else "real"
+    lines = [
+        f"**{board['set']}**, {board['split']}: {board['images']} {kind} images of {height}x{width}",
+        "",
+        "| rank | network | mIoU | 95 % interval | pixel accuracy | parameters | GMAC | training |",
+        "|--:|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in board["rows"]:
+        rank, interval = row["rank"], row["interval"]["miou"]
+        place = str(rank["best"]) if rank["best"] == rank["worst"] else f"{rank['best']} to {rank['worst']}"
+        ends = f"{_score(interval and interval['low'])} to {_score(interval and interval['high'])}"
+        lines.append(
+            f"| {place} | `{row['run']}` | {_score(row['scores']['miou'])} | {ends} "
+            f"| {_score(row['scores']['pixel_accuracy'])} | {row['parameters']:,} | {row['macs'] / 1e9:.3g} "
+            f"| {row['train_seconds']:.0f} s |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "convert": ("cpu-convert.json", convert),
     "long": ("cpu-convert-long.json", long_way),
+    "results": ("repro-results.json", results),
     "loader": ("cpu-loader.json", loader),
 }
 

@@ -1,5 +1,6 @@
 """What the README shows works, and its figures are those of the result files."""
 
+import json
 import os
 import re
 import subprocess
@@ -21,8 +22,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+def blocks(language: str, file: str = "README.md") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / file).read_text(), re.DOTALL | re.MULTILINE)
 
 
 def test_the_commands_work(folder: Path) -> None:
@@ -53,6 +54,52 @@ def test_the_taxonomy_is_read() -> None:
     from segdata.taxonomy import read_taxonomy
 
     assert [row.name for row in read_taxonomy(blocks("yaml")[0].encode(), "README").classes] == ["drivable", "rest"]
+
+
+WITH_TINY = """
+import sys, segmodels.networks
+segmodels.networks.__path__.append(sys.argv[1])
+from segmodels.cli import cli
+cli(sys.argv[2:])
+"""
+
+
+def test_the_network_in_contributing_works(folder: Path, tmp_path: Path) -> None:
+    """As a file beside the others it is listed, trained on the README's shards and scored."""
+    (code,) = blocks("python", "CONTRIBUTING.md")
+    (tmp_path / "tiny.py").write_text(code)
+    small = ["--steps", "2", "--batch-size", "2", "--crop", "64x128"]
+    for words in (
+        ["list"],
+        ["train", "tiny", "--shards", str(folder / "shards"), "--out", "run", "--option", "width=4", *small],
+        ["evaluate", "run", "--shards", str(folder / "shards"), "--out", "scores"],
+    ):
+        command = [sys.executable, "-c", WITH_TINY, str(tmp_path), *words]
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        assert words != ["list"] or re.search(r"^tiny +tiny ", done.stdout, re.MULTILINE)
+    assert json.loads((tmp_path / "scores" / "metrics.json").read_text())["network"] == "tiny"
+
+
+PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file of the repository names one that is there."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert target.startswith("https://") or (ROOT / page.parent / target).exists(), target
+
+
+def test_files_and_tests_that_are_named_exist() -> None:
+    """What stands in the tables of promises is there: test files, and tests by their names."""
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text()
+        for path in re.findall(r"`(tests/[\w/.]+)`", text):
+            assert (ROOT / path).exists(), path
+        written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+        for test in re.findall(r"`(test_\w+)`", text):
+            assert f"def {test}(" in written, test
 
 
 def test_figures_are_those_of_the_results() -> None:
