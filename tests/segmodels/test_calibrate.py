@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -272,3 +273,12 @@ def test_bad_input_is_one_line(make_run: Make, make_street_shards: Make, tmp_pat
         assert isinstance(error.value, SegmodelsError), arguments
         assert message in str(error.value) and "\n" not in str(error.value)
     assert not out.exists()
+
+
+def test_the_commands_of_the_page_exist() -> None:
+    """Every `segmodels …` line of docs/bench.md is parsed by its command, every option known."""
+    page = (Path(__file__).parents[2] / "docs" / "bench.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line) for line in page.splitlines() if line.startswith("segmodels ")]
+    assert len(lines) > 10
+    for _, name, *arguments in lines:
+        cli.commands[name].make_context(name, arguments)  # raises where it is not understood
