@@ -147,7 +147,10 @@ def _connect(home: Path, workers: int | None, address: str | None) -> Callable[.
             ray.init(address=address, log_to_driver=False)
     except Exception as error:
         where = f"--address {address}" if address else "--engine ray"
-        raise SegdataError(f"{where}: Ray could not be started or reached ({_first_line(error)}).") from None
+        what = f"{where}: Ray could not be started or reached ({_first_line(error)})."
+        if address:  # Ray's own message keeps quiet about it
+            what += " A cluster that wants a token gets it from RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
+        raise SegdataError(what) from None
     task = ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(compute)  # retries are the driver's
     return cast(Callable[..., Any], task.remote)
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -287,8 +288,10 @@ def marked(home: str) -> list[int]:
 
 
 @pytest.fixture
-def cluster() -> Iterator[str]:
-    """host:port of a Ray cluster with two processors, which was there before."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """host:port of a Ray cluster with two processors, which was there before; its token is in the environment."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", os.urandom(32).hex())
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as home:
@@ -313,13 +316,21 @@ def cluster() -> Iterator[str]:
 @needs_ray
 @pytest.mark.slow
 def test_a_cluster_that_runs_is_used_and_left(
-    cluster: str, painted: Painted, make_job: MakeJob, reference: str, tmp_path: Path
+    cluster: str,
+    painted: Painted,
+    make_job: MakeJob,
+    reference: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """--address: the same folder, twice, so the first use has not ended the cluster."""
+    """--address: the same folder, twice, so the first use has not ended the cluster; with a wrong token it says so."""
     for out in ("one", "two"):
         job = make_job("cityscapes", painted("cityscapes"), tmp_path / out, engine="ray", workers=None, address=cluster)
         prepare(job)
         assert sums(tmp_path / out) == reference
+    monkeypatch.setenv("RAY_AUTH_TOKEN", os.urandom(32).hex())
+    with pytest.raises(SegdataError, match=f"--address {cluster}: .*RAY_AUTH_MODE=token"):
+        prepare(replace(job, out=tmp_path / "three"))
 
 
 @needs_ray
