@@ -99,11 +99,38 @@ def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+def skipping(result: dict[str, Any]) -> str:
+    """Time and work of the percentile network on tiles, as shares of dense; then `auto`, and gathering."""
+    rows = [
+        "| active pixels | time, of dense | rounds | multiply-accumulates, of all | needed |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    for row in result["rows"]:
+        spread = f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
+        work = f"{row['macs_on_tiles']:.2f} | {row['macs_needed']:.2f}"
+        rows.append(f"| {row['active']:.0%} | {row['ratio']:.2f} | {spread} | {work} |")
+    height, width = result["size"]
+    ways = "; ".join(
+        f"{way['convolution']}: tiles {way['tiles_ms'] / way['dense_ms']:.2f}, gathered"
+        f" {way['gathered_ms'] / way['dense_ms']:.2f}"
+        for way in result["ways_at_25_percent"]
+    )
+    rows += [
+        "",
+        f"{height}x{width}, {result['classes']} classes, batch 1, {result['precision']}, {result['rounds']} rounds,"
+        f" {result['device']['threads']} threads; dense takes {result['dense_ms'] / 1000:.1f} s."
+        f" `auto` where every pixel is active: {result['auto_at_100_percent']:.2f} of dense."
+        f" At 25 % of it, convolutions alone on tiles and on gathered pixels: {ways}.",
+    ]
+    return "\n".join([*rows, ""])
+
+
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "convert": ("cpu-convert.json", convert),
     "long": ("cpu-convert-long.json", long_way),
     "results": ("repro-results.json", results),
     "loader": ("cpu-loader.json", loader),
+    "skipping": ("cpu-sparse.json", skipping),
 }
 
 
