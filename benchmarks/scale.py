@@ -3,11 +3,11 @@
     python benchmarks/scale.py --folder /tmp/scale --out benchmarks/results/cpu-scale.json
 
 engines  `segdata prepare` of painted 2048x1024 pairs with 1 and 2 workers, local and Ray; rounds are interleaved.
-         `speed` counts from the moment the workers are there, `start` is the time until then.
+         `speed` counts when all workers are there, `whole_command` from the start of the command.
 trips    what giving out one unit of work costs that does nothing: the overhead a shard.
 million  a million tiny frames in the layout of Cityscapes (hard links to 64 of them): planning; publishing 15,625
          shards, whose receipts are copied from one real shard under the frames' keys; opening, ordering and reading
-         the set. A tenth of it as well: what grows with the frames, and what does not.
+         the set. A tenth of it as well: what grows with the frames, and what does not. Measured once.
 remote   every sample read once in shuffled order: from disk, over HTTP (nginx on this machine: no distance, so what
          remains is our own work) with an empty cache, and again with the full one.
 
@@ -27,7 +27,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from PIL import Image
 
 from segdata import ShardSet
 from segdata.build import receipt_path
+from segdata.canonical import canonical_json
 from segdata.convert import Conversion
 from segdata.finished import Finished
 from segdata.geometry import Geometry
@@ -44,7 +44,6 @@ from segdata.manifest import SIDE, ShardEntry
 from segdata.plan import PlannedShard, plan_split
 from segdata.prepare import Job, prepare
 from segdata.publish import Release, write_side_files
-from segdata.receipt import read_receipt
 from segdata.sources import source
 from segdata.survey import PAINTED, look
 from segdata.taxonomy import load_taxonomy
@@ -85,7 +84,7 @@ def job(root: Path, out: Path, engine: str, workers: int, a_shard: int, scales: 
 
 
 def converting(root: str, out: str, engine: str, workers: str) -> Figures:
-    """Pairs a second from the first finished shard on, which stands for the start."""
+    """Pairs a second once a third is done: by then all workers are there, which Ray starts one after the other."""
     moments: list[tuple[float, int]] = []
     begin = time.perf_counter()
     prepare(
@@ -93,7 +92,8 @@ def converting(root: str, out: str, engine: str, workers: str) -> Figures:
         lambda done, total: moments.append((time.perf_counter() - begin, done)),
     )
     wall = time.perf_counter() - begin
-    (_, _), (first, had), *_, (last, total) = moments
+    last, total = moments[-1]
+    first, had = moments[len(moments) // 3]
     return {"wall_s": wall, "speed": (total - had) / (last - first), "whole_command": total / wall}
 
 
@@ -130,17 +130,15 @@ def publishing(root: str, made: str) -> Figures:
     shutil.rmtree(single.out, ignore_errors=True)
     prepare(single)
     (name,) = (path.name for path in single.out.glob("*.tar"))
-    receipt = read_receipt(receipt_path(single.out / SIDE, name))
-    assert receipt is not None
-    finished = []
-    for shard in cut:
-        rows = tuple(
-            replace(row, key=scene.key) for row, scene in zip(receipt.samples, shard.scenes, strict=False)
-        )  # a shard may have one sample less
+    receipt = json.loads(receipt_path(single.out / SIDE, name).read_bytes())
+    stocked, finished = receipt["samples"], []
+    for shard in cut:  # the last samples of the stock are left out where a shard has fewer
+        receipt["samples"] = [row | {"key": scene.key} for row, scene in zip(stocked, shard.scenes, strict=False)]
         path = receipt_path(folder / SIDE, shard.name)
-        path.write_bytes(replace(receipt, samples=rows).to_json())
+        path.write_bytes(canonical_json(receipt))
         os.link(single.out / name, folder / shard.name)
-        finished.append(Finished(ShardEntry(shard.name, receipt.sha256, receipt.size, len(rows)), path))
+        entry = ShardEntry(shard.name, receipt["sha256"], receipt["size"], len(shard.scenes))
+        finished.append(Finished(entry, path))
     count = len(cut)
     del cut
     begin, before = time.perf_counter(), memory("RssAnon")
@@ -326,15 +324,20 @@ def simulate(root: Path, frames: int) -> None:
     cities = ("".join(letters) for letters in itertools.product(string.ascii_lowercase, repeat=3))
     for start, city in zip(range(0, frames, CITY), cities, strict=False):
         for kind in shapes:
-            pair_path(root, kind, city, 0).parent.mkdir(parents=True)
+            stocked = [str(pair_path(stock, kind, "stock", number)) for number in range(STOCK)]
+            folder = pair_path(root, kind, city, 0).parent
+            folder.mkdir(parents=True)
             for number in range(min(CITY, frames - start)):
-                os.link(pair_path(stock, kind, "stock", number % STOCK), pair_path(root, kind, city, number))
+                os.link(stocked[number % STOCK], f"{folder}/{file_name(kind, city, number)}")
     (root / PAINTED).write_text("{}")
 
 
 def pair_path(root: Path, kind: str, city: str, number: int) -> Path:
-    top = kind.partition("_")[0]
-    return root / top / "train" / city / f"{city}_{number:06d}_000019_{kind}.png"
+    return root / kind.partition("_")[0] / "train" / city / file_name(kind, city, number)
+
+
+def file_name(kind: str, city: str, number: int) -> str:
+    return f"{city}_{number:06d}_000019_{kind}.png"
 
 
 def kept(path: Path, make: Callable[[Path], object]) -> Path:
@@ -369,9 +372,9 @@ def main() -> None:
     result: dict[str, Any] = {}
     if options.out and options.out.exists():
         result = json.loads(options.out.read_text())
-    result |= {"machine": machine(), "rounds": options.rounds, "pairs_a_worker": PAIRS}
+    result |= {"machine": machine(), "pairs_a_worker": PAIRS}
     for part in options.part or PARTS:
-        result[part] = PARTS[part](options.folder.resolve(), options.rounds)
+        result[part] = PARTS[part](options.folder.resolve(), options.rounds) | {"rounds": options.rounds}
         if options.out:
             options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -1,9 +1,11 @@
-"""Write the figures of benchmarks/results/ into README.md, between their markers: `python benchmarks/tables.py`."""
+"""Write the figures of benchmarks/results/ into README.md and docs/scale.md: `python benchmarks/tables.py`."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from scaletables import SCALE
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -125,7 +127,8 @@ def skipping(result: dict[str, Any]) -> str:
     return "\n".join([*rows, ""])
 
 
-TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+Tables = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
+TABLES: Tables = {
     "convert": ("cpu-convert.json", convert),
     "long": ("cpu-convert-long.json", long_way),
     "results": ("repro-results.json", results),
@@ -134,9 +137,9 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 
 
-def filled(text: str) -> str:
+def filled(text: str, tables: Tables = TABLES) -> str:
     """The text with every marked section made anew from its result."""
-    for name, (file, render) in TABLES.items():
+    for name, (file, render) in tables.items():
         body = render(json.loads((RESULTS / file).read_text()))
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
@@ -146,5 +149,6 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    for page, tables in {"README.md": TABLES, "docs/scale.md": SCALE}.items():
+        path = ROOT / page
+        path.write_text(filled(path.read_text(), tables))
