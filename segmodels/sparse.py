@@ -29,10 +29,11 @@ SIDE = {"cpu": 8, "cuda": 16}  # of the tiles
 PATCH_BYTES = {"cpu": 3 * 2**20, "cuda": 32 * 2**20}  # of the patches convolved at once: they stay in the cache
 PLANES = 7  # from this kernel size on a CPU multiplies float32 patches faster as planes, the copy included
 
-# What `auto` weighs, in products of the dense execution. The CPU's are from `benchmarks/sparse.py`, at the published
-# width (narrower networks multiply less efficiently, dense and on tiles); CUDA's are guesses.
-PRODUCT_PRICE = {"cpu": 1.1, "cuda": 1.2}  # of a product on tiles
-COPY_PRICE = {"cpu": 25, "cuda": 200}  # of copying a number into a patch
+# What `auto` weighs, in products of the dense execution. With the CPU's, the times of `benchmarks/sparse.py` are
+# foretold to a tenth where 10 % or more are active, at the published width (narrower networks multiply less
+# efficiently, dense and on tiles). CUDA's are guesses.
+PRODUCT_PRICE = {"cpu": 1.2, "cuda": 1.2}  # of a product on tiles
+COPY_PRICE = {"cpu": 30, "cuda": 200}  # of copying a number into a patch
 WORTH = 0.95  # tiles pay below this share of the dense cost: the features are copied once more
 
 
