@@ -35,6 +35,7 @@ def report(folders: Folders, out: Path, images: int, progress: Progress = iter) 
     from segmodels.report.page import Exhibits, render
 
     collection = collect(folders)
+    check_out(out)
     boards, runs = collection.boards, sum(len(board.results) for board in collection.boards)
     shown = tuple(choose_images(board, images_shown(images, runs)) for board in boards)
     width = map_width(sum(len(board.results) * len(images) for board, images in zip(boards, shown, strict=True)))
@@ -44,7 +45,6 @@ def report(folders: Folders, out: Path, images: int, progress: Progress = iter) 
     }
     exhibits = Exhibits(shown, observations, tuple(sample(dataset) for dataset in collection.datasets))
     page, results = render(collection, exhibits), leaderboard(collection.boards, observations)
-    check_out(out)
     for name, content in (("results.json", pretty_json(results)), ("index.html", page.encode())):
         with replacing(out / name) as file:
             file.write(content)
