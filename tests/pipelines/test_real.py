@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from segdata.synth import paint
 from segmodels.config import TrainConfig
 from tests.pipelines.parsing import parse
-from tests.pipelines.workspace import Workspace, copy_of_repository
+from tests.pipelines.workspace import ROOT, Workspace, copy_of_repository
 
 SETS = {
     "cityscapes": ["cityscapes-20", "cityscapes-20-half", "cityscapes-20-quarter"],
@@ -118,3 +120,15 @@ def test_camvid(whole: Workspace) -> None:
     (board,) = whole.read("report/results.json")["boards"]
     assert sorted(row["run"] for row in board["rows"]) == sorted(chosen)
     assert not board["painted"]
+
+
+def test_the_table_of_memory() -> None:
+    """The README's rows are those of the result file, which has every run of real.yaml."""
+    found = json.loads((ROOT / "benchmarks/results/memory.json").read_text())
+    runs = [run for row in yaml.safe_load((ROOT / "pipelines/real.yaml").read_text()).values() for run in row["runs"]]
+    assert list(found) == runs
+    readme = (ROOT / "pipelines/README.md").read_text()
+    table = readme.partition("<!-- memory -->\n")[2].partition("<!-- /memory -->")[0]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    rows = {run.strip(" `"): cells for names, *cells in shown for run in names.split(",")}
+    assert rows == {run: [row["size"], str(row["batch"]), f"{row['GiB']:.1f}"] for run, row in found.items()}
