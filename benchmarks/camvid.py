@@ -148,7 +148,7 @@ def main() -> None:
             if options.camvid:
                 wanted = ["--root", options.camvid, "--out", shards, "--image-codec", "jpeg"]
                 wanted += [word for scale in (1, 2, 4, 8) for word in ("--scale", scale)]
-                command = [sys.executable, "-m", "segdata.cli", "prepare", "camvid", *map(str, wanted)]
+                command = [sys.executable, "-m", "segdata", "prepare", "camvid", *map(str, wanted)]
                 subprocess.run(command, check=True)
             row = result(name, options, shards, scratch)
             kind = "cuda" if options.device.startswith("cuda") else options.device

@@ -4,17 +4,10 @@ from pathlib import Path
 
 import click
 
+from segdata.cli.parameters import parse_url
 from segdata.errors import SegdataError
 from segdata.progress import Progress
-from segdata.url import Url, place
-
-
-def parse_url(text: str) -> Url:
-    """s3://bucket/set and the like."""
-    found = place(text)
-    if not isinstance(found, Url):
-        raise click.BadParameter(f"{text!r} is no URL, such as s3://bucket/set")
-    return found
+from segdata.url import Url
 
 
 @click.command()

@@ -1,0 +1,162 @@
+"""`segdata prepare` and `segdata synth`: where shard folders come from."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segdata.cli.output import report_findings
+from segdata.cli.parameters import ANY_PATH, parse_size
+from segdata.progress import Progress
+from segdata.url import Url, place
+
+SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
+
+
+@click.command()
+@click.argument("source")
+@click.option("--root", required=True, type=place, help="The dataset as downloaded: a folder, its zips, or a URL.")
+@click.option("--out", required=True, type=place, help="The shard folder, or s3://…; appears whole, or not at all.")
+@click.option("--taxonomy", help="A name from `segdata list`, or a YAML file. [default: the source's]")
+@click.option("--name", help="Name of the set, the first part of every shard's name. [default: the taxonomy's]")
+@click.option("--split", "splits", multiple=True, help="May be repeated. [default: all that are labelled]")
+@click.option("--scale", "scales", multiple=True, type=click.Choice(["1", "2", "4", "8"]), default=["1"])
+@click.option("--rule", type=click.Choice(["majority", "stride", "coverage"]), default="majority", show_default=True)
+@click.option("--size", type=parse_size, metavar="HxW", help="Resize images and labels.")
+@click.option("--pad", "fit", flag_value="pad", help="Pad to a multiple of the largest scale (image 0, label 255).")
+@click.option("--crop", "fit", flag_value="crop", help="Crop to a multiple of the largest scale (bottom, right).")
+@click.option(
+    "--image-codec",
+    "codec",
+    type=click.Choice(["keep", "png", "jpeg", "webp"]),
+    help="`keep` passes the file's bytes through. [default: keep, png where the size changes]",
+)
+@click.option("--samples-per-shard", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the permutation that fills the shards.")
+@click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse with train_extra instead of gtFine.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    envvar="SEGDATA_WORKERS",
+    help="Shards that are made at once. [default: all processors of the machine, or of the cluster]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["serial", "local", "ray"]),
+    envvar="SEGDATA_ENGINE",
+    default="local",
+    show_default=True,
+    help="This process, processes of this machine, or a Ray cluster.",
+)
+@click.option(
+    "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto. [default: RAY_ADDRESS, else a new one]"
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    envvar="SEGDATA_TIMEOUT",
+    help="What a shard may take before another worker gets it. [default: 30 for each of its samples]",
+)
+@click.option("--work-dir", type=ANY_PATH, help="Where unfinished work is kept. [default: beside --out]")
+@click.option(
+    "--for", "readers", multiple=True, type=click.Choice(["energon"]), help="Add the files that this loader insists on."
+)
+@click.option("--on-error", type=click.Choice(["fail", "quarantine"]), default="fail", show_default=True)
+@click.option("--full-check", is_flag=True, help="Decode every image, even one that passes through.")
+@click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
+def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
+    """Convert SOURCE (see `segdata list`) to a shard folder, here or in a store."""
+    from segdata.findings import FindingsError
+    from segdata.prepare import prepare as run
+
+    out, keep = options["out"], bool(options["work_dir"])
+    if isinstance(out, Url):
+        from segdata.upload import prepare_to, stage
+
+        home = stage(out, options["work_dir"])
+        options |= {"out": home / "set", "work_dir": home / "work"}
+    job = _job(f"{source}-coarse" if coarse else source, options)
+    try:
+        with Progress("samples") as progress, Progress("files") as sending:
+            if isinstance(out, Url):
+                result = prepare_to(out, job, progress, sending, keep=keep)[0]
+            else:
+                result = run(job, progress)
+    except FindingsError as error:
+        report_findings(error.findings, sarif)
+        raise
+    report_findings(result.findings, sarif)
+    samples = ", ".join(f"{split} {count}" for split, count in result.samples.items())
+    reused = f" ({result.reused} stood already)" if result.reused else ""
+    state = "" if result.changed else ", unchanged"
+    click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{state}")
+
+
+def _job(name: str, options: dict[str, Any]) -> Any:
+    from segdata.convert import Conversion
+    from segdata.geometry import Geometry
+    from segdata.prepare import Job
+    from segdata.sources import source as find
+    from segdata.taxonomy import load_taxonomy
+
+    source = find(name)
+    taxonomy = load_taxonomy(options["taxonomy"] or source.default_taxonomy)
+    geometry = Geometry(options["size"], options["fit"] or "")
+    changes = geometry != Geometry()
+    if options["address"] and options["engine"] != "ray":
+        raise click.UsageError(f"--address is for --engine ray, this is --engine {options['engine']}.")
+    if options["codec"] == "keep" and options["size"]:
+        raise click.UsageError("--image-codec keep passes bytes through; --size changes them. Choose png.")
+    conversion = Conversion(
+        source=source.name,
+        labels=source.labels,
+        palette_labels=source.palette_labels,
+        taxonomy=taxonomy,
+        scales=tuple(sorted({int(scale) for scale in options["scales"]})),
+        rule=options["rule"],
+        geometry=geometry,
+        codec=options["codec"] or ("png" if changes else "keep"),
+        full_check=options["full_check"],
+    )
+    return Job(
+        source=source,
+        root=options["root"],
+        out=options["out"],
+        conversion=conversion,
+        name=options["name"] or taxonomy.name,
+        splits=options["splits"],
+        samples_per_shard=options["samples_per_shard"],
+        seed=options["seed"],
+        engine=options["engine"],
+        workers=options["workers"],
+        address=options["address"],
+        timeout=options["timeout"],
+        work_dir=options["work_dir"],
+        quarantine=options["on_error"] == "quarantine",
+        readers=options["readers"],
+    )
+
+
+@click.command()
+@click.argument("source", type=click.Choice(["cityscapes", "tas500"]))
+@click.option("--out", required=True, type=ANY_PATH)
+@click.option("--train", type=click.IntRange(0), default=SPLIT_SIZES["train"], show_default=True)
+@click.option("--val", type=click.IntRange(0), default=SPLIT_SIZES["val"], show_default=True)
+@click.option("--test", type=click.IntRange(0), default=SPLIT_SIZES["test"], show_default=True)
+@click.option("--size", type=parse_size, metavar="HxW", help="[default: the real size, 1024x2048 or 620x2026]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
+@click.option("--zip", "zips", is_flag=True, help="As the zips that people download.")
+@click.option("--nested", is_flag=True, help="Cityscapes: with the extra *_trainvaltest/ level.")
+@click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse and train_extra besides.")
+def synth(source: str, **options: Any) -> None:
+    """Paint a small dataset in SOURCE's exact layout, so that everything runs without licensed data."""
+    from segdata.engines import default_workers
+    from segdata.synth import paint
+
+    options["workers"] = options["workers"] or default_workers()
+    out = options.pop("out")
+    with Progress("frames") as progress:
+        summary = paint(source, out, progress=progress, **options)
+    click.echo(f"{out}: {summary}")

@@ -1,0 +1,86 @@
+"""`segdata verify`, `stats`, `show` and `diff`: shard folders looked at, here or by URL."""
+
+import json
+from pathlib import Path
+
+import click
+
+from segdata.cli.output import report_findings, write_text
+from segdata.cli.parameters import ANY_PATH, shard_set
+from segdata.errors import SegdataError
+from segdata.progress import Progress
+from segdata.url import Place
+
+
+@click.command()
+@click.argument("folder", type=shard_set)
+@click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
+@click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
+@click.option("--json", "json_path", type=ANY_PATH, help="Write the result to this file as well.")
+@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
+def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
+    """Check a shard folder against its digests; exit status 1 when something is wrong."""
+    from segdata.engines import default_workers
+    from segdata.shardset import manifest_of
+    from segdata.verify import verify as check
+
+    with Progress("samples" if pixels else "files") as progress:
+        findings = check(folder, pixels, progress, workers or default_workers())
+    report_findings(findings, sarif)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise SegdataError(f"{folder}: {len(errors)} findings. Run prepare again to make the folder anew.")
+    manifest = manifest_of(folder)
+    samples = {split: manifest.samples(split) for split in manifest.splits}
+    if json_path:
+        checked = {"set": manifest.name, "fingerprint": manifest.fingerprint, "samples": samples, "pixels": pixels}
+        write_text(json_path, json.dumps(checked, sort_keys=True, indent=1) + "\n")
+    what = "bytes and pixels" if pixels else "bytes"
+    click.echo(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
+
+
+@click.command()
+@click.argument("folder", type=shard_set)
+@click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers to this file as well.")
+def stats(folder: Place, json_path: Path | None) -> None:
+    """Classes, image mean and deviation, class weights of a shard folder."""
+    from segdata.stats import stats as count
+    from segdata.stats import table
+
+    with Progress("samples") as progress:
+        document = count(folder, progress)
+    click.echo(table(document))
+    if json_path:
+        write_text(json_path, json.dumps(document, sort_keys=True, indent=1) + "\n")
+    splits = ", ".join(f"{split} {entry['samples']}" for split, entry in document["splits"].items())
+    click.echo(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
+
+
+@click.command()
+@click.argument("folder", type=shard_set)
+@click.option("--out", required=True, type=ANY_PATH, help="The PNG to write.")
+@click.option("--split", help="[default: the first]")
+@click.option("--count", type=click.IntRange(1), default=4, show_default=True)
+def show(folder: Place, out: Path, split: str | None, count: int) -> None:
+    """A contact sheet: images, their targets at every scale, the legend."""
+    from segdata.shardset import ShardSet, manifest_of
+    from segdata.show import show as draw
+
+    chosen = split or manifest_of(folder).splits[0]
+    shown = draw(ShardSet(folder, chosen), out, count)
+    click.echo(f"{out}: {shown} samples of {chosen}")
+
+
+@click.command()
+@click.argument("a", type=shard_set)
+@click.argument("b", type=shard_set)
+def diff(a: Place, b: Place) -> None:
+    """What differs between two shard folders, by content; exit status 1 when something does."""
+    from segdata.diff import diff as compare
+
+    lines = compare(a, b)
+    for line in lines:
+        click.echo(line)
+    if lines:
+        raise SegdataError(f"{a} and {b}: {len(lines)} differences.")
+    click.echo(f"{a} and {b}: the same content")
