@@ -2,11 +2,14 @@
 
 ROOT is the dataset as downloaded, a folder of folders or of zips; it is read where it lies. data.yaml and runs.yaml are
 written anew: painted sets go, with the runs on them; the dataset comes, with the sets and recipes of real.yaml. Once
-for each dataset that you have, then `dvc repro`. `git checkout pipelines` brings the painted pipeline back.
+for each dataset that you have, then `dvc repro`. What was made of painted sets is removed, so that the report is of
+what is built now; DVC's cache keeps it, and `git checkout pipelines && dvc repro` brings it back.
 """
 
 import argparse
+import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,10 @@ import yaml
 
 HERE = Path(__file__).parent
 PAINTED = "data/painted/"
+PLACES = (
+    *(f"data/{kind}/{{}}" for kind in ("painted", "shards", "scores", "bench")),
+    *("data/checks/{}.json", "data/stats/{}.json", "runs/{}"),
+)
 Document = dict[str, Any]
 
 
@@ -22,23 +29,33 @@ def main(dataset: str, root: Path) -> str:
     if not root.exists():
         sys.exit(f"Error: no {root}. Give the folder that {dataset} was downloaded to, or unpacked in")
     data, runs, real = (yaml.safe_load((HERE / name).read_text()) for name in ("data.yaml", "runs.yaml", "real.yaml"))
-    without_painted(data, runs)
+    remove(without_painted(data, runs))
     data["sets"] |= {name: {"root": str(root.resolve())} | row for name, row in real[dataset]["sets"].items()}
     runs["runs"] |= real[dataset]["runs"]
     runs["sweeps"] |= real[dataset]["sweeps"]
     write(HERE / "data.yaml", data)
     write(HERE / "runs.yaml", runs)
-    return f"{', '.join(data['sets'])}: {len(runs['runs'])} runs. Now: dvc checkout && dvc repro"
+    return f"{', '.join(data['sets'])}: {len(runs['runs'])} runs. Now: dvc repro"
 
 
-def without_painted(data: Document, runs: Document) -> None:
-    """Take out what is painted, what is trained on it, and the options that only suit a demo."""
+def without_painted(data: Document, runs: Document) -> list[str]:
+    """Take out what is painted, what is trained on it, and the options that only suit a demo; returns its names."""
+    before = {*data["painted"], *data["sets"], *runs["runs"]}
     if data["painted"]:
         runs["demo"] = {}
     data["painted"] = {}
     data["sets"] = {name: row for name, row in data["sets"].items() if not row["root"].startswith(PAINTED)}
     for part in ("runs", "sweeps"):
         runs[part] = {name: row for name, row in runs[part].items() if row["set"] in data["sets"]}
+    return sorted(before - {*data["sets"], *runs["runs"]})
+
+
+def remove(names: Iterable[str]) -> None:
+    """What the stages of these names have made."""
+    for path in (HERE.parent / place.format(name) for name in names for place in PLACES):
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
 
 
 def write(path: Path, document: Document) -> None:

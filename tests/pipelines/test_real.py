@@ -69,6 +69,18 @@ def test_one_dataset_after_the_other(
     assert not any(config.steps and config.steps < 10_000 for config in trained)
 
 
+def test_what_was_painted_goes(whole: Workspace, tmp_path: Path) -> None:
+    """What the pipeline made of painted sets is removed, and nothing else: the report is of what is built now."""
+    painted = ("data/painted/tas500", "data/shards/tas500-10", "runs/percentile", "data/scores/hourglass")
+    for folder in (*painted, "runs/mine", "data/code"):
+        (whole.path / folder / "a folder").mkdir(parents=True)
+    (whole.path / "data/stats").mkdir()
+    (whole.path / "data/stats/tas500-10.json").touch()
+    point_at(whole, "camvid", tmp_path)
+    assert sorted(str(path.relative_to(whole.path)) for path in whole.path.glob("data/*/*")) == ["data/code/a folder"]
+    assert [path.name for path in (whole.path / "runs").iterdir()] == ["mine"]
+
+
 def test_a_folder_that_is_not_there(whole: Workspace, tmp_path: Path) -> None:
     """The step says so in one line, and changes nothing."""
     before = (whole.path / "pipelines/data.yaml").read_bytes()
