@@ -83,7 +83,7 @@ def result(name: str, options: argparse.Namespace, shards: Path, scratch: Path) 
     subprocess.run(command, check=True)
     scores = scratch / f"{name}-scores"
     look = ["evaluate", config.out, "--shards", shards, "--split", "test", "--out", scores, "--device", options.device]
-    subprocess.run([sys.executable, "-m", "segmodels.cli", *map(str, look)], check=True)
+    subprocess.run([sys.executable, "-m", "segmodels", *map(str, look)], check=True)
     found = json.loads((scores / "metrics.json").read_text())
     timing = json.loads((config.out / "timing.json").read_text())
     device = choose_device(options.device)

@@ -1,4 +1,4 @@
-"""Write the figures of benchmarks/results/ into README.md and docs/scale.md: `python benchmarks/tables.py`."""
+"""Write the figures of benchmarks/results/ into the pages that show them: `python benchmarks/tables.py`."""
 
 import json
 from collections.abc import Callable
@@ -6,149 +6,34 @@ from pathlib import Path
 from typing import Any
 
 from scaletables import SCALE
+from scoretables import SCORES
+from speedtables import SPEED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-WAYS = {
-    "a": "the script that people write (ShardWriter, Pillow, numpy majority)",
-    "b": "a careful script (bytes copied, stride targets, Pillow)",
-    "c": "**`segdata prepare`** (majority x1 to x8, all checks and digests)",
-    "z": "`segdata prepare` from the zips",
-    "d": "the floor: both files copied into a tar, CRC-32 and SHA-256",
-    "w": "as many bytes written, and nothing else",
-}
-READERS = {
-    "segmodels": "**segmodels**, two threads",
-    "segmodels in processes": "segmodels, two processes",
-    "decoded whole": "segmodels, whole images decoded, then cropped",
-    "webdataset + Pillow": "webdataset, Pillow",
-    "PNG files + Pillow": "torch DataLoader, PNG files, Pillow",
-    "litdata + Pillow": "litdata, Pillow",
-}
+Tables = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]  # section -> its result, and what is written of it
+PAGES: dict[str, Tables] = {"README.md": SCORES, "docs/speed.md": SPEED, "docs/scale.md": SCALE}
 
 
-def convert(result: dict[str, Any]) -> str:
-    """Pairs per second, CPU time and memory of every way; then the ratios."""
-    rows = [
-        "| | pairs/s, 1 worker | pairs/s, 2 workers | CPU ms a pair | peak MB, 2 workers |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    for way, text in WAYS.items():
-        one, two = (result["medians"][way + workers] for workers in "12")
-        rows.append(
-            f"| ({way}) {text} | {one['pairs_per_s']:.1f} | {two['pairs_per_s']:.1f} | {one['cpu_ms_per_pair']:.1f} "
-            f"| {two['peak_mb']:.0f} |"
-        )
-    ratios = " · ".join(f"{name}: {value}" for name, value in result["ratios"].items())
-    return "\n".join([*rows, "", f"Medians of {result['rounds']} rounds. {ratios}.", ""])
-
-
-def long_way(result: dict[str, Any]) -> str:
-    """The whole of Cityscapes' fine annotation, once."""
-    return (
-        f"As many frames as Cityscapes' fine annotation has: {result['samples_written']} samples in {result['shards']}"
-        " shards"
-        f" took {result['wall_s']:.0f} s with two workers ({result['pairs_per_s']:.0f} pairs/s) and at most"
-        f" {result['peak_mb']:.0f} MB.\n"
-    )
-
-
-def loader(result: dict[str, Any]) -> str:
-    """Samples a second by reader and shards, as a multiple of the base too; then what the time of a crop goes to."""
-    rates, times = result["samples_per_second"], result["times_base"]
-    columns = ("keep", "png", "jpeg", "small")
-    rows = ["| samples/s | `keep` | `png` | `jpeg` | `png`, stored at 512x1024 |", "|---|--:|--:|--:|--:|"]
-    for reader, text in READERS.items():
-        names = [f"{reader}: {column}" for column in columns]
-        cells = [f"{rates[name]:.0f} ({times[name]:.1f}x)" if name in rates else "" for name in names]
-        rows.append(f"| {text} | {' | '.join(cells)} |")
-    floor = rates["raw pixels"], times["raw pixels"]
-    rows += ["", f"The floor, raw pixels copied from mapped memory: {floor[0]:.0f} ({floor[1]:.1f}x)."]
-    for codec, spent in result["cpu_ms_of_a_crop"].items():
-        whole = spent["all"]
-        steps = (f"{step} {each / whole:.0%}" for step, each in spent.items() if whole > each >= whole / 100)
-        rows.append(f"A crop of `{codec}` takes {whole:.1f} ms of one processor: {', '.join(steps)}.")
-    return "\n".join([*rows, ""])
-
-
-def results(result: dict[str, Any]) -> str:
-    """The leaderboard of `segmodels report`: a table a shard set, the best network first."""
-    return "\n".join(_board(board) for board in result["boards"])
-
-
-def _board(board: dict[str, Any]) -> str:
-    height, width = board["rows"][0]["size"]
-    kind = "painted" if board["painted"] else "real"
-    lines = [
-        f"**{board['set']}**, {board['split']}: {board['images']} {kind} images of {height}x{width}",
-        "",
-        "| rank | network | mIoU | 95 % interval | pixel accuracy | parameters | GMAC | training |",
-        "|--:|---|--:|--:|--:|--:|--:|--:|",
-    ]
-    for row in board["rows"]:
-        rank, interval = row["rank"], row["interval"]["miou"]
-        place = str(rank["best"]) if rank["best"] == rank["worst"] else f"{rank['best']} to {rank['worst']}"
-        ends = f"{_score(interval and interval['low'])} to {_score(interval and interval['high'])}"
-        lines.append(
-            f"| {place} | `{row['run']}` | {_score(row['scores']['miou'])} | {ends} "
-            f"| {_score(row['scores']['pixel_accuracy'])} | {row['parameters']:,} | {row['macs'] / 1e9:.3g} "
-            f"| {row['train_seconds']:.0f} s |"
-        )
-    return "\n".join([*lines, ""])
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def skipping(result: dict[str, Any]) -> str:
-    """Time and work of the percentile network on tiles, as shares of dense; then `auto`, and gathering."""
-    rows = [
-        "| active pixels | time, of dense | rounds | multiply-accumulates, of all | needed |",
-        "|--:|--:|--:|--:|--:|",
-    ]
-    for row in result["rows"]:
-        spread = f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}"
-        work = f"{row['macs_on_tiles']:.2f} | {row['macs_needed']:.2f}"
-        rows.append(f"| {row['active']:.0%} | {row['ratio']:.2f} | {spread} | {work} |")
-    height, width = result["size"]
-    ways = "; ".join(
-        f"{way['convolution']}: tiles {way['tiles_ms'] / way['dense_ms']:.2f}, gathered"
-        f" {way['gathered_ms'] / way['dense_ms']:.2f}"
-        for way in result["ways_at_25_percent"]
-    )
-    rows += [
-        "",
-        f"{height}x{width}, {result['classes']} classes, batch 1, {result['precision']}, {result['rounds']} rounds,"
-        f" {result['device']['threads']} threads; dense takes {result['dense_ms'] / 1000:.1f} s."
-        f" `auto` where every pixel is active: {result['auto_at_100_percent']:.2f} of dense."
-        f" At 25 % of it, convolutions alone on tiles and on gathered pixels: {ways}.",
-    ]
-    return "\n".join([*rows, ""])
-
-
-Tables = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
-TABLES: Tables = {
-    "convert": ("cpu-convert.json", convert),
-    "long": ("cpu-convert-long.json", long_way),
-    "results": ("repro-results.json", results),
-    "loader": ("cpu-loader.json", loader),
-    "skipping": ("cpu-sparse.json", skipping),
-}
-
-
-def filled(text: str, tables: Tables = TABLES) -> str:
-    """The text with every marked section made anew from its result."""
-    for name, (file, render) in tables.items():
-        body = render(json.loads((RESULTS / file).read_text()))
+def filled(page: str) -> str:
+    """The page with every marked section made anew from its result."""
+    text = (ROOT / page).read_text()
+    for name, (file, render) in PAGES[page].items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
         assert begin and end, name
-        text = before + begin + body + end + after
+        text = before + begin + render(load(RESULTS / file)) + end + after
     return text
 
 
+def load(path: Path) -> dict[str, Any]:
+    """A result; of a folder all results in it, by their names."""
+    if path.is_dir():
+        return {each.stem: json.loads(each.read_text()) for each in sorted(path.glob("*.json"))}
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
 if __name__ == "__main__":
-    for page, tables in {"README.md": TABLES, "docs/scale.md": SCALE}.items():
-        path = ROOT / page
-        path.write_text(filled(path.read_text(), tables))
+    for page in PAGES:
+        (ROOT / page).write_text(filled(page))

@@ -222,17 +222,6 @@ def test_thousands_of_frames_end_to_end(make_job: MakeJob, tmp_path: Path) -> No
     assert (again.reused, again.changed) == (125, False)
 
 
-def test_figures_of_the_page_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python benchmarks/tables.py` would not change docs/scale.md."""
-    root = Path(__file__).parents[2]
-    monkeypatch.syspath_prepend(str(root / "benchmarks"))
-    from scaletables import SCALE
-    from tables import filled
-
-    text = (root / "docs" / "scale.md").read_text()
-    assert filled(text, SCALE) == text
-
-
 def test_the_promises_of_a_million_frames_hold_in_the_results() -> None:
     """Planned in less than 60 s and 1 GB, opened in less than 2 s: as measured, since a test does not time."""
     path = Path(__file__).parents[2] / "benchmarks" / "results" / "cpu-scale.json"

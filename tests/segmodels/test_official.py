@@ -185,7 +185,7 @@ def test_differences() -> None:
 
 def test_the_command_alone(make_run: Make, make_street_shards: Make, tmp_path: Path) -> None:
     """In a process of its own: what a user sees of an error is one line and exit status 1."""
-    command = [sys.executable, "-m", "segmodels.cli", "evaluate", make_run("dilated_unet", **UNET)]
+    command = [sys.executable, "-m", "segmodels", "evaluate", make_run("dilated_unet", **UNET)]
     shards = make_street_shards("cityscapes-19")
     done = subprocess.run(
         [*command, "--shards", shards, "--out", tmp_path], capture_output=True, text=True, check=False

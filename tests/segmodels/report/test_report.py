@@ -356,7 +356,7 @@ def test_pictures_are_no_larger_than_a_page_needs() -> None:
 def test_the_same_inputs_give_the_same_bytes(pipeline: Folders, written: Path, tmp_path: Path) -> None:
     """Again in another process with another hash seed, by the command: both files are equal to the byte."""
     environment = os.environ | {"PYTHONHASHSEED": "77", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "segmodels.cli", *arguments(pipeline, tmp_path / "again")]
+    command = [sys.executable, "-m", "segmodels", *arguments(pipeline, tmp_path / "again")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "5 networks on 2 sets" in done.stdout
     for name in ("index.html", "results.json"):

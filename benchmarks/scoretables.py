@@ -1,0 +1,60 @@
+"""What README.md shows of scores in benchmarks/results/; `python benchmarks/tables.py` writes it there."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def results(result: dict[str, Any]) -> str:
+    """The leaderboard of `segmodels report`: a table a shard set, the best network first."""
+    return "\n".join(_board(board) for board in result["boards"])
+
+
+def _board(board: dict[str, Any]) -> str:
+    height, width = board["rows"][0]["size"]
+    kind = "painted" if board["painted"] else "real"
+    lines = [
+        f"**{board['set']}**, {board['split']}: {board['images']} {kind} images of {height}x{width}",
+        "",
+        "| rank | network | mIoU | 95 % interval | pixel accuracy | parameters | GMAC | training |",
+        "|--:|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in board["rows"]:
+        rank, interval = row["rank"], row["interval"]["miou"]
+        place = str(rank["best"]) if rank["best"] == rank["worst"] else f"{rank['best']} to {rank['worst']}"
+        ends = f"{_score(interval and interval['low'])} to {_score(interval and interval['high'])}"
+        lines.append(
+            f"| {place} | `{row['run']}` | {_score(row['scores']['miou'])} | {ends} "
+            f"| {_score(row['scores']['pixel_accuracy'])} | {row['parameters']:,} | {row['macs'] / 1e9:.3g} "
+            f"| {row['train_seconds']:.0f} s |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def camvid(files: dict[str, dict[str, Any]]) -> str:
+    """A row a network trained on CamVid, the best first."""
+    lines = [
+        "| network | mIoU | 95 % | parameters | steps x batch | crop | precision | time | images/s | MB | on |",
+        "|---|--:|--:|--:|--:|---|---|--:|--:|--:|---|",
+    ]
+    for row in sorted(files.values(), key=lambda row: -row["miou"]):
+        low, high = row["interval"]["miou"]["low"], row["interval"]["miou"]["high"]
+        timing = row["timing"]
+        name = " ".join([f"`{row['network']}`", *(f"{option}={value}" for option, value in row["options"].items())])
+        crop = "x".join(map(str, row["crop"] or ())) or "none"
+        lines.append(
+            f"| {name} | {row['miou']:.3f} | {low:.3f} to {high:.3f} | {row['parameters']:,} "
+            f"| {row['steps']} x {row['batch_size']} | {crop} | {row['precision']} | {timing['seconds']:.0f} s "
+            f"| {timing['images_per_second']:.1f} | {timing['peak_memory_bytes'] / 1e6:.0f} "
+            f"| {row['environment']['device']['kind']} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+SCORES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "results": ("repro-results.json", results),
+    "camvid": ("camvid", camvid),
+}
