@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import segmodels
+
 
 def results(result: dict[str, Any]) -> str:
     """The leaderboard of `segmodels report`: a table a shard set, the best network first."""
@@ -43,7 +45,9 @@ def camvid(files: dict[str, dict[str, Any]]) -> str:
     for row in sorted(files.values(), key=lambda row: -row["miou"]):
         low, high = row["interval"]["miou"]["low"], row["interval"]["miou"]["high"]
         timing = row["timing"]
-        name = " ".join([f"`{row['network']}`", *(f"{option}={value}" for option, value in row["options"].items())])
+        published = segmodels.spec(row["network"]).resolve({})
+        changed = (f"{name}={value}" for name, value in row["options"].items() if value != published[name])
+        name = " ".join([f"`{row['network']}`", *changed])
         crop = "x".join(map(str, row["crop"] or ())) or "none"
         lines.append(
             f"| {name} | {row['miou']:.3f} | {low:.3f} to {high:.3f} | {row['parameters']:,} "
