@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test test-all lint repro bench clean
+.PHONY: test test-all lint repro clean
 
 # Two processes of one thread each: small networks gain nothing from more threads, and lose much by sharing cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile
