@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
 import segmodels
 from segmodels import SegmodelsError
@@ -26,27 +25,13 @@ from segmodels.bench.energy import meter
 from segmodels.bench.figure import Figure, measure
 from segmodels.bench.rows import Plan
 from segmodels.bench.search import best_batch, needed
-from segmodels.cli import cli
 from segmodels.summary import summarize
+from tests.segmodels.commands import refused, run
 
 CPU = torch.device("cpu")
 UNET = {"width_factor": 0.25}
 QUICK = ("--seconds", "0", "--device", "cpu", "--threads", "1")
 Make = Callable[..., Path]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: object) -> str:
-    """The message of the error that the command ends with."""
-    with pytest.raises(SegmodelsError) as error:
-        CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def a_case(**setting: Any) -> Case:

@@ -28,6 +28,7 @@ from segmodels.metrics import miou
 from segmodels.networks.percentile import PercentileNet, quantiles_by_class
 from segmodels.sweep.sweep import Row, sweep
 from segmodels.trained import load_trained
+from tests.segmodels.commands import run
 
 CPU = torch.device("cpu")
 PERCENTILE = {"width_factor": 0.03125}
@@ -182,12 +183,6 @@ def file(make_run: Make, make_street_shards: Make, tmp_path_factory: pytest.Temp
     said = run("calibrate", make_run("percentile", **PERCENTILE), "--shards", shards, "--budget", 0.7, "--out", out)
     assert "within a share of 0.7 of the full compute, on 3 images of val" in said
     return out
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_the_budget_is_kept_and_no_uniform_q_is_better(file: Path, segmenter: Segmenter, val: ShardSet) -> None:

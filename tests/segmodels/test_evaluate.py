@@ -27,26 +27,13 @@ from segmodels.prediction import Prediction
 from segmodels.spec import Geometry
 from segmodels.trained import choose_views, load_trained
 from segmodels.views import Views, average, look
+from tests.segmodels.commands import refused, run
 
 CPU = torch.device("cpu")
 UNET = {"width_factor": 0.25}
 V6 = {"width": 4, "depth": 1, "steps": 3, "prenet": "x2", "norm": "batch"}
 Make = Callable[..., Path]
 Array = np.ndarray[Any, Any]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: object) -> str:
-    """The message of the error that the command ends with."""
-    with pytest.raises(SegmodelsError) as error:
-        CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 # ---- the independent way --------------------------------------------------------------------------------

@@ -11,28 +11,21 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import Tensor
 
 import segmodels
 from segdata import ShardSet
 from segmodels import SegmodelsError
-from segmodels.cli import cli
 from segmodels.export import export
 from segmodels.inference import Segmenter
 from segmodels.prediction import Prediction
 from segmodels.trained import load_trained
+from tests.segmodels.commands import run
 
 UNET = {"width_factor": 0.25}
 V6 = {"width": 4, "depth": 1, "steps": 3, "prenet": "x2"}
 MISSING = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
 Make = Callable[..., Path]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def loaded(folder: Path) -> Segmenter:

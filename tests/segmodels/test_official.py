@@ -23,22 +23,11 @@ from segmodels import SegmodelsError, official
 from segmodels.cli import cli
 from segmodels.official import ids_at, largest_difference
 from segmodels.trained import load_trained
+from tests.segmodels.commands import refused, run
 
 UNET = {"width_factor": 0.25}
 VALID = {label.id for label in labels if label.id >= 0}
 Make = Callable[..., Path]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: object) -> str:
-    with pytest.raises(SegmodelsError) as error:
-        CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    return str(error.value)
 
 
 def read(path: Path) -> dict[str, Any]:

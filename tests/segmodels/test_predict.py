@@ -10,37 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
 from segdata import ShardSet
 from segdata.taxonomy import load_taxonomy
 from segmodels import SegmodelsError
-from segmodels.cli import cli
 from segmodels.draw import original_ids
 from segmodels.inference import Segmenter
 from segmodels.predict import find_images, read_image
 from segmodels.prediction import Prediction
 from segmodels.trained import load_trained
+from tests.segmodels.commands import refused, run
 
 UNET = {"width_factor": 0.25}
 V6 = {"width": 4, "depth": 1, "steps": 3, "prenet": "x2", "norm": "batch"}
 PICTURES = ("color", "confidence", "labels", "overlay")
 Make = Callable[..., Path]
 Array = np.ndarray[Any, Any]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: object) -> str:
-    with pytest.raises(SegmodelsError) as error:
-        CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def photo(path: Path, size: tuple[int, int], seed: int = 0) -> Path:

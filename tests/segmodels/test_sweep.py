@@ -11,12 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 import segmodels
 from segdata import ShardSet
-from segmodels import SegmodelsError
-from segmodels.cli import cli
 from segmodels.cli.bench import bench
 from segmodels.evaluate import measure
 from segmodels.metrics import miou
@@ -26,25 +23,12 @@ from segmodels.sweep.macs import count_macs
 from segmodels.sweep.point import KNOBS, points
 from segmodels.sweep.sweep import sweep
 from segmodels.trained import load_trained
+from tests.segmodels.commands import refused, run
 
 CPU = torch.device("cpu")
 PERCENTILE = {"width_factor": 0.125}
 SHARED = {"width": 4, "depth": 1, "steps": 3, "prenet": "x2", "norm": "batch"}
 Make = Callable[..., Path]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: object) -> str:
-    """The message of the error that the command ends with."""
-    with pytest.raises(SegmodelsError) as error:
-        CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def swept(knob: str, runs: list[Path], shards: Path, out: Path, *more: object) -> dict[str, Any]:
