@@ -91,9 +91,38 @@ def skipping(result: dict[str, Any]) -> str:
     return "\n".join([*rows, ""])
 
 
+def deeper(results: dict[str, dict[str, Any]]) -> str:
+    """What was found on each set: the stages' scores, what they settle, and the sweep."""
+    return "\n".join(_deeper(result) for result in results.values())
+
+
+def _deeper(result: dict[str, Any]) -> str:
+    first, *_, last = stages = result["stages"]
+    training, interval, rows = result["training"], result["interval"], result["sweep"]
+    half = (interval["high"] - interval["low"]) / 2
+    settled = "no more than" if abs(last - first) <= half else "more than"
+    width, listed = dict(training["options"])["width_factor"], ", ".join(f"{each:.3f}" for each in stages)
+    best = max(rows, key=lambda row: (row["miou"], -row["macs"]))
+    lines = [
+        f"**{result['set']}**, {result['images']} images of {result['split']}, width {width:g},"
+        f" {training['steps']} steps of {training['batch_size']}: after stages 1 to 3 the answer scores mIoU {listed}."
+        f" From first to last that is {last - first:+.3f}, {settled} half the width of its interval ({half:.3f})."
+        f" Over q, on {result['swept_images']} images, q = {best['value']:g} scores best.",
+        "",
+        "| q | reach stage 3 | work, of all | ms | mIoU |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        share, work = row["shares"][-1], row["macs"] / row["full_macs"]
+        lines.append(f"| {row['value']:g} | {share:.1%} | {work:.2f} | {row['ms_median']:.0f} | {row['miou']:.3f} |")
+    return "\n".join([*lines, ""])
+
+
 SPEED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "convert": ("cpu-convert.json", convert),
     "long": ("cpu-convert-long.json", long_way),
     "loader": ("cpu-loader.json", loader),
     "skipping": ("cpu-sparse.json", skipping),
 }
+
+FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"deeper": ("deeper", deeper)}

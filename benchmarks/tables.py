@@ -7,12 +7,12 @@ from typing import Any
 
 from scaletables import SCALE
 from scoretables import SCORES
-from speedtables import SPEED
+from speedtables import FOUND, SPEED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 Tables = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]  # section -> its result, and what is written of it
-PAGES: dict[str, Tables] = {"README.md": SCORES, "docs/speed.md": SPEED, "docs/scale.md": SCALE}
+PAGES: dict[str, Tables] = {"README.md": SCORES, "docs/speed.md": SPEED, "docs/bench.md": FOUND, "docs/scale.md": SCALE}
 
 
 def filled(page: str) -> str:

@@ -12,6 +12,7 @@ from segmodels.report.observe import Observation
 from segmodels.report.result import Result
 
 Row = dict[str, Any]
+NAMED_SWEEPS = 4  # at most
 
 
 def figures(board: Board, name: str, observations: Mapping[str, Observation]) -> dict[str, Row]:
@@ -106,10 +107,15 @@ def frontier(rows: Iterable[Row], cost: str) -> list[Row]:
 
 
 def named(rows: Sequence[Row], runs: Container[str]) -> list[Row]:
-    """The rows; one of each of `runs`, and of each sweep, has its name beside it in the chart: its best."""
+    """The rows; one of each of `runs`, and of each sweep, has its name beside it in the chart: its best.
+
+    Many sweeps lie on top of each other: then names are for `runs`, the others are told where one points at them.
+    """
     best: dict[str, Row] = {}
     for row in rows:
         if row["run"] not in best or row["miou"] > best[row["run"]]["miou"]:
             best[row["run"]] = row
     swept = {row["run"] for row in rows if row["kind"] == "sweep"}
+    if len(swept) > NAMED_SWEEPS:
+        swept = set()
     return [row | {"named": best[row["run"]] is row and (row["run"] in runs or row["run"] in swept)} for row in rows]
