@@ -119,7 +119,7 @@ def test_no_credentials_are_left(
     """`train`, `evaluate` and an error, with a password in the URL: in no file that they write, in nothing they say."""
     run, cache = tmp_path / "run", tmp_path / "cache"
     monkeypatch.setenv("SEGDATA_CACHE", str(cache))
-    said = ran("segmodels.cli", "train", "dilated_unet", "--out", run, *OPTIONS, "--shards", private)
+    said = ran("segmodels", "train", "dilated_unet", "--out", run, *OPTIONS, "--shards", private)
     with caplog.at_level("INFO"):
         command = ["evaluate", run, "--shards", private, "--out", tmp_path / "scores", "--device", "cpu"]
         said += CliRunner().invoke(cli, [str(each) for each in command], catch_exceptions=False).output
@@ -139,7 +139,7 @@ def test_s3_as_from_disk(bucket: str, from_disk: Run, lessons: Path, tmp_path: P
     """Published and trained by the commands with a key in the environment: the same bytes, and no key anywhere."""
     home = {"SEGDATA_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path / "home")}
     said = ran("segdata", "publish", lessons, f"{bucket}/set", **home)
-    train_there = ("segmodels.cli", "train", "dilated_unet", "--out", tmp_path / "run", *OPTIONS)
+    train_there = ("segmodels", "train", "dilated_unet", "--out", tmp_path / "run", *OPTIONS)
     said += ran(*train_there, "--shards", f"{bucket}/set", **home)
     assert results(Run(tmp_path / "run")) == results(from_disk)
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]
