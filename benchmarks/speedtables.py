@@ -91,6 +91,34 @@ def skipping(result: dict[str, Any]) -> str:
     return "\n".join([*rows, ""])
 
 
+def training(result: dict[str, Any]) -> str:
+    """Steps of every network: a row in float32, reproducible; then what fast and bfloat16 make of it."""
+    kinds = {(row["network"], row["precision"], row["fast"]): row for row in result["rows"]}
+    lines = [
+        "| network | images/s | ms a step | waiting for data | peak MB | `--fast` | bfloat16 | both |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name in dict.fromkeys(row["network"] for row in result["rows"]):
+        base = kinds[name, "fp32", False]
+        others = (kinds[name, *kind] for kind in (("fp32", True), ("bf16", False), ("bf16", True)))
+        changed = " | ".join(f"{base['step_ms'] / other['step_ms']:.2f}x" for other in others)
+        lines.append(
+            f"| `{name}` | {base['images_per_second']:.1f} | {base['step_ms']:.0f} | {base['waiting_share']:.1%} "
+            f"| {base['peak_memory_bytes'] / 1e6:.0f} | {changed} |"
+        )
+    height, width = result["crop"]
+    device = result["device"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Crops of {height}x{width}, batches of {result['batch_size']}, {result['steps']} steps counted,"
+            f" small networks; {device['name']}, {device.get('threads', 1)} threads.",
+            "",
+        ]
+    )
+
+
 def deeper(results: dict[str, dict[str, Any]]) -> str:
     """What was found on each set: the stages' scores, what they settle, and the sweep."""
     return "\n".join(_deeper(result) for result in results.values())
@@ -123,6 +151,7 @@ SPEED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "long": ("cpu-convert-long.json", long_way),
     "loader": ("cpu-loader.json", loader),
     "skipping": ("cpu-sparse.json", skipping),
+    "training": ("cpu-train.json", training),
 }
 
 FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"deeper": ("deeper", deeper)}

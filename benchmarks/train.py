@@ -80,7 +80,7 @@ def measure(config: TrainConfig, steps: int) -> dict[str, Any]:
 
     outcome = segmodels.train.train(config, until=steps, show=tell)
     seconds = [after - before for before, after in pairwise(ticks[WARM_UP - 1 :])]
-    timing = json.loads(outcome.run.timing.read_text())
+    timing = json.loads(outcome.run.timing_so_far.read_text())
     return {
         "images_per_second": config.batch_size * len(seconds) / sum(seconds),
         "step_ms": 1000 * statistics.median(seconds),
