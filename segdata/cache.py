@@ -103,7 +103,7 @@ class Cache:
 
     def _evict(self, room: int) -> int:
         """Remove what was read longest ago until the pieces take no more than `room`; what they take then."""
-        pieces = sorted(self._pieces())
+        pieces = sorted({piece.path: piece for piece in self._pieces()}.values())
         used = sum(piece.cost for piece in pieces)
         for piece in pieces:
             if used <= room:
@@ -114,15 +114,18 @@ class Cache:
         return used
 
     def _pieces(self) -> Iterator[_Piece]:
-        """All pieces, and partial files whose writers live; those of dead ones are removed."""
+        """All pieces, and partial files whose writers live; those of dead ones are removed. A piece may come twice."""
         for folder, _, names in os.walk(self.folder):
             for name in names:
-                path = Path(folder, name)
-                if path == self.folder / "usage" or (PARTIAL in name and _remove_dead(path)):
+                path, piece = Path(folder, name), Path(folder, name.partition(PARTIAL)[0])
+                if path == self.folder / "usage":
                     continue
-                with suppress(FileNotFoundError):
-                    status = path.stat()
-                    yield _Piece(status.st_mtime_ns, path, _cost(status.st_size))
+                # A writer may rename its partial file after the names were listed: then this is where the piece is met.
+                for each in (path, piece) if path == piece or not _remove_dead(path) else (piece,):
+                    with suppress(FileNotFoundError):
+                        status = each.stat()
+                        yield _Piece(status.st_mtime_ns, each, _cost(status.st_size))
+                        break
 
     @contextmanager
     def _usage(self) -> Iterator[int]:
@@ -167,7 +170,7 @@ def _cost(size: int) -> int:
 
 
 def _remove_dead(partial: Path) -> bool:
-    """Whether the partial file's writer is gone; then so is the file."""
+    """Whether the partial file's writer is gone, done or not; then so is the file."""
     try:
         descriptor = os.open(partial, os.O_RDONLY)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -278,15 +279,15 @@ def fill(folder: Path, start: int) -> int:
 
 
 def used_at_once(cache: Cache) -> int:
-    """Files that vanish while they are counted are not there."""
-    total = 0
-    for folder, _, names in os.walk(cache.folder):
-        for name in names:
-            try:
-                total += -(-os.stat(Path(folder, name)).st_size // 4096) * 4096 if name != "usage" else 0  # noqa: PTH116
-            except FileNotFoundError:
-                continue
-    return total
+    """While nobody may add or evict; a partial file that becomes a piece meanwhile counts once."""
+    found = {}
+    with cache._usage():
+        for folder, _, names in os.walk(cache.folder):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    status = os.stat(Path(folder, name))  # noqa: PTH116
+                    found[status.st_ino] = -(-status.st_size // 4096) * 4096 if name != "usage" else 0
+    return sum(found.values())
 
 
 def test_many_writers_keep_the_bound(tmp_path: Path) -> None:
