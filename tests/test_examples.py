@@ -56,6 +56,13 @@ def test_the_notebook_is_of_this_model() -> None:
     assert f"{sum(each.numel() for name, each in weights.items() if not name.endswith(norms)):,} parameters" in text
 
 
+def test_the_pipeline_trained_the_model() -> None:
+    """Its run is that of the leaderboard in the README, which `make repro` wrote."""
+    boards = json.loads((EXAMPLES.parent / "benchmarks/results/repro-results.json").read_text())["boards"]
+    (run,) = (row["id"] for board in boards for row in board["rows"] if row["run"] == "percentile")
+    assert load_weights(MODEL)[1]["run"] == run
+
+
 def test_the_model_is_small() -> None:
     """A repository is no place for large files."""
     assert MODEL.stat().st_size <= 4 * 2**20
