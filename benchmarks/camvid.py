@@ -1,12 +1,12 @@
 """Train networks on CamVid, real frames of 360x480, each within a budget of time, and score them on its test split.
 
     python benchmarks/camvid.py --camvid CamVid --networks dilated_unet iterative_v6 --seconds 480 --crop 256x256
-    python benchmarks/camvid.py --shards SHARDS --device cuda --precision bf16     # all networks, three minutes each
+    python benchmarks/camvid.py --shards SHARDS                                    # all networks, three minutes each
 
 The recipe is `default`. How many steps fit into the budget is found by a short trial of the same training; the run
 itself is then an ordinary one of that many steps, which `segmodels train` repeats to the bit. Scores are at 360x480:
 a network that needs another size sees padded images, and its logits are cropped back. One result file a network
-under benchmarks/results/camvid/, so rows can be added one by one.
+under benchmarks/results/, so rows can be added one by one; on a CUDA device `python -m benchmarks.device` does it.
 
 `--shards` holds what `segdata prepare camvid --image-codec jpeg --scale 1 --scale 2 --scale 4 --scale 8` wrote; with
 `--camvid` this is done first. Literature's scores on the same split (11 classes, 360x480, mIoU): SegNet 55.6 to 60.1,
@@ -34,8 +34,8 @@ from segmodels.progress import Status
 from segmodels.train import train
 from segmodels.trained import load_trained
 
-RESULTS = Path(__file__).parent / "results" / "camvid"
-TRIAL = 7  # steps; the first three are warm-up
+RESULTS = Path(__file__).parent / "results"
+TRIAL = {"cpu": 7, "cuda": 30}  # steps; the first three are warm-up
 SCORES = ("miou", "pixel_accuracy", "mean_accuracy", "interval")
 
 
@@ -47,7 +47,7 @@ def trial(config: TrainConfig) -> float:
         if isinstance(news, Status):
             ticks.append(perf_counter())
 
-    train(config, until=TRIAL, show=tell)
+    train(config, until=TRIAL[choose_device(config.device).type], show=tell)
     return (ticks[-1] - ticks[2]) / (len(ticks) - 3)
 
 
@@ -57,52 +57,72 @@ def in_a_process(config: TrainConfig) -> float:
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def result(name: str, options: argparse.Namespace, shards: Path, scratch: Path) -> dict[str, Any]:
-    """Train and score one network: the figures of its row."""
-    chosen = segmodels.spec(name).parse(dict(text.split("=") for text in options.option))
-    given = {
-        "shards": shards,
-        "out": scratch / "trial",
-        "options": tuple(sorted(chosen.items())),
-        "steps": 10**6,
-        "validate_every": 10**6,  # at the end alone: the budget is for training
-        "batch_size": options.batch_size,
-        "lr": options.lr,
-        "precision": options.precision,
-        "channels_last": options.device != "cpu",  # slower for these networks there
-        "crop": options.crop,
-        "workers": options.workers,
-        "device": options.device,
-        "fast": options.fast,
-        "seed": options.seed,
+def plan(name: str, shards: Path, out: Path, given: dict[str, Any]) -> TrainConfig:
+    """The training of a network, with the default recipe but for what is given; its number of steps is open."""
+    return make_config(
+        name,
+        "default",
+        given
+        | {
+            "shards": shards,
+            "out": out,
+            "steps": 10**6,
+            "validate_every": 10**6,  # at the end alone: the budget is for training
+            "channels_last": given["device"] != "cpu",  # slower for these networks there
+        },
+    )
+
+
+def within(config: TrainConfig, budget: float, seconds: float, out: Path) -> TrainConfig:
+    """As many steps as go into the budget, when one takes so many seconds."""
+    return replace(config, out=out, steps=max(1, int(budget / seconds)))
+
+
+def row(config: TrainConfig, budget: float, found: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a trained and scored network; `found` is what metrics.json holds."""
+    split = ShardSet(config.shards, "train")
+    device = choose_device(config.device)
+    options = segmodels.spec(config.network).resolve(config.network_options)
+    weights = load_trained(config.out, device).network.parameters()
+    return {
+        "network": config.network,
+        "options": dict(options),
+        "parameters": sum(each.numel() for each in weights),
+        "recipe": "default",
+        "budget_seconds": budget,
+        "steps": config.steps,
+        "epochs": (config.steps or 0) * config.batch_size / len(split),
+        **{key: config.document()[key] for key in ("batch_size", "crop", "lr", "precision", "fast", "seed")},
+        "codec": split.manifest.document["options"]["codec"],
+        **{key: found[key] for key in SCORES},
+        "class_iou": found["class_iou"],
+        "steps_miou": [scores["miou"] for _, scores in sorted(found.get("steps", {}).items())],
+        "timing": json.loads((config.out / "timing.json").read_text()),
     }
-    config = make_config(name, "default", given)
-    seconds = in_a_process(config)
-    config = replace(config, out=scratch / name, steps=max(1, int(options.seconds / seconds)))
+
+
+def result(name: str, options: argparse.Namespace, shards: Path, scratch: Path) -> dict[str, Any]:
+    """Train and score one network, each in a process of its own."""
+    chosen = segmodels.spec(name).parse(dict(text.split("=") for text in options.option))
+    same = ("batch_size", "lr", "precision", "crop", "workers", "device", "fast", "seed")
+    given = {key: getattr(options, key) for key in same} | {"options": tuple(sorted(chosen.items()))}
+    config = plan(name, shards, scratch / "trial", given)
+    config = within(config, options.seconds, in_a_process(config), scratch / name)
     command = [sys.executable, __file__, "--train", json.dumps(config.document())]
     subprocess.run(command, check=True)
     scores = scratch / f"{name}-scores"
     look = ["evaluate", config.out, "--shards", shards, "--split", "test", "--out", scores, "--device", options.device]
     subprocess.run([sys.executable, "-m", "segmodels", *map(str, look)], check=True)
     found = json.loads((scores / "metrics.json").read_text())
-    timing = json.loads((config.out / "timing.json").read_text())
-    device = choose_device(options.device)
-    split = ShardSet(shards, "train")
-    return {
-        "network": name,
-        "options": dict(chosen),
-        "parameters": sum(weights.numel() for weights in load_trained(config.out, device).network.parameters()),
-        "recipe": "default",
-        "budget_seconds": options.seconds,
-        "steps": config.steps,
-        "epochs": config.steps * config.batch_size / len(split),
-        **{key: config.document()[key] for key in ("batch_size", "crop", "lr", "precision", "fast", "seed")},
-        "codec": split.manifest.document["options"]["codec"],
-        **{key: found[key] for key in SCORES},
-        "class_iou": found["class_iou"],
-        "timing": timing,
-        "environment": describe_environment(device),
-    }
+    environment = describe_environment(choose_device(options.device))
+    return row(config, options.seconds, found) | {"environment": environment}
+
+
+def says(figures: dict[str, Any]) -> str:
+    """A row in a line."""
+    low, high = figures["interval"]["miou"]["low"], figures["interval"]["miou"]["high"]
+    speed = figures["timing"]["images_per_second"]
+    return f"miou {figures['miou']:.4f} ({low:.4f} to {high:.4f}), {figures['steps']} steps, {speed:.1f} images/s"
 
 
 def crop(text: str) -> tuple[int, int]:
@@ -128,7 +148,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for one JSON file a network")
+    parser.add_argument("--out", type=Path, help="folder for one JSON file a network")
     parser.add_argument("--trial", help=argparse.SUPPRESS)
     parser.add_argument("--train", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -140,7 +160,8 @@ def main() -> None:
         return
     if not (options.camvid or options.shards):
         parser.error("--camvid or --shards says where the frames are")
-    options.out.mkdir(parents=True, exist_ok=True)
+    out = options.out or RESULTS / choose_device(options.device).type
+    out.mkdir(parents=True, exist_ok=True)
     for name in options.networks:
         with tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
@@ -150,15 +171,9 @@ def main() -> None:
                 wanted += [word for scale in (1, 2, 4, 8) for word in ("--scale", scale)]
                 command = [sys.executable, "-m", "segdata", "prepare", "camvid", *map(str, wanted)]
                 subprocess.run(command, check=True)
-            row = result(name, options, shards, scratch)
-            kind = "cuda" if options.device.startswith("cuda") else options.device
-            (options.out / f"{kind}-{name}.json").write_text(json.dumps(row, indent=1) + "\n")
-            interval = row["interval"]["miou"]
-            print(
-                f"{name}: miou {row['miou']:.4f} ({interval['low']:.4f} to {interval['high']:.4f}), "
-                f"{row['steps']} steps, {row['timing']['images_per_second']:.1f} images/s",
-                flush=True,
-            )
+            figures = result(name, options, shards, scratch)
+            (out / f"camvid-{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+            print(f"{name}: {says(figures)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What PNG costs, by library, filter and deflate strategy: one image and one label map of 2048x1024, in one run.
 
     python benchmarks/codecs.py                       # paints a Cityscapes-like frame
-    python benchmarks/codecs.py --image A.png --labels B.png --out benchmarks/results/codecs.json
+    python benchmarks/codecs.py --image A.png --labels B.png --out benchmarks/results/cpu/codecs.json
 
 CPU milliseconds of one thread, medians of interleaved rounds. The choices in segdata/png.py rest on these:
 which inflater for which pictures, and how `encode_image` and `encode_labels` filter and compress.

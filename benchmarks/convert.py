@@ -7,8 +7,8 @@
 (z) `segdata prepare` from the zips
 (w) an image's bytes written to a file, again and again, and nothing else: what the kernel takes of every way above
 
-    python benchmarks/convert.py --out benchmarks/results/cpu-convert.json
-    python benchmarks/convert.py --long --out benchmarks/results/cpu-convert-long.json
+    python benchmarks/convert.py --out benchmarks/results/cpu/convert.json
+    python benchmarks/convert.py --long --out benchmarks/results/cpu/convert-long.json
 
 Every way runs in processes of its own; rounds are interleaved, medians reported. `--long` converts 3,474 frames
 once. Figures are ratios of one run: absolute ones drift with the machine.

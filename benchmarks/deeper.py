@@ -1,6 +1,6 @@
 """Do the deeper stages of a trained percentile network predict better, and what does q trade?
 
-    python benchmarks/deeper.py RUN --shards SHARDS --out benchmarks/results/deeper/camvid.json --every 5
+    python benchmarks/deeper.py RUN --shards SHARDS --out benchmarks/results/cpu/deeper-camvid.json --every 5
 
 The claim of the thesis behind the network is that they do. RUN is the folder of any finished run: `segmodels evaluate`
 scores the answer after each stage at the q of training, `segmodels bench --sweep q` every q by tenths.

@@ -1,7 +1,7 @@
 """How fast batches of random 512x1024 crops come, by reader: samples a second with two workers, in one run.
 
     python benchmarks/loader.py                                # paints its data, about four minutes
-    python benchmarks/loader.py --data DIR --rounds 9 --out benchmarks/results/cpu-loader.json
+    python benchmarks/loader.py --data DIR --rounds 9 --out benchmarks/results/cpu/loader.json
 
 `--data` keeps what was painted and converted for the next run. The readers take turns, and each ratio is the
 median over the rounds of the ratio within a round: what else the machine does meets all of them. All read the

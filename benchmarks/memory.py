@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from segdata.taxonomy import load_taxonomy
+from segmodels.bench.memory import forget_peak
+from segmodels.bench.memory import peak as most
 from segmodels.config import TrainConfig, make_config
 from segmodels.data import Batch
+from segmodels.device import arithmetic
 from segmodels.ema import start_ema
 from segmodels.networks import spec
 from segmodels.optim import make_optimizer
@@ -61,23 +65,37 @@ class Alive(TorchDispatchMode):
 
 def peak(config: TrainConfig, classes: int, size: tuple[int, int]) -> int:
     """Bytes at the worst moment of the second step; by then the optimiser has its state."""
+    with FAKE, Alive() as alive:
+        two_steps(config, classes, size, torch.device("cpu"))
+    return alive.peak
+
+
+def taken(config: TrainConfig, classes: int, size: tuple[int, int], device: torch.device) -> dict[str, float]:
+    """The same, computed on a device: GiB of tensors, and of what the allocator holds for them (CUDA only)."""
+    forget_peak(device)
+    with arithmetic(fast=config.fast):
+        two_steps(config, classes, size, device)
+    held = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else most(device)
+    return {"GiB": most(device) / 2**30, "held_GiB": held / 2**30}
+
+
+def two_steps(config: TrainConfig, classes: int, size: tuple[int, int], device: torch.device) -> None:
+    """As the training loop takes them, on black images."""
     declared = spec(config.network)
     options = declared.resolve(config.network_options)
     stride = declared.geometry(options).stride
-    with FAKE, Alive() as alive:
-        network = declared.build(classes, size, options).train()
-        optimizer = make_optimizer(
-            config.optimizer, network, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-        average = start_ema(network) if config.ema else None
-        images = torch.zeros(config.batch_size, *size, 3, dtype=torch.uint8)
-        targets = torch.zeros(config.batch_size, *(side // stride for side in size), dtype=torch.uint8)
-        for _ in range(2):
-            _backward(network, Batch((), images, targets), config, declared.step_weights, None, torch.device("cpu"))
-            optimizer.step()
-            optimizer.zero_grad()
-        del average  # lived until here
-    return alive.peak
+    network = declared.build(classes, size, options).train().to(device)
+    optimizer = make_optimizer(
+        config.optimizer, network, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+    average = start_ema(network) if config.ema else None
+    images = torch.zeros(config.batch_size, *size, 3, dtype=torch.uint8)
+    targets = torch.zeros(config.batch_size, *(side // stride for side in size), dtype=torch.uint8)
+    for _ in range(2):
+        _backward(network, Batch((), images, targets), config, declared.step_weights, None, device)
+        optimizer.step()
+        optimizer.zero_grad()
+    del average  # lived until here
 
 
 def configuration(row: dict[str, Any]) -> TrainConfig:
@@ -102,19 +120,24 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def recipes() -> Iterator[tuple[str, TrainConfig, int, tuple[int, int]]]:
+    """Every run of pipelines/real.yaml: its name, configuration, classes and size of an image."""
+    for dataset in yaml.safe_load((ROOT / "pipelines/real.yaml").read_text()).values():
+        for run, row in dataset["runs"].items():
+            config, made = configuration(row), dataset["sets"][row["set"]]
+            size = config.crop or read_size(made["options"]["size"])  # whole frames only where a set has a size
+            yield run, config, len(load_taxonomy(str(ROOT / made["taxonomy"])).classes), size
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     found = {}
-    for dataset in yaml.safe_load((ROOT / "pipelines/real.yaml").read_text()).values():
-        for run, row in dataset["runs"].items():
-            config, made = configuration(row), dataset["sets"][row["set"]]
-            size = config.crop or read_size(made["options"]["size"])  # whole frames only where a set has a size
-            classes = len(load_taxonomy(str(ROOT / made["taxonomy"])).classes)
-            gib = round(peak(config, classes, size) / 2**30, 1)
-            found[run] = {"size": "{}x{}".format(*size), "batch": config.batch_size, "GiB": gib}
-            print(f"{run:24} {found[run]['size']:>9}  batch {config.batch_size:>2}  {gib:5.1f} GiB", flush=True)
+    for run, config, classes, size in recipes():
+        gib = round(peak(config, classes, size) / 2**30, 1)
+        found[run] = {"size": "{}x{}".format(*size), "batch": config.batch_size, "GiB": gib}
+        print(f"{run:24} {found[run]['size']:>9}  batch {config.batch_size:>2}  {gib:5.1f} GiB", flush=True)
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n")
         before, mark, rest = README.read_text().partition("<!-- memory -->\n")

@@ -1,6 +1,6 @@
 """What lies beyond one machine, measured on one: Ray beside local processes, a million frames, a set that is remote.
 
-    python benchmarks/scale.py --folder /tmp/scale --out benchmarks/results/cpu-scale.json
+    python benchmarks/scale.py --folder /tmp/scale --out benchmarks/results/cpu/scale.json
 
 engines  `segdata prepare` of painted 2048x1024 pairs with 1 and 2 workers, local and Ray; rounds are interleaved.
          `speed` counts when all workers are there, `whole_command` from the start of the command.

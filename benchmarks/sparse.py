@@ -1,7 +1,6 @@
 """What skipping saves: the percentile network's stages 2 and 3 on tiles, against everywhere.
 
-    python benchmarks/sparse.py --out benchmarks/results/cpu-sparse.json           # some minutes on two cores
-    python benchmarks/sparse.py --device cuda --rounds 20 --out benchmarks/results/cuda-sparse.json
+    python benchmarks/sparse.py --out benchmarks/results/cpu/sparse.json           # some minutes on two cores
     python benchmarks/sparse.py --size 128x256 --width 0.5 --rounds 3              # a quick look
 
 Masks are planted: a smooth random field above a threshold, so that the active pixels lie in compact regions; of those
@@ -15,11 +14,12 @@ row, times the weights as a matrix.
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,7 +29,15 @@ from segmodels.bench.clock import clocked, warm_up
 from segmodels.device import arithmetic, autocast, choose_device
 from segmodels.environment import describe_environment
 from segmodels.networks.percentile import PercentileNet, Stage
-from segmodels.sparse import SIDE, convolve, executed_macs, needed_macs
+from segmodels.sparse import (
+    SIDE,
+    convolutions_of,
+    convolve,
+    executed_macs,
+    needed_macs,
+    plan_stage,
+    work_on_tiles,
+)
 from segmodels.tiles import Canvas, tiles_over
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05, 0.0)  # active after stage 1
@@ -151,6 +159,33 @@ def ways(stage: Stage, size: tuple[int, int], active: Tensor, count: int) -> lis
     return found
 
 
+# ---- what `auto` weighs ----------------------------------------------------------------------------------------
+
+
+def work(stages: Sequence[Stage], masks: Masks) -> tuple[float, float]:
+    """Products and copies of stages 2 and 3 on tiles."""
+    done = [0.0, 0.0]
+    for stage, active in zip(stages, masks, strict=True):
+        plan = plan_stage(stage, active, "sparse")
+        refinements = convolutions_of(stage.refinements)
+        tiles = [*[plan.refine] * len(refinements), *(plan.classify or ())]
+        found = work_on_tiles([*refinements, *convolutions_of(stage.classifier)], tiles)
+        done = [sum(pair) for pair in zip(done, found, strict=True)]
+    return done[0], done[1]
+
+
+def prices(points: Sequence[tuple[float, float, float]]) -> dict[str, float]:
+    """Least squares over (products, copies, time): the three costs, all in products of the dense execution, so that
+    time = product · products + copy · copies + start. Every point counts by its share, not its size.
+    """
+    table = np.array([[products, copies, 1.0] for products, copies, _ in points])
+    times = np.array([time for *_, time in points])
+    found, *_ = np.linalg.lstsq(table / times[:, None], np.ones(len(points)), rcond=None)
+    off = np.abs(table @ found / times - 1)
+    product, copy, start = found.tolist()
+    return {"product": product, "copy": copy, "start": start, "largest_error": float(off.max())}
+
+
 # ---- the result ------------------------------------------------------------------------------------------------
 
 
@@ -172,11 +207,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ms = {name: median(each[name] for each in done) for name in done[0]}
     everything = torch.ones_like(masks[1.0][0])
 
-    def work(skip: str, given: Tensor) -> int:
+    def macs(skip: str, given: Tensor) -> int:
         network.set_skip(skip)
         return int(executed_macs(network, given))
 
-    full = work("dense", everything.repeat(1, 3, 1, 1))
+    full = macs("dense", everything.repeat(1, 3, 1, 1))
+    later = [cast(Stage, stage) for stage in network.stages[1:]]
+    dense = everything.numel() * sum(conv.weight.numel() for conv in convolutions_of(nn.ModuleList(later)))
     rows = []
     for share, pair in masks.items():
         name, all_masks = f"{share:g}", torch.cat([everything, *pair], dim=1)
@@ -189,11 +226,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 "ratio_low": min(totals),
                 "ratio_high": max(totals),
                 "ratio_of_stages_2_and_3": median(each[name] / each["dense"] for each in done),
-                "macs_on_tiles": work("sparse", all_masks) / full,
+                "macs_on_tiles": macs("sparse", all_masks) / full,
                 "macs_needed": int(needed_macs(network, all_masks)) / full,
-                "macs_of_auto": work("auto", all_masks) / full,
+                "macs_of_auto": macs("auto", all_masks) / full,
             }
         )
+    points = [(*work(later, pair), dense * ms[f"{share:g}"] / ms["dense"]) for share, pair in masks.items()]
     autos = [(each["before"] + each["auto"]) / (each["before"] + each["dense"]) for each in done]
     return {
         **describe_environment(device),
@@ -209,11 +247,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "full_macs": full,
         "rows": rows,
         "auto_at_100_percent": median(autos),
+        "prices": prices(points),
         "ways_at_25_percent": compared,
     }
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--size", default="512x1024")
@@ -224,7 +263,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of the CPU")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = parser().parse_args()
     result = measure(options)
     print(f"dense {result['dense_ms']:.0f} ms, of it {result['stem_and_stage_1_ms']:.0f} ms stem and stage 1")
     for row in result["rows"]:
@@ -234,6 +277,7 @@ def main() -> None:
             f" {row['ratio_of_stages_2_and_3']:.3f}; MACs on tiles {row['macs_on_tiles']:.3f}, needed"
             f" {row['macs_needed']:.3f}, of auto {row['macs_of_auto']:.3f}"
         )
+    print("prices of `auto`, in products of dense: " + str(result["prices"]))
     print(f"auto at 100 %: {result['auto_at_100_percent']:.3f} of dense")
     for way in result["ways_at_25_percent"]:
         print(way)

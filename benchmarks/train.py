@@ -1,7 +1,7 @@
 """How fast every network trains, and on what its time goes: the real loop, a process of its own for every figure.
 
     python benchmarks/train.py                                        # small networks, about ten minutes on a CPU
-    python benchmarks/train.py --device cuda --full --out benchmarks/results/cuda-train.json
+    python benchmarks/train.py --device cuda --full --out train.json
     python benchmarks/train.py --networks pspnet fcn_resnet_v2 --shards DIR --crop 512x1024 --steps 40
 
 Of every network: images/s and milliseconds of a step (medians), peak memory, and the share of the time in which
@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 from pathlib import Path
 from time import perf_counter
@@ -30,9 +30,15 @@ from segdata.prepare import Job, prepare
 from segdata.sources import source
 from segdata.synth import paint
 from segdata.taxonomy import load_taxonomy
+from segmodels import train as loop
+from segmodels.bench.memory import forget_peak, peak
 from segmodels.config import TrainConfig, config_from_document
+from segmodels.data import Batch, Batches
+from segmodels.device import choose_device
+from segmodels.environment import describe_environment
+from segmodels.progress import Status
 
-WARM_UP = 3  # steps
+WARM_UP, FEWEST = 3, 3  # steps: not counted, and counted at least
 STEPS = {"width": 8, "depth": 2, "steps": 3}
 SMALL: dict[str, dict[str, Any]] = {
     "percentile": {"width_factor": 0.125},
@@ -51,16 +57,48 @@ VARIANTS = tuple(product(("fp32", "bf16"), (False, True)))  # precision, fast
 # ---- one figure, in a process of its own -----------------------------------------------------------------------
 
 
-def measure(config: TrainConfig, steps: int) -> dict[str, Any]:
-    """Train so many steps and stop; times are when the loop told of each step (it reads losses a step late)."""
-    import segmodels.train
-    from segmodels.data import Batch, Batches
-    from segmodels.device import choose_device
-    from segmodels.environment import describe_environment
-    from segmodels.progress import Status
+class _EnoughError(Exception):
+    """As many steps as were wanted are done."""
 
+
+def measure(config: TrainConfig, steps: int, seconds: float = math.inf) -> dict[str, Any]:
+    """Train so many steps and stop, or as many as go into `seconds` once warm, but three at least.
+
+    Times are when the loop told of each step (it reads losses a step late).
+    """
     waits: list[float] = []
     ticks: list[float] = []
+    device = choose_device(config.device)
+    between, Batches.between = Batches.between, _timed(waits)  # type: ignore[method-assign]
+    every, loop.CHECKPOINT_SECONDS = loop.CHECKPOINT_SECONDS, math.inf
+    forget_peak(device)
+
+    def tell(news: Status | str) -> None:
+        if isinstance(news, Status):
+            ticks.append(perf_counter())
+            counted = len(ticks) - WARM_UP
+            if counted >= steps or (counted >= FEWEST and ticks[-1] - ticks[WARM_UP - 1] > seconds):
+                raise _EnoughError
+
+    try:
+        loop.train(config, show=tell)
+    except _EnoughError:
+        pass
+    finally:
+        Batches.between = between  # type: ignore[method-assign]
+        loop.CHECKPOINT_SECONDS = every
+    taken = [after - before for before, after in pairwise(ticks[WARM_UP - 1 :])]
+    return {
+        "steps": len(taken),
+        "images_per_second": config.batch_size * len(taken) / sum(taken),
+        "step_ms": 1000 * statistics.median(taken),
+        "waiting_share": sum(waits[WARM_UP:]) / sum(taken),
+        "peak_memory_bytes": peak(device),
+    }
+
+
+def _timed(waits: list[float]) -> Callable[[Batches, int, int], Iterator[Batch]]:
+    """`Batches.between` that notes how long the loop waited for each batch."""
     between = Batches.between
 
     def timed(self: Batches, start: int, stop: int) -> Iterator[Batch]:
@@ -70,24 +108,7 @@ def measure(config: TrainConfig, steps: int) -> dict[str, Any]:
             yield batch
             asked = perf_counter()
 
-    Batches.between = timed  # type: ignore[method-assign]
-    segmodels.train.CHECKPOINT_SECONDS = math.inf
-    device = choose_device(config.device)
-
-    def tell(news: Status | str) -> None:
-        if isinstance(news, Status):
-            ticks.append(perf_counter())
-
-    outcome = segmodels.train.train(config, until=steps, show=tell)
-    seconds = [after - before for before, after in pairwise(ticks[WARM_UP - 1 :])]
-    timing = json.loads(outcome.run.timing_so_far.read_text())
-    return {
-        "images_per_second": config.batch_size * len(seconds) / sum(seconds),
-        "step_ms": 1000 * statistics.median(seconds),
-        "waiting_share": sum(waits[WARM_UP:]) / sum(seconds),
-        "peak_memory_bytes": timing["peak_memory_bytes"],
-        "environment": describe_environment(device),
-    }
+    return timed
 
 
 def measured(config: TrainConfig, steps: int) -> dict[str, Any]:
@@ -177,11 +198,12 @@ def main() -> None:
                 figures = f"{row['images_per_second']:.1f}", f"{row['step_ms']:.1f}", f"{row['waiting_share']:.1%}"
                 memory = f"{row['peak_memory_bytes'] / 2**20:.0f}"
                 print(line.format(name, row["precision"], mode, *figures, memory), flush=True)
-                environment = row.pop("environment")
                 rows.append(row)
     if options.out:
         setting = {name: getattr(options, name) for name in ("crop", "batch_size", "steps", "workers", "full")}
-        options.out.write_text(json.dumps(environment | setting | {"rows": rows}, indent=1) + "\n")
+        options.out.write_text(
+            json.dumps(describe_environment(choose_device(options.device)) | setting | {"rows": rows}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

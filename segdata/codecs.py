@@ -12,18 +12,18 @@ from segdata.scene import U8
 
 CODECS = ("keep", "png", "jpeg", "webp")
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
-JPEG_QUALITY = 95
+JPEG_QUALITY = 95  # where none is asked for
 Window = tuple[int, int, int, int]  # top, left, height, width
 
 
-def encode_image(image: U8, codec: str) -> bytes:
-    """Image (H, W, 3) as `png` or `webp` (both lossless) or `jpeg` (quality 95, colour at full resolution)."""
+def encode_image(image: U8, codec: str, quality: int = JPEG_QUALITY) -> bytes:
+    """Image (H, W, 3) as `png` or `webp` (both lossless) or `jpeg` (quality 1 to 100, colour at full resolution)."""
     if codec == "png":
         return png.encode_image(image)
     if codec == "webp":
         return _opencv(image, ".webp", cv2.IMWRITE_WEBP_QUALITY, 101)  # above 100 means lossless
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    return _opencv(image, ".jpg", cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)
+    return _opencv(image, ".jpg", cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)
 
 
 def _opencv(image: U8, suffix: str, *flags: int) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from segdata import png
 from segdata.canonical import canonical_json, digest_pixels, digest_sample, digest_source
-from segdata.codecs import SUFFIXES, decode_image, encode_image, encode_target
+from segdata.codecs import JPEG_QUALITY, SUFFIXES, decode_image, encode_image, encode_target
 from segdata.errors import CodecError, LinkError, SourceError, TooLargeError
 from segdata.findings import Finding, SampleError
 from segdata.geometry import Geometry
@@ -37,6 +37,7 @@ class Conversion:
     geometry: Geometry = KEPT
     codec: str = "keep"
     full_check: bool = False
+    jpeg_quality: int = JPEG_QUALITY
 
     @property
     def label_map(self) -> LabelMap:
@@ -44,6 +45,8 @@ class Conversion:
 
     def document(self) -> dict[str, object]:
         """What of this goes into digests: names and numbers, no paths."""
+        # The default quality goes unsaid: sets from before it could be chosen keep their digests and bytes.
+        chosen = {} if self.jpeg_quality == JPEG_QUALITY else {"jpeg_quality": self.jpeg_quality}
         return {
             "source": self.source,
             "taxonomy": self.taxonomy.digest,
@@ -53,6 +56,7 @@ class Conversion:
             "fit": self.geometry.fit,
             "codec": self.codec,
             "full_check": self.full_check,
+            **chosen,
         }
 
 
@@ -168,7 +172,7 @@ class Converter:
             return parts, {"image.png": digest_pixels(image)}, ImageSums.of(image)
         image = conversion.geometry.image(_image_decoded(scene.image, data), shape)
         name = f"image.{SUFFIXES[conversion.codec]}"
-        encoded = encode_image(image, conversion.codec)
+        encoded = encode_image(image, conversion.codec, conversion.jpeg_quality)
         if conversion.codec == "jpeg":  # what readers will see, not what was compressed
             image = decode_image(encoded)
         return {name: encoded}, {name: digest_pixels(image)}, ImageSums.of(image)

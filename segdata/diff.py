@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.changes import SHOWN, balance, count_changes, described, id_changes
-from segdata.codecs import decode_image, decode_map, decode_planes
+from segdata.codecs import JPEG_QUALITY, decode_image, decode_map, decode_planes
 from segdata.errors import CodecError, ShardError
 from segdata.scene import U8
 from segdata.shardset import ShardSet, manifest_of
@@ -66,12 +66,15 @@ def diff(a: Place, b: Place) -> list[str]:
 
 def _options(a: _Side, b: _Side) -> Iterator[str]:
     for title in ("source", "options"):
-        one, other = (
-            {name: value for name, value in side.document[title].items() if name != "taxonomy"}  # told class by class
-            for side in (a, b)
-        )
+        one, other = (_stated(side.document[title]) for side in (a, b))
         yield from _fields(title.removesuffix("s"), one, other)
     yield from _fields("set", {"name": a.document["name"]}, {"name": b.document["name"]})
+
+
+def _stated(values: dict[str, Any]) -> dict[str, Any]:
+    """Without the taxonomy, which is told class by class; with the JPEG quality that a set leaves unsaid."""
+    unsaid = {"jpeg_quality": JPEG_QUALITY} if values.get("codec") == "jpeg" else {}
+    return {name: value for name, value in {**unsaid, **values}.items() if name != "taxonomy"}
 
 
 def _taxonomies(a: Taxonomy, b: Taxonomy) -> Iterator[str]:

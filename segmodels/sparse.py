@@ -56,7 +56,7 @@ def plan_stage(stage: Stage, active: Tensor, skip: str) -> Plan:
     refine, classify = _needed(stage, active, SIDE[kind])
     if skip == "sparse":
         return Plan(refine, classify)
-    refinements, classifier = _convolutions(stage.refinements), _convolutions(stage.classifier)
+    refinements, classifier = convolutions_of(stage.refinements), convolutions_of(stage.classifier)
     return Plan(
         refine if _pays(refinements, [refine] * len(refinements), active) else None,
         classify if _pays(classifier, classify, active) else None,
@@ -66,22 +66,28 @@ def plan_stage(stage: Stage, active: Tensor, skip: str) -> Plan:
 def _needed(stage: Stage, active: Tensor, side: int) -> tuple[Tiles, tuple[Tiles, ...]]:
     """The tiles of the refinements, and of each of the classifier's convolutions: as far around the active pixels as
     the later ones read."""
-    halos = [_halo(conv) for conv in _convolutions(stage.classifier)]
+    halos = [_halo(conv) for conv in convolutions_of(stage.classifier)]
     reaches = [sum(halos[number + 1 :]) for number in range(len(halos))]
     return tiles_over(active, side), tuple(tiles_over(active, side, reach) for reach in reaches)
 
 
 def _pays(convolutions: Sequence[nn.Conv2d], tiles: Sequence[Tiles], active: Tensor) -> bool:
     """Whether these convolutions should be faster on their tiles than everywhere."""
-    product, copy = PRODUCT_PRICE[active.device.type], COPY_PRICE[active.device.type]
-    cost = sum(
-        each.pixels * (product * conv.weight.numel() + copy * conv.in_channels * (1 + 2 * _halo(conv) / each.side) ** 2)
-        for conv, each in zip(convolutions, tiles, strict=True)
-    )
+    products, copies = work_on_tiles(convolutions, tiles)
+    cost = PRODUCT_PRICE[active.device.type] * products + COPY_PRICE[active.device.type] * copies
     return cost < WORTH * active.numel() * sum(conv.weight.numel() for conv in convolutions)
 
 
-def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+def work_on_tiles(convolutions: Sequence[nn.Conv2d], tiles: Sequence[Tiles]) -> tuple[float, float]:
+    """What is multiplied, and how many numbers are copied into patches for it."""
+    pairs = list(zip(convolutions, tiles, strict=True))
+    products = sum(each.pixels * conv.weight.numel() for conv, each in pairs)
+    copies = sum(each.pixels * conv.in_channels * (1 + 2 * _halo(conv) / each.side) ** 2 for conv, each in pairs)
+    return products, copies
+
+
+def convolutions_of(module: nn.Module) -> list[nn.Conv2d]:
+    """All convolutions inside, in their order."""
     return [each for each in module.modules() if isinstance(each, nn.Conv2d)]
 
 
@@ -111,7 +117,7 @@ def run_stage(stage: Stage, features: Tensor, active: Tensor, plan: Plan) -> tup
 
 
 def _canvas(stage: Stage, features: Tensor, side: int) -> Canvas:
-    return Canvas.of(features, side, max(_halo(conv) for conv in _convolutions(stage)))
+    return Canvas.of(features, side, max(_halo(conv) for conv in convolutions_of(stage)))
 
 
 def _refine(refinement: Refinement, canvas: Canvas, active: Tensor, tiles: Tiles) -> None:
@@ -121,7 +127,7 @@ def _refine(refinement: Refinement, canvas: Canvas, active: Tensor, tiles: Tiles
 
 
 def _classify(classifier: nn.Sequential, canvas: Canvas, plan: Sequence[Tiles]) -> Tensor:
-    margins = [*(_halo(conv) for conv in _convolutions(classifier)[1:]), 0]
+    margins = [*(_halo(conv) for conv in convolutions_of(classifier)[1:]), 0]
     for layer, tiles, margin in zip(classifier, plan, margins, strict=True):
         values = convolve(layer, canvas, tiles)
         canvas = Canvas.like(values, len(canvas.grid), canvas.size, tiles.side, margin)
@@ -202,4 +208,4 @@ def _pixels(tiles: Tiles | None, masks: Tensor) -> Tensor:
 
 def _weights(module: nn.Module) -> int:
     """Products of all convolutions inside, a pixel."""
-    return sum(conv.weight.numel() for conv in _convolutions(module))
+    return sum(conv.weight.numel() for conv in convolutions_of(module))

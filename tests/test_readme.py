@@ -103,9 +103,26 @@ def test_files_and_tests_that_are_named_exist() -> None:
 
 
 def test_figures_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python benchmarks/tables.py` would change no page."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from tables import PAGES, filled
+    """`python -m benchmarks.pages` would change no page."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.pages.tables import PAGES, filled
 
     for page in PAGES:
         assert filled(page) == (ROOT / page).read_text(), page
+
+
+def test_a_table_holds_one_model_of_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CamVid's results of two GPUs stand in two tables under the GPUs' names, the CPU's before them without one."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.pages.scores import camvid
+    from benchmarks.pages.tables import load
+
+    here = load("cpu/camvid-*.json")
+    row = here["cpu/camvid-dilated_unet.json"]
+    gpus = {
+        f"cuda/{name}/camvid-dilated_unet.json": row | {"environment": {"device": {"kind": "cuda", "name": name}}}
+        for name in ("b", "a")
+    }
+    tables = [camvid(gpus | here), *(camvid({name: gpus[name]}) for name in sorted(gpus))]
+    assert tables[1].startswith("**a**\n\n| network |")
+    assert tables[0] == "\n".join([camvid(here), *tables[1:]])

@@ -31,6 +31,7 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
     type=click.Choice(["keep", "png", "jpeg", "webp"]),
     help="`keep` passes the file's bytes through. [default: keep, png where the size changes]",
 )
+@click.option("--jpeg-quality", type=click.IntRange(1, 100), help="Of --image-codec jpeg. [default: 95]")
 @click.option("--samples-per-shard", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the permutation that fills the shards.")
 @click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse with train_extra instead of gtFine.")
@@ -94,6 +95,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
 
 
 def _job(name: str, options: dict[str, Any]) -> Any:
+    from segdata.codecs import JPEG_QUALITY
     from segdata.convert import Conversion
     from segdata.geometry import Geometry
     from segdata.prepare import Job
@@ -108,6 +110,9 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         raise click.UsageError(f"--address is for --engine ray, this is --engine {options['engine']}.")
     if options["codec"] == "keep" and options["size"]:
         raise click.UsageError("--image-codec keep passes bytes through; --size changes them. Choose png.")
+    if options["jpeg_quality"] and options["codec"] != "jpeg":
+        found = f"--image-codec {options['codec']}" if options["codec"] else "without it"
+        raise click.UsageError(f"--jpeg-quality is for --image-codec jpeg, this is {found}.")
     conversion = Conversion(
         source=source.name,
         labels=source.labels,
@@ -118,6 +123,7 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         geometry=geometry,
         codec=options["codec"] or ("png" if changes else "keep"),
         full_check=options["full_check"],
+        jpeg_quality=options["jpeg_quality"] or JPEG_QUALITY,
     )
     return Job(
         source=source,

@@ -55,6 +55,7 @@ def make_job() -> Callable[..., Job]:
             geometry=geometry,
             codec=options.pop("codec", "keep" if geometry == Geometry() else "png"),
             full_check=options.pop("full_check", False),
+            jpeg_quality=options.pop("jpeg_quality", 95),
         )
         options = {"engine": "serial", "samples_per_shard": 2, "name": taxonomy.name, **options}
         return Job(source=dataset, root=root, out=out, conversion=conversion, **options)

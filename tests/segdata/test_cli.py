@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from segdata import ShardSet
 from segdata.cli import cli
 
 Painted = Callable[..., Path]
@@ -96,6 +97,23 @@ def test_scales_and_codec_are_as_asked(painted: Painted, tmp_path: Path) -> None
     assert sizes == {"a": [[64, 104]], "b": [[56, 96]]}
 
 
+def test_jpeg_quality(painted: Painted, tmp_path: Path) -> None:
+    """A lower quality makes smaller images and is an option of the set; 95 goes unsaid, so older sets stay the same."""
+    command = ["prepare", "cityscapes", "--root", painted("cityscapes"), "--split", "val", "--image-codec", "jpeg"]
+    for name, asked in {"usual": [], "asked": ["--jpeg-quality", 95], "small": ["--jpeg-quality", 60]}.items():
+        segdata(*command, "--out", tmp_path / name, *asked)
+    usual, small = ShardSet(tmp_path / "usual", "val"), ShardSet(tmp_path / "small", "val")
+    assert usual.parts[0] == "image.jpg"
+    for i in range(3):
+        assert len(small.bytes(i, "image.jpg")) < len(usual.bytes(i, "image.jpg"))
+    assert small.manifest.document["options"]["jpeg_quality"] == 60
+    assert "jpeg_quality" not in usual.manifest.document["options"]
+    same = [(tmp_path / name / "dataset.json").read_bytes() for name in ("usual", "asked")]
+    assert same[0] == same[1]
+    told = segdata("diff", tmp_path / "usual", tmp_path / "small", code=1).stdout
+    assert "option jpeg_quality: 95 -> 60\n" in told
+
+
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
@@ -118,6 +136,16 @@ def test_scales_and_codec_are_as_asked(painted: Painted, tmp_path: Path) -> None
             ["prepare", "cityscapes", "--root", ".", "--out", "x", "--size", "8x8", "--image-codec", "keep"],
             2,
             "Choose png",
+        ),
+        (
+            ["prepare", "cityscapes", "--root", ".", "--out", "x", "--jpeg-quality", "95"],
+            2,
+            "--jpeg-quality is for --image-codec jpeg, this is without it",
+        ),
+        (
+            ["prepare", "cityscapes", "--root", ".", "--out", "x", "--image-codec", "webp", "--jpeg-quality", "9"],
+            2,
+            "--jpeg-quality is for --image-codec jpeg, this is --image-codec webp",
         ),
         (["prepare", "cityscapes", "--root", "."], 2, "Missing option '--out'"),
         (["verify", "."], 1, "no dataset.json"),

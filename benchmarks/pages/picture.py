@@ -1,4 +1,4 @@
-"""The README's picture of a report: `python benchmarks/picture.py report/index.html`. Needs a Chromium."""
+"""The README's picture of a report: `python -m benchmarks.pages.picture report/index.html`. Needs a Chromium."""
 
 import shutil
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-OUT = Path(__file__).parents[1] / "docs" / "report.png"
+OUT = Path(__file__).parents[2] / "docs" / "report.png"
 WIDTH, HEIGHT = 1180, 1150  # pixels: the predictions, and the head of the leaderboard
 
 

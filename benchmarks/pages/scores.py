@@ -1,4 +1,4 @@
-"""What README.md shows of scores in benchmarks/results/; `python benchmarks/tables.py` writes it there."""
+"""What README.md shows of scores in benchmarks/results/; `python -m benchmarks.pages` writes it there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,13 +36,22 @@ def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def camvid(files: dict[str, dict[str, Any]]) -> str:
-    """A row a network trained on CamVid, the best first."""
+def camvid(results: dict[str, dict[str, Any]]) -> str:
+    """A table a device: a row a network trained on CamVid, the best first. A GPU's name stands above its table."""
+    devices: dict[str, list[dict[str, Any]]] = {}
+    for row in results.values():
+        device = row["environment"]["device"]
+        devices.setdefault("" if device["kind"] == "cpu" else f"**{device['name']}**", []).append(row)
+    return "\n".join(_camvid(heading, devices[heading]) for heading in sorted(devices))
+
+
+def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
     lines = [
+        *([heading, ""] if heading else []),
         "| network | mIoU | 95 % | parameters | steps x batch | crop | precision | time | images/s | MB | on |",
         "|---|--:|--:|--:|--:|---|---|--:|--:|--:|---|",
     ]
-    for row in sorted(files.values(), key=lambda row: -row["miou"]):
+    for row in sorted(rows, key=lambda row: -row["miou"]):
         low, high = row["interval"]["miou"]["low"], row["interval"]["miou"]["high"]
         timing = row["timing"]
         published = segmodels.spec(row["network"]).resolve({})
@@ -60,5 +69,5 @@ def camvid(files: dict[str, dict[str, Any]]) -> str:
 
 SCORES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "results": ("repro-results.json", results),
-    "camvid": ("camvid", camvid),
+    "camvid": ("**/camvid-*.json", camvid),
 }

@@ -1,4 +1,4 @@
-"""What docs/scale.md shows of benchmarks/results/cpu-scale.json; `python benchmarks/tables.py` writes it there."""
+"""What docs/scale.md shows of benchmarks/results/cpu/scale.json; `python -m benchmarks.pages` writes it there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -120,8 +120,8 @@ def _machine(result: dict[str, Any]) -> str:
 
 
 SCALE: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "engines": ("cpu-scale.json", engines),
-    "million": ("cpu-scale.json", million),
-    "remote": ("cpu-scale.json", remote),
-    "petabyte": ("cpu-scale.json", petabyte),
+    "engines": ("cpu/scale.json", engines),
+    "million": ("cpu/scale.json", million),
+    "remote": ("cpu/scale.json", remote),
+    "petabyte": ("cpu/scale.json", petabyte),
 }

@@ -1,4 +1,4 @@
-"""What docs/speed.md shows of benchmarks/results/; `python benchmarks/tables.py` writes it there."""
+"""What docs/speed.md and docs/bench.md show of benchmarks/results/; `python -m benchmarks.pages` writes it there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -147,11 +147,11 @@ def _deeper(result: dict[str, Any]) -> str:
 
 
 SPEED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "convert": ("cpu-convert.json", convert),
-    "long": ("cpu-convert-long.json", long_way),
-    "loader": ("cpu-loader.json", loader),
-    "skipping": ("cpu-sparse.json", skipping),
-    "training": ("cpu-train.json", training),
+    "convert": ("cpu/convert.json", convert),
+    "long": ("cpu/convert-long.json", long_way),
+    "loader": ("cpu/loader.json", loader),
+    "skipping": ("cpu/sparse.json", skipping),
+    "training": ("cpu/train.json", training),
 }
 
-FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"deeper": ("deeper", deeper)}
+FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"deeper": ("cpu/deeper-*.json", deeper)}

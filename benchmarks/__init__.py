@@ -1,0 +1,1 @@
+"""Scripts that measure, each run as a file; `benchmarks.pages` writes what they found into the pages."""

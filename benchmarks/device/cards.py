@@ -1,0 +1,62 @@
+"""The cards, in order of value. To add one: a function that yields rows, and a line here."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import segmodels
+from benchmarks.device import camvid, latency, levels, profiling, skipping, suite, training
+from benchmarks.device.card import Card
+
+# One network a family, those first of which most is asked.
+FAMILIES = (
+    "pspnet",
+    "percentile",
+    "dilated_unet",
+    "fcn_resnet_v2",
+    "iterative_v6",
+    "res_hourglass",
+    "distill_x1",
+    "clusternet",
+)
+FIRST_ON_CAMVID = ("pspnet", "fcn_resnet_v2", "dilated_unet", "percentile", "iterative_v6", "res_hourglass")
+LAST_ON_CAMVID = tuple(name for name in segmodels.names() if name not in FIRST_ON_CAMVID)
+TRAINED = 30  # seconds on CamVid
+
+
+def _levels(network: str, estimate: float, limit: float) -> Card:
+    return Card(f"levels-{network}", partial(levels.levels, network=network), estimate, limit, levels.says)
+
+
+def _train(network: str, estimate: float, limit: float) -> Card:
+    return Card(f"train-{network}", partial(training.training, network=network), estimate, limit, training.says)
+
+
+def _camvid(network: str, seconds: float, seed: int = 0) -> Card:
+    name = f"camvid-{network}" + (f"-seed{seed}" if seed else "")
+    return Card(name, camvid.work(network, seconds, seed), seconds + 20, 2 * seconds + 45, camvid.says)
+
+
+CARDS = (
+    Card("tests", suite.tests, 40, 75, suite.says),
+    _levels("percentile", 40, 70),
+    _levels("pspnet", 25, 50),
+    Card("sparse", skipping.sparse, 25, 50, skipping.says),
+    *(_train(name, 14, 35) for name in FAMILIES),
+    *(
+        Card(f"profile-{name}", partial(profiling.profile, network=name), 8, 25, profiling.says)
+        for name in ("pspnet", "percentile", "res_hourglass", "dilated_unet")
+    ),
+    Card("latency-bf16", partial(latency.latency, precision="bf16"), 40, 60, latency.says),
+    *(_camvid(name, TRAINED) for name in FIRST_ON_CAMVID),
+    Card("memory", training.memory, 40, 90, training.says_memory),
+    *(
+        Card(f"compile-{name}", partial(training.compiling, network=name), 40, 120, training.says)
+        for name in ("pspnet", "dilated_unet", "percentile")
+    ),
+    *(_levels(name, 20, 60) for name in FAMILIES if name not in ("percentile", "pspnet")),
+    *(_camvid(name, TRAINED) for name in LAST_ON_CAMVID),
+    Card("latency-fp32", partial(latency.latency, precision="fp32"), 40, 60, latency.says),
+    Card("tests-slow", partial(suite.tests, slow=True), 60, 240, suite.says),
+    *(_camvid(name, TRAINED, seed) for seed in (1, 2) for name in FIRST_ON_CAMVID),
+)

@@ -1,0 +1,62 @@
+"""One visit to a device: what it is, which cards are left, the run, the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from benchmarks.device.card import Bench, Card, CardError
+from benchmarks.device.cards import CARDS
+from benchmarks.device.collect import done
+from benchmarks.device.runner import apart, run, table
+from segmodels.device import choose_device
+from segmodels.environment import describe_environment
+
+SEED = 0  # of every card that does not name another
+
+
+def visit(options: argparse.Namespace, scratch: Path) -> None:
+    """`run` with its options. Ends with one line where there is no device or no pack."""
+    began = monotonic()
+    cards = [card for card in CARDS if _matches(card, options.only)]
+    if options.list:
+        print("\n".join(f"{card.name:<28} {card.estimate:>4.0f} s, at most {card.limit:.0f}" for card in cards))
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # the card's process goes with it
+    bench = Bench("cpu" if options.rehearse else "cuda", options.pack, scratch, options.rehearse)
+    packed = _packed(options.pack)
+    try:
+        about = apart(_about, bench.device)
+    except CardError as error:
+        sys.exit(f"no device to run on: {error}. Without one there is --rehearse")
+    about = {"commit": about["commit"] or packed, "rehearsal": options.rehearse, "seed": SEED} | about["where"]
+    print(f"{about['device']['name']}, torch {about['versions']['torch']}, commit {about['commit']}", flush=True)
+    finished = done(about["device"]["name"], options.out / "results.jsonl", rehearsal=options.rehearse)
+    finished -= {card.name for card in cards if _matches(card, options.again)}
+    left = options.budget - (monotonic() - began)
+    results = run(cards, bench, left, options.out, about=about, done=finished)
+    print(table(cards, results) or "no card was run")
+
+
+def _about(device: str) -> dict[str, Any]:
+    found = describe_environment(choose_device(device))
+    return {"commit": found.pop("commit"), "where": found}
+
+
+def _packed(pack: Path) -> str | None:
+    """The commit that the pack was built for: on the device there is no git."""
+    try:
+        found: dict[str, Any] = json.loads((pack / "pack.json").read_text())
+    except OSError:
+        sys.exit(f"{pack} has no pack.json. Build it: python -m benchmarks.device pack --camvid CamVid")
+    return found["commit"]
+
+
+def _matches(card: Card, patterns: list[str]) -> bool:
+    return any(fnmatchcase(card.name, pattern) for pattern in patterns)
