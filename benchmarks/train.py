@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from itertools import pairwise, product
+from itertools import pairwise, product, repeat
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -61,15 +61,16 @@ class _EnoughError(Exception):
     """As many steps as were wanted are done."""
 
 
-def measure(config: TrainConfig, steps: int, seconds: float = math.inf) -> dict[str, Any]:
+def measure(config: TrainConfig, steps: int, seconds: float = math.inf, *, held: bool = False) -> dict[str, Any]:
     """Train so many steps and stop, or as many as go into `seconds` once warm, but three at least.
 
-    Times are when the loop told of each step (it reads losses a step late).
+    Times are when the loop told of each step (it reads losses a step late). `held` gives the first batch again and
+    again, so that nothing is read or decoded meanwhile: what the loop takes by itself.
     """
     waits: list[float] = []
     ticks: list[float] = []
     device = choose_device(config.device)
-    between, Batches.between = Batches.between, _timed(waits)  # type: ignore[method-assign]
+    between, Batches.between = Batches.between, _timed(waits, held)  # type: ignore[method-assign]
     every, loop.CHECKPOINT_SECONDS = loop.CHECKPOINT_SECONDS, math.inf
     forget_peak(device)
 
@@ -97,13 +98,14 @@ def measure(config: TrainConfig, steps: int, seconds: float = math.inf) -> dict[
     }
 
 
-def _timed(waits: list[float]) -> Callable[[Batches, int, int], Iterator[Batch]]:
+def _timed(waits: list[float], held: bool) -> Callable[[Batches, int, int], Iterator[Batch]]:
     """`Batches.between` that notes how long the loop waited for each batch."""
     between = Batches.between
 
     def timed(self: Batches, start: int, stop: int) -> Iterator[Batch]:
         asked = perf_counter()
-        for batch in between(self, start, stop):
+        batches = between(self, start, start + 1 if held else stop)
+        for batch in repeat(next(batches), stop - start) if held else batches:
             waits.append(perf_counter() - asked)
             yield batch
             asked = perf_counter()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from segmodels.errors import SegmodelsError
@@ -11,6 +14,26 @@ from segmodels.spec import Geometry, Size
 def scaled(channels: int, factor: float) -> int:
     """A channel count under `width_factor`: rounded, at least 1."""
     return max(1, round(channels * factor))
+
+
+def concatenate(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (B, C, H, W) behind each other along the channels: `torch.cat`, in the memory layout of the first.
+
+    On CUDA the gradient of each part is made dense. As `torch.cat` leaves it, it is a cut out of the whole's, and batch
+    norm has for such a gradient in channels last a kernel five times slower.
+    """
+    if not maps[0].is_cuda or torch.compiler.is_compiling():
+        return torch.cat(list(maps), dim=1)
+    return _in_one_layout(maps)
+
+
+def _in_one_layout(maps: Sequence[Tensor]) -> Tensor:
+    last = maps[0].is_contiguous(memory_format=torch.channels_last) and not maps[0].is_contiguous()
+    layout = torch.channels_last if last else torch.contiguous_format
+    for each in maps:
+        if each.requires_grad:
+            each.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))  # type: ignore[no-untyped-call]
+    return torch.cat([each.contiguous(memory_format=layout) for each in maps], dim=1)
 
 
 def check_image(image: Tensor, geometry: Geometry, built_for: Size) -> None:

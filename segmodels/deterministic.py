@@ -5,8 +5,8 @@ pooling raise on CUDA or fall back to something slow. Both are linear and separa
 products, rows · x · columnsᵀ. (Of the losses, see `losses`.)
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 
 import torch
@@ -24,6 +24,20 @@ def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
 def adaptive_avg_pool(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Mean of (B, C, H, W) over `size` cells, which may overlap: `F.adaptive_avg_pool2d`, up to rounding."""
     return _apply(_pooling_matrix, x, size)
+
+
+@contextmanager
+def each_written_once() -> Iterator[None]:
+    """A region of `index_copy_` and the like in which no place is written twice, so that no order matters.
+
+    Among deterministic algorithms these sort their indices first, for places that are: on CUDA many times slower.
+    """
+    mode = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:

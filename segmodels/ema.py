@@ -29,8 +29,8 @@ def update_ema(average: Weights, model: nn.Module, decay: float, step: int) -> N
     current = model.state_dict()
     real = [name for name, tensor in average.items() if tensor.is_floating_point()]
     torch._foreach_lerp_([average[name] for name in real], [current[name] for name in real], 1 - decay)
-    for name in average.keys() - set(real):
-        average[name].copy_(current[name])
+    if counters := [name for name, tensor in average.items() if not tensor.is_floating_point()]:
+        torch._foreach_copy_([average[name] for name in counters], [current[name] for name in counters])
 
 
 @contextmanager

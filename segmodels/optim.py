@@ -14,9 +14,9 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from segmodels.errors import SegmodelsError
 
-# Every implementation (one by one, foreach, fused) rounds differently, and torch chooses by device and type:
-# pinned to foreach, so that a run has one.
-FOREACH = True
+# Every implementation (one by one, foreach, fused) rounds differently, and torch chooses by device and type: pinned,
+# so that a run has one. Fused is one kernel where foreach is a dozen a tensor list; the CPU's byte promise is older.
+IMPLEMENTATION: dict[str, dict[str, bool]] = {"cpu": {"foreach": True}, "cuda": {"fused": True}}
 
 RESIDUAL_SCALES = ("alpha", "beta")  # the α and β of networks.md: scalars that gate whole branches
 TRUNK = "trunk"  # the name of a network's pretrained part, where it has one
@@ -33,15 +33,19 @@ Milestones = Sequence[tuple[float, float]]  # (share of the run, factor from the
 def make_optimizer(
     name: str, model: nn.Module, lr: float, *, momentum: float, weight_decay: float, trunk_lr: float = 1.0
 ) -> Optimizer:
-    """Adam, AdamW or SGD over the groups of `parameter_groups`; `momentum` concerns SGD only."""
+    """Adam, AdamW or SGD over the groups of `parameter_groups`; `momentum` concerns SGD only.
+
+    The model is on the device that it will be trained on.
+    """
     groups = parameter_groups(model, weight_decay, trunk_lr)
+    how: Any = IMPLEMENTATION.get(next(model.parameters()).device.type, IMPLEMENTATION["cpu"])
     match name:
         case "adam":
-            optimizer: Optimizer = Adam(groups, lr, foreach=FOREACH)
+            optimizer: Optimizer = Adam(groups, lr, **how)
         case "adamw":
-            optimizer = AdamW(groups, lr, foreach=FOREACH)
+            optimizer = AdamW(groups, lr, **how)
         case "sgd":
-            optimizer = SGD(groups, lr, momentum, foreach=FOREACH)
+            optimizer = SGD(groups, lr, momentum, **how)
         case _:
             raise SegmodelsError(f"optimizer is {name!r}, expected adam, adamw or sgd")
     set_learning_rate(optimizer, lr)
@@ -166,4 +170,4 @@ def clip_gradients(model: nn.Module, limit: float) -> Tensor:
     their gradient is hundreds of times all others', and clipping would stop everything else.
     """
     clipped = [p for name, p in model.named_parameters() if name.rpartition(".")[2] not in RESIDUAL_SCALES]
-    return torch.nn.utils.clip_grad_norm_(clipped, limit, foreach=FOREACH)
+    return torch.nn.utils.clip_grad_norm_(clipped, limit, foreach=True)

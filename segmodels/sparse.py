@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 SKIPS = ("dense", "sparse", "auto")
 SIDE = {"cpu": 8, "cuda": 16}  # of the tiles
-PATCH_BYTES = {"cpu": 3 * 2**20, "cuda": 32 * 2**20}  # of the patches convolved at once: they stay in the cache
+# Of the patches convolved at once: on a CPU they stay in the cache, on a GPU each part costs its launches.
+PATCH_BYTES = {"cpu": 3 * 2**20, "cuda": 256 * 2**20}
 PLANES = 7  # from this kernel size on a CPU multiplies float32 patches faster as planes, the copy included
 
 # What `auto` weighs, in products of the dense execution. With the CPU's, the times of `benchmarks/sparse.py` are

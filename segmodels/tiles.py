@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segmodels.deterministic import each_written_once
 from segmodels.spec import Size
 
 
@@ -82,7 +83,8 @@ class Canvas:
 
     def paste(self, tiles: Tiles, values: Tensor) -> None:
         """Write (n, C, side, side); what sticks out of the maps stays zero, as a convolution's padding must."""
-        self.grid.flatten(0, 2).index_copy_(0, self._rows(tiles, 0), values.permute(0, 2, 3, 1).flatten(0, 2))
+        with each_written_once():
+            self.grid.flatten(0, 2).index_copy_(0, self._rows(tiles, 0), values.permute(0, 2, 3, 1).flatten(0, 2))
         bottom, right = (self.margin + length for length in self.size)
         self.grid[:, bottom:].zero_()
         self.grid[:, :, right:].zero_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ class Bench:
     pack: Path  # what `pack` built
     scratch: Path  # an empty folder of this card's own
     rehearsal: bool = False  # everything tiny: does the card run at all?
+    seconds: float = math.inf  # that it may take before it is stopped
 
     @property
     def camvid(self) -> Path:
@@ -50,3 +52,4 @@ class Card:
     estimate: float  # seconds: it is not begun where fewer are left
     limit: float  # seconds: then it is stopped
     says: Callable[[Sequence[Row]], str] = _nothing  # its rows in a few words, for the table at the end
+    alone: bool = True  # it measures time: nothing else runs beside it

@@ -25,7 +25,7 @@ TRAINED = 30  # seconds on CamVid
 
 
 def _levels(network: str, estimate: float, limit: float) -> Card:
-    return Card(f"levels-{network}", partial(levels.levels, network=network), estimate, limit, levels.says)
+    return Card(f"levels-{network}", partial(levels.levels, network=network), estimate, limit, levels.says, alone=False)
 
 
 def _train(network: str, estimate: float, limit: float) -> Card:
@@ -38,11 +38,11 @@ def _camvid(network: str, seconds: float, seed: int = 0) -> Card:
 
 
 CARDS = (
-    Card("tests", suite.tests, 40, 75, suite.says),
+    Card("tests", suite.tests, 45, 100, suite.says, alone=False),
     _levels("percentile", 40, 70),
     _levels("pspnet", 25, 50),
     Card("sparse", skipping.sparse, 25, 50, skipping.says),
-    *(_train(name, 14, 35) for name in FAMILIES),
+    *(_train(name, 15, 75) for name in FAMILIES),
     *(
         Card(f"profile-{name}", partial(profiling.profile, network=name), 8, 25, profiling.says)
         for name in ("pspnet", "percentile", "res_hourglass", "dilated_unet")
@@ -57,6 +57,6 @@ CARDS = (
     *(_levels(name, 20, 60) for name in FAMILIES if name not in ("percentile", "pspnet")),
     *(_camvid(name, TRAINED) for name in LAST_ON_CAMVID),
     Card("latency-fp32", partial(latency.latency, precision="fp32"), 40, 60, latency.says),
-    Card("tests-slow", partial(suite.tests, slow=True), 60, 240, suite.says),
+    Card("tests-slow", partial(suite.tests, slow=True), 60, 240, suite.says, alone=False),
     *(_camvid(name, TRAINED, seed) for seed in (1, 2) for name in FIRST_ON_CAMVID),
 )

@@ -78,9 +78,11 @@ def _trained(config: TrainConfig) -> dict[str, Any]:
 
 
 def _killed(config: TrainConfig) -> None:
-    loop.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step
+    loop.CHECKPOINT_SECONDS = math.inf
 
     def kill(news: Status | str) -> None:
+        if isinstance(news, Status) and news.step == KILLED - 1:
+            loop.CHECKPOINT_SECONDS = 0.0  # after this step, which is told before
         if isinstance(news, Status) and news.step == KILLED:
             os.kill(os.getpid(), signal.SIGKILL)
 

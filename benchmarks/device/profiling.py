@@ -9,21 +9,22 @@ import torch
 
 import segmodels
 from benchmarks.device.card import Bench, Row
-from benchmarks.device.training import BATCH, let_go
+from benchmarks.device.training import BATCH
 from benchmarks.train import SMALL
 from segmodels.bench.clock import clocked, times
 from segmodels.config import TrainConfig
 from segmodels.data import Batch
 from segmodels.device import arithmetic, choose_device
+from segmodels.ema import start_ema, update_ema
 from segmodels.optim import clip_gradients, make_optimizer
 from segmodels.train import _backward
 
-SHOWN = 14  # operations
+SHOWN = 60  # operations
 CLASSES = 20
 
 
 def profile(bench: Bench, network: str) -> Iterator[Row]:
-    """The operations of a training step that take the device longest: reproducible, then fast; bf16, channels last."""
+    """What takes the device longest in a reproducible training step: by operation, and by operation and shapes."""
     device = choose_device(bench.device)
     size = (64, 128) if bench.rehearsal else (512, 1024)
     declared = segmodels.spec(network)
@@ -31,47 +32,48 @@ def profile(bench: Bench, network: str) -> Iterator[Row]:
     stride = declared.geometry(options).stride
     config = TrainConfig(network, bench.streets, bench.scratch, precision="bf16", channels_last=True)
     config = replace(config, batch_size=1 if bench.rehearsal else BATCH.get(network, 8))
-    for fast in (False, True):
-        with arithmetic(fast=fast):
-            model = declared.build(CLASSES, size, options).train()
-            model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            optimizer = make_optimizer(config.optimizer, model, config.lr, momentum=0.9, weight_decay=0.01)
-            images = torch.randint(256, (config.batch_size, *size, 3), dtype=torch.uint8)
-            targets = torch.randint(CLASSES, (config.batch_size, *(side // stride for side in size)), dtype=torch.uint8)
-            batch = Batch((), images.to(device), targets.to(device))
+    with arithmetic(fast=False):
+        model = declared.build(CLASSES, size, options).train()
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = make_optimizer(config.optimizer, model, config.lr, momentum=0.9, weight_decay=0.01)
+        average = start_ema(model)
+        images = torch.randint(256, (config.batch_size, *size, 3), dtype=torch.uint8)
+        targets = torch.randint(CLASSES, (config.batch_size, *(side // stride for side in size)), dtype=torch.uint8)
+        batch = Batch((), images.to(device), targets.to(device))
 
-            def step(model=model, optimizer=optimizer, batch=batch) -> None:  # type: ignore[no-untyped-def]
-                optimizer.zero_grad()
-                _backward(model, batch, config, declared.step_weights, None, device)
-                clip_gradients(model, config.clip)
-                optimizer.step()
+        def step() -> None:
+            optimizer.zero_grad()
+            _backward(model, batch, config, declared.step_weights, None, device)
+            clip_gradients(model, config.clip)
+            optimizer.step()
+            update_ema(average, model, config.ema, 0)
 
-            for _ in range(3):
-                step()
-            ms = [clocked(step, device)[1] for _ in range(3)]
-            kinds = [torch.profiler.ProfilerActivity.CPU]
-            kinds += [torch.profiler.ProfilerActivity.CUDA] if device.type == "cuda" else []
-            with torch.profiler.profile(activities=kinds) as taken:
-                step()
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-            events = taken.key_averages()
-            print(events.table(sort_by="self_device_time_total", row_limit=30, max_name_column_width=90))
-            spent = {event.key: event.self_device_time_total or event.self_cpu_time_total for event in events}
-            top = sorted(spent, key=lambda key: -spent[key])[:SHOWN]
-            yield {
-                "network": network,
-                "fast": fast,
-                "step_ms": times(ms).median,
-                "operations_ms": {key[:120]: spent[key] / 1000 for key in top},
-            }
-            del model, optimizer, batch, step
-        let_go(bench.device)
+        for _ in range(3):
+            step()
+        ms = [clocked(step, device)[1] for _ in range(5)]
+        kinds = [torch.profiler.ProfilerActivity.CPU]
+        kinds += [torch.profiler.ProfilerActivity.CUDA] if device.type == "cuda" else []
+        with torch.profiler.profile(activities=kinds, record_shapes=True) as taken:
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+    spent: dict[str, list[float]] = {}
+    for shapes in (False, True):
+        events = taken.key_averages(group_by_input_shape=shapes)
+        for event in events:
+            took = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+            name = f"{event.key[:90]} {event.input_shapes if shapes else ''}"[:220]
+            spent[name] = [took / 1000, event.self_cpu_time_total / 1000, event.count]
+    top = sorted(spent, key=lambda name: -spent[name][0])[:SHOWN]
+    yield {
+        "network": network,
+        "batch_size": config.batch_size,
+        "step_ms": times(ms).median,
+        "operations": {name: [round(each, 2) for each in spent[name]] for name in top},  # device ms, host ms, calls
+    }
 
 
 def says(rows: Sequence[Row]) -> str:
-    return "; ".join(
-        f"{'fast' if row['fast'] else 'reproducible'} {row['step_ms']:.0f} ms: "
-        + ", ".join(f"{name[:40]} {ms:.1f}" for name, ms in list(row["operations_ms"].items())[:6])
-        for row in rows
-    )
+    (row,) = rows
+    found = (f"{name[:40]} {took[0]:.1f}" for name, took in list(row["operations"].items())[:6])
+    return f"{row['step_ms']:.0f} ms: {', '.join(found)}"

@@ -12,11 +12,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -64,19 +64,95 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     bench.scratch.mkdir(parents=True, exist_ok=True)
     results = []
-    for card in cards:
-        left = end - monotonic()
-        if card.name in done:
-            _tell(f"{card.name}: done before")
-        elif card.estimate > left:
-            _tell(f"{card.name}: needs {card.estimate:.0f} s, {max(0, left):.0f} are left")
-        else:
-            result = attempt(card, bench, min(card.limit, left), out / "log.txt")
+    for turn in turns(card for card in cards if not _is_done(card, done)):
+        for result in _side_by_side(turn, bench, end, out):
             result.about = about
             results.append(result)
             _append(out / "results.jsonl", result.document)
-            _tell(f"{card.name}: {result.status} after {result.seconds:.1f} s {result.error}".rstrip())
+            _tell(f"{result.card}: {result.status} after {result.seconds:.1f} s {result.error}".rstrip())
     return results
+
+
+def turns(cards: Iterable[Card]) -> Iterator[list[Card]]:
+    """Cards that measure no time run beside those next to them that do not either."""
+    for alone, group in groupby(cards, key=lambda card: card.alone):
+        together = list(group)
+        yield from ([card] for card in together) if alone else [together]
+
+
+def _side_by_side(turn: Sequence[Card], bench: Bench, end: float, out: Path) -> Iterator[Result]:
+    """The results of a turn's cards, each as it ends: by itself, at its limit, or when the budget is over."""
+    under_way: list[Attempt] = []
+    try:
+        for card in turn:
+            if card.estimate > (left := end - monotonic()):
+                _tell(f"{card.name}: needs {card.estimate:.0f} s, {max(0, left):.0f} are left")
+            else:
+                under_way.append(Attempt(card, bench, left, out))
+        while under_way:
+            wait([each for attempt in under_way for each in attempt.signs], min(each.left for each in under_way))
+            for attempt in [each for each in under_way if each.follow()]:
+                under_way.remove(attempt)
+                yield attempt.close()
+    finally:
+        for attempt in under_way:
+            attempt.close()
+
+
+class Attempt:
+    """A card in a process of its own, and its end at the limit whatever it does."""
+
+    def __init__(self, card: Card, bench: Bench, left: float, out: Path) -> None:
+        self.card, self.began, self.limit = card, monotonic(), min(card.limit, left)
+        self.rows: list[Row] = []
+        self.ending: Ending | None = None
+        self._scratch = TemporaryDirectory(dir=bench.scratch, ignore_cleanup_errors=True)
+        own = replace(bench, scratch=Path(self._scratch.name), seconds=self.limit)
+        self._log, self._all_logs = out / f"log-{card.name}.txt", out / "log.txt"
+        self._pipe, its = FORK.Pipe(duplex=False)
+        self._process = FORK.Process(target=_inside, args=(card, own, its, self._log))
+        self._process.start()
+        its.close()
+
+    @property
+    def signs(self) -> tuple[Connection, int]:
+        """What becomes ready when there is news."""
+        return self._pipe, self._process.sentinel
+
+    @property
+    def left(self) -> float:
+        """Seconds until the limit, never negative."""
+        return max(0.0, self.began + self.limit - monotonic())
+
+    def follow(self) -> bool:
+        """Take in what it says; whether it has ended."""
+        while self.ending is None and (self._pipe.poll() or not self._process.is_alive()):
+            try:
+                kind, value = self._pipe.recv() if self._pipe.poll() else ("died", "")
+            except EOFError:
+                kind, value = "died", ""
+            if kind == "row":
+                self.rows.append(value)
+            elif kind == "died":
+                self._process.join()
+                self.ending = "failed", f"its process ended with {_exit(self._process.exitcode)}"
+            else:
+                self.ending = kind, value
+        if self.ending is None and not self.left:
+            self.ending = "partial" if self.rows else "stopped", "stopped at its limit"
+        return self.ending is not None
+
+    def close(self) -> Result:
+        """End it with all that it started, and clear away what it left."""
+        _kill(self._process.pid)
+        self._process.join()
+        self._pipe.close()
+        seconds = round(monotonic() - self.began, 1)
+        self._scratch.cleanup()
+        with self._all_logs.open("ab") as together:
+            together.write(self._log.read_bytes() if self._log.is_file() else b"")
+        self._log.unlink(missing_ok=True)
+        return Result(self.card.name, *(self.ending or ("stopped", "ended from outside")), seconds, self.rows)
 
 
 def _append(path: Path, document: dict[str, Any]) -> None:
@@ -86,42 +162,6 @@ def _append(path: Path, document: dict[str, Any]) -> None:
         file.write(("" if whole else "\n") + json.dumps(document) + "\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def attempt(card: Card, bench: Bench, limit: float, log: Path) -> Result:
-    """One card in a process, and its end at the limit whatever it does."""
-    began = monotonic()
-    with TemporaryDirectory(dir=bench.scratch, ignore_cleanup_errors=True) as scratch:
-        ours, its = FORK.Pipe(duplex=False)
-        own = Bench(bench.device, bench.pack, Path(scratch), bench.rehearsal)
-        process = FORK.Process(target=_inside, args=(card, own, its, log))
-        process.start()
-        its.close()
-        rows: list[Row] = []
-        try:
-            ending = _follow(process, ours, rows, began + limit)
-        finally:
-            _kill(process.pid)
-            process.join()
-            ours.close()
-    return Result(card.name, *ending, round(monotonic() - began, 1), rows)
-
-
-def _follow(process: BaseProcess, pipe: Connection, rows: list[Row], end: float) -> Ending:
-    """Take in the rows of a card until it says how it ended, dies, or its time is over."""
-    while (left := end - monotonic()) > 0 and (ready := wait([pipe, process.sentinel], left)):
-        if pipe not in ready and not pipe.poll():  # it died without a word
-            process.join()
-            return "failed", f"its process ended with {_exit(process.exitcode)}"
-        try:
-            kind, value = pipe.recv()
-        except EOFError:
-            process.join()
-            return "failed", f"its process ended with {_exit(process.exitcode)}"
-        if kind != "row":
-            return kind, value
-        rows.append(value)
-    return "partial" if rows else "stopped", "stopped at its limit"
 
 
 def _inside(card: Card, bench: Bench, pipe: Connection, log: Path) -> None:
@@ -210,6 +250,12 @@ def table(cards: Sequence[Card], results: Sequence[Result]) -> str:
         words = " | ".join(part for part in (result.error, says) if part)
         lines.append(f"{result.card:<22} {result.status:<8} {result.seconds:>6.1f} s  {words}".rstrip())
     return "\n".join(lines)
+
+
+def _is_done(card: Card, done: Collection[str]) -> bool:
+    if card.name in done:
+        _tell(f"{card.name}: done before")
+    return card.name in done
 
 
 def _tell(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,31 +13,27 @@ from xml.etree import ElementTree
 from benchmarks.device.card import Bench, CardError, Row
 
 ROOT = Path(__file__).parents[2]
+CLOSING = 10.0  # seconds before the limit in which pytest writes its report
+NO_TESTS = 5  # the exit status where all skip while they are collected
 SHOWN = 5  # names of failed tests in a line
 
 
 def tests(bench: Bench, slow: bool = False) -> Iterator[Row]:
     """Passed, failed and skipped; warnings do not fail here, for versions are not those of `make test`."""
     report = bench.scratch / "junit.xml"
-    words = [
-        "--ignore=tests/segmodels/report",
-        "--continue-on-collection-errors",
-        "-q",
-        "-n",
-        "4",
-        "-W",
-        "default",
-        "-p",
-        "no:cacheprovider",
-        f"--junitxml={report}",
-        "-o",
-        "timeout=300",
-    ]
     marks = "cuda and slow" if slow else "cuda and not slow"
-    command = [sys.executable, "-m", "pytest", "-m", marks, "tests/segmodels", *words]
-    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"}, check=False).returncode
+    words = ["-m", marks, "tests/segmodels", "--ignore=tests/segmodels/report", "--continue-on-collection-errors"]
+    words += ["-q", "--tb=short", "-n", "8", "-W", "default", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    pytest = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *words], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"}
+    )
+    try:
+        pytest.wait(max(1.0, bench.seconds - CLOSING))
+    except subprocess.TimeoutExpired:
+        pytest.send_signal(signal.SIGINT)  # it still reports what it has
+        pytest.wait()
     if not report.is_file():
-        raise CardError(f"pytest ended with status {ended} and wrote no report: see the log")
+        raise CardError(f"pytest ended with status {pytest.returncode} and wrote no report: see the log")
     cases = list(ElementTree.parse(report).iter("testcase"))
     names = {
         kind: [
@@ -52,6 +49,8 @@ def tests(bench: Bench, slow: bool = False) -> Iterator[Row]:
         "skipped": len(names["skipped"]),
         "slowest": {str(case.get("name")): float(case.get("time", 0)) for case in slowest},
     }
+    if not wrong and pytest.returncode not in (0, NO_TESTS):
+        raise CardError(f"pytest ended with status {pytest.returncode} after {len(cases)} tests: see the log")
     if wrong:
         more = f" (and {len(wrong) - SHOWN} more)" if len(wrong) > SHOWN else ""
         raise CardError(f"{len(wrong)} of {len(cases)} failed: {', '.join(wrong[:SHOWN])}{more}")

@@ -19,6 +19,7 @@ def resident() -> int:
 def forget_peak(device: torch.device) -> None:
     """The peak starts again from what is held now (on the CPU where Linux allows it)."""
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch refuses where nothing was computed there yet
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:

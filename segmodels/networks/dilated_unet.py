@@ -10,10 +10,9 @@ Deviations: none. (The published "mIoU 0.7815" is a micro IoU.)
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from segmodels.blocks import check_image, scaled
+from segmodels.blocks import check_image, concatenate, scaled
 from segmodels.prediction import Prediction
 from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
 
@@ -66,7 +65,7 @@ class Down(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([branch(x) for branch in self.branches], dim=1)
+        return concatenate([branch(x) for branch in self.branches])
 
 
 class Up(nn.Module):
@@ -87,7 +86,7 @@ class Up(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([branch(x) for branch in self.branches], dim=1)
+        return concatenate([branch(x) for branch in self.branches])
 
 
 class DilatedUNet(nn.Module):
@@ -117,9 +116,9 @@ class DilatedUNet(nn.Module):
         two = self.drop_down(self.down2(one))  # (B, 108, H/4, W/4)
         three = self.drop_down(self.down3(two))  # (B, 324, H/8, W/8)
         x = self.drop_down(self.down4(three))  # (B, 972, H/16, W/16)
-        x = torch.cat([self.drop_up(self.up1(x)), three], dim=1)  # (B, 648, H/8, W/8)
-        x = torch.cat([self.drop_up(self.up2(x)), two], dim=1)  # (B, 216, H/4, W/4)
-        x = torch.cat([self.drop_up(self.up3(x)), one], dim=1)  # (B, 72, H/2, W/2)
+        x = concatenate([self.drop_up(self.up1(x)), three])  # (B, 648, H/8, W/8)
+        x = concatenate([self.drop_up(self.up2(x)), two])  # (B, 216, H/4, W/4)
+        x = concatenate([self.drop_up(self.up3(x)), one])  # (B, 72, H/2, W/2)
         x = self.drop_up(self.up4(x))  # (B, 12, H, W)
         logits = self.out(x)  # (B, K, H, W)
         return Prediction(logits, (logits,), {})

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
-from segmodels.blocks import check_image, scaled
+from segmodels.blocks import check_image, concatenate, scaled
 from segmodels.deterministic import resize
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
@@ -116,7 +115,7 @@ class FcnResNetV2(nn.Module):
             resize(lateral(level), (main.shape[-2], main.shape[-1]), align_corners=False)
             for lateral, level in zip(self.laterals, levels, strict=True)
         ]  # n_layers x (B, 256, H/4, W/4)
-        logits = self.out(self.up(torch.cat([main, *at_main], dim=1)))  # (B, K, H, W)
+        logits = self.out(self.up(concatenate([main, *at_main])))  # (B, K, H, W)
         return Prediction(logits, (logits,), {})
 
 

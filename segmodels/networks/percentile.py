@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segmodels.blocks import check_image, scaled
+from segmodels.blocks import check_image, concatenate, scaled
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
 from segmodels.sparse import SKIPS, plan_stage, run_stage
@@ -38,7 +38,7 @@ class Refinement(nn.Module):
         self.branches = nn.ModuleList(_conv(channels, channels // 4, 5, dilation) for dilation in (1, 2, 4, 8))
 
     def forward(self, features: Tensor, active: Tensor | None) -> Tensor:
-        update = torch.cat([branch(features) for branch in self.branches], dim=1)  # (B, 128, H, W)
+        update = concatenate([branch(features) for branch in self.branches])  # (B, 128, H, W)
         return features + (update if active is None else update * active)
 
 

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmodels.blocks import check_image
+from segmodels.blocks import check_image, concatenate
 from segmodels.clustering import cluster_channels, group_means, membership
 from segmodels.deterministic import adaptive_avg_pool, resize
 from segmodels.errors import SegmodelsError
@@ -96,7 +96,7 @@ class PspHead(nn.Module):
         self.classifier = classifier(2 * channels, channels // 4, classes)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Extras]:
-        return self.classifier(torch.cat([maps, self.pyramid(maps)], dim=1)), {}
+        return self.classifier(concatenate([maps, self.pyramid(maps)])), {}
 
 
 class ClusterHead(nn.Module):
@@ -120,7 +120,7 @@ class ClusterHead(nn.Module):
         assignment = self.groups(maps)  # (B, 2048)
         members = membership(assignment, self.groups.count)  # (B, 2048, 40)
         means = self.norm_means(group_means(maps, members))  # (B, 40, H/8, W/8)
-        logits = self.classifier(torch.cat([means, self.pyramid(means)], dim=1))
+        logits = self.classifier(concatenate([means, self.pyramid(means)]))
         return logits, {"assignment": assignment}
 
 
@@ -138,7 +138,7 @@ class ClusterConcatHead(nn.Module):
         members = membership(assignment, self.groups.count)  # (B, 2048, 40)
         means = group_means(maps, members).flatten(2)  # (B, 40, h·w)
         replaced = (members.to(means.dtype) @ means).view_as(maps)  # (B, 2048, H/8, W/8)
-        logits = self.classifier(torch.cat([maps, self.pyramid(replaced)], dim=1))
+        logits = self.classifier(concatenate([maps, self.pyramid(replaced)]))
         return logits, {"assignment": assignment}
 
 

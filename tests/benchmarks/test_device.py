@@ -51,6 +51,14 @@ def never(bench):
     Path(sys.argv[1], "never").write_text("begun")
     yield {}
 
+def meeting(own, other):  # two that wait for each other
+    def work(bench):
+        Path(sys.argv[1], own).touch()
+        while not Path(sys.argv[1], other).exists():
+            time.sleep(0.01)
+        yield {"met": other}
+    return work
+
 FINE = 30.0
 cards = [
     Card("known", never, 0, FINE),
@@ -62,6 +70,8 @@ cards = [
     Card("silent", silent, 0, 0.5),
     Card("large", never, 10_000, 20_000),
     Card("forking", forking, 0, FINE, lambda rows: 1 / 0),
+    Card("ann", meeting("ann", "bob"), 0, FINE, alone=False),
+    Card("bob", meeting("bob", "ann"), 0, FINE, alone=False),
 ]
 out = Path(sys.argv[1])
 bench = Bench("cpu", out, out / "scratch")
@@ -94,7 +104,7 @@ def results(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_every_card_ends_and_says_how(results: dict[str, dict[str, Any]]) -> None:
-    """In their order: one line a card that was begun, with the rows that it had yielded."""
+    """One line a card that was begun, with the rows that it had yielded; two that measure no time run side by side."""
     assert {name: (each["status"], len(each["rows"])) for name, each in results.items()} == {
         "good": ("done", 2),
         "failing": ("failed", 1),
@@ -103,6 +113,8 @@ def test_every_card_ends_and_says_how(results: dict[str, dict[str, Any]]) -> Non
         "hanging": ("partial", 1),
         "silent": ("stopped", 0),
         "forking": ("failed", 1),
+        "ann": ("done", 1),
+        "bob": ("done", 1),
     }
     assert results["good"]["rows"] == [{"value": 1, "size": [2, 3]}, {"value": 2}]
     assert results["failing"]["error"] == "weights differ"
@@ -134,8 +146,9 @@ def test_the_log_and_the_table(out: Path) -> None:
     log, printed = (out / "log.txt").read_text(), (out / "printed").read_text()
     assert "==== good\na word for the log" in log and "division by zero" in log
     assert "a word for the log" not in printed
-    last = printed.splitlines()[-7:]
+    last = printed.splitlines()[-9:-2]
     assert [line.split()[0] for line in last] == ["good", "failing", "broken", "killed", "hanging", "silent", "forking"]
+    assert sorted(path.name for path in out.glob("*.txt")) == ["log.txt"]
     assert (
         last[0].endswith("2 rows")
         and last[1].endswith("weights differ")
@@ -149,7 +162,7 @@ def test_the_budget_ends_a_card(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     ended = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert sum(each["seconds"] for each in ended) < 10
-    assert len(ended) < 7
+    assert len(ended) < 9
 
 
 def write(path: Path, **fields: Any) -> None:
@@ -195,7 +208,7 @@ def test_a_visit_goes_on_where_one_was_cut_off(tmp_path: Path) -> None:
     with lines.open("a") as file:
         file.write('{"card": "cut of')
     assert visit(tmp_path, 60).returncode == 0
-    assert done("Test", lines, tmp_path / "none") == {"before", "good"}
+    assert done("Test", lines, tmp_path / "none") == {"before", "good", "ann", "bob"}
 
 
 def test_the_cards_have_names_and_limits() -> None:

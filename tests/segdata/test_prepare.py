@@ -82,7 +82,7 @@ def test_the_moment_changes_no_byte(painted: Painted, reference: Path, tmp_path:
             + [f"--scale={scale}" for scale in (8, 2, 1, 4)],
             cwd=tmp_path,
             env={**os.environ, "TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONHASHSEED": "77"}
-            | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])},
             check=True,
             capture_output=True,
         )

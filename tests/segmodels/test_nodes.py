@@ -88,7 +88,10 @@ class Node:
         (home / "start.py").write_text(START)
         self.log = home / f"log{host.number if host else ''}"
         command = [sys.executable, "-m", "torch.distributed.run"]
-        variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+        variables = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)]),
+        }
         if host:
             command = ["ip", "netns", "exec", host.name, *command, f"--node-rank={host.number}", "--nnodes=2"]
             command += ["--master-addr=10.77.0.1", f"--master-port={PORT}"]

@@ -67,7 +67,7 @@ def killed_at(write):
 def child(script: str, config: TrainConfig, *arguments: object, **environment: str) -> subprocess.Popen[str]:
     """A process of its own that runs CHILD and `script`."""
     command = [sys.executable, "-c", CHILD + script, json.dumps(config.document()), *map(str, arguments)]
-    pythonpath = str(Path(__file__).parents[2])
+    pythonpath = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
     variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": pythonpath} | environment
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
 

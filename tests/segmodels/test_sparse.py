@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import segmodels
 from segmodels import SegmodelsError
+from segmodels.device import arithmetic
 from segmodels.networks.percentile import PercentileNet, Stage
 from segmodels.prediction import Prediction
 from segmodels.sparse import SIDE, SKIPS, Plan, executed_macs, needed_macs, plan_stage, run_stage
@@ -43,6 +45,14 @@ def net() -> PercentileNet:
             stage.classifier[-1][-1].weight.mul_(torch.linspace(1, 3, CLASSES))
     built.mask_in_training = True
     return built.eval()
+
+
+@pytest.fixture(autouse=True)
+def float32_is_float32(net: PercentileNet) -> Iterator[None]:
+    """On CUDA cuDNN would else take TF32 for it; and what follows has the network on the CPU again."""
+    with arithmetic(fast=False):
+        yield
+    net.to("cpu")
 
 
 def images(batch: int) -> Tensor:
