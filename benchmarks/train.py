@@ -124,8 +124,8 @@ def measured(config: TrainConfig, steps: int) -> dict[str, Any]:
 # ---- all of them -----------------------------------------------------------------------------------------------
 
 
-def painted(folder: Path, size: tuple[int, int]) -> Path:
-    """Shards of painted streets, image bytes as they are."""
+def painted(folder: Path, size: tuple[int, int], frames: int = 32) -> Path:
+    """Shards of painted streets, image bytes as they are: so many to train, two to validate."""
     cityscapes = source("cityscapes")
     conversion = Conversion(
         source="cityscapes",
@@ -137,7 +137,7 @@ def painted(folder: Path, size: tuple[int, int]) -> Path:
         geometry=Geometry(),
         codec="keep",
     )
-    paint("cityscapes", folder / "raw", train=32, val=1, test=1, size=size)
+    paint("cityscapes", folder / "raw", train=frames, val=2, test=0, size=size)
     prepare(Job(cityscapes, folder / "raw", folder / "shards", conversion, "painted", ("train", "val"), 8))
     return folder / "shards"
 

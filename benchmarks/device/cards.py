@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import segmodels
 from benchmarks.device import camvid, latency, levels, profiling, skipping, suite, training
 from benchmarks.device.card import Card
+from benchmarks.device.training import Variant
 
 # One network a family, those first of which most is asked.
 FAMILIES = (
@@ -28,8 +30,9 @@ def _levels(network: str, estimate: float, limit: float) -> Card:
     return Card(f"levels-{network}", partial(levels.levels, network=network), estimate, limit, levels.says, alone=False)
 
 
-def _train(network: str, estimate: float, limit: float) -> Card:
-    return Card(f"train-{network}", partial(training.training, network=network), estimate, limit, training.says)
+def _train(kind: str, network: str, variants: Sequence[Variant], estimate: float, limit: float) -> Card:
+    work = partial(training.training, network=network, variants=variants)
+    return Card(f"{kind}-{network}", work, estimate, limit, training.says)
 
 
 def _camvid(network: str, seconds: float, seed: int = 0) -> Card:
@@ -42,7 +45,9 @@ CARDS = (
     _levels("percentile", 40, 70),
     _levels("pspnet", 25, 50),
     Card("sparse", skipping.sparse, 25, 50, skipping.says),
-    *(_train(name, 15, 75) for name in FAMILIES),
+    *(_train("train", name, training.VARIANTS, 14, 30) for name in FAMILIES),
+    # Fast is slow to begin: cuDNN times its kernels against each other first.
+    *(_train("determinism", name, training.DETERMINISM, 40, 90) for name in FAMILIES[:1]),
     *(
         Card(f"profile-{name}", partial(profiling.profile, network=name), 8, 25, profiling.says)
         for name in ("pspnet", "percentile", "res_hourglass", "dilated_unet")
@@ -50,10 +55,8 @@ CARDS = (
     Card("latency-bf16", partial(latency.latency, precision="bf16"), 40, 60, latency.says),
     *(_camvid(name, TRAINED) for name in FIRST_ON_CAMVID),
     Card("memory", training.memory, 40, 90, training.says_memory),
-    *(
-        Card(f"compile-{name}", partial(training.compiling, network=name), 40, 120, training.says)
-        for name in ("pspnet", "dilated_unet", "percentile")
-    ),
+    *(_train("compile", name, training.COMPILED, 60, 150) for name in ("pspnet", "dilated_unet", "res_hourglass")),
+    *(_train("determinism", name, training.DETERMINISM, 40, 90) for name in FAMILIES[1:]),
     *(_levels(name, 20, 60) for name in FAMILIES if name not in ("percentile", "pspnet")),
     *(_camvid(name, TRAINED) for name in LAST_ON_CAMVID),
     Card("latency-fp32", partial(latency.latency, precision="fp32"), 40, 60, latency.says),

@@ -32,17 +32,10 @@ class Variant(NamedTuple):
     held: bool = False  # one batch again and again
 
 
-# The first is what the others are compared with, and is measured once more: what the clock drifts by. Those that are
-# fast come last, for cuDNN takes long to time its kernels.
-VARIANTS = (
-    Variant(),
-    Variant(held=True),
-    Variant(channels_last=False),
-    Variant(precision="fp32"),
-    Variant(),
-    Variant(fast=True),
-    Variant(precision="fp32", fast=True),
-)
+# The first is what the others are compared with, and is measured once more: what the clock drifts by.
+VARIANTS = (Variant(), Variant(held=True), Variant(channels_last=False), Variant(precision="fp32"), Variant())
+DETERMINISM = (Variant(), Variant(fast=True), Variant(precision="fp32"), Variant(precision="fp32", fast=True))
+COMPILED = (Variant(), Variant(compile=True), Variant(compile=True, fast=True))
 
 
 def training(bench: Bench, network: str, variants: Sequence[Variant] = VARIANTS) -> Iterator[Row]:
@@ -74,11 +67,6 @@ def training(bench: Bench, network: str, variants: Sequence[Variant] = VARIANTS)
             **figures,
         }
         let_go(bench.device)
-
-
-def compiling(bench: Bench, network: str) -> Iterator[Row]:
-    """`--compile`, between the same without it."""
-    return training(bench, network, (Variant(), Variant(compile=True), Variant(compile=True, fast=True)))
 
 
 def says(rows: Sequence[Row]) -> str:

@@ -15,6 +15,8 @@ from benchmarks.device.card import Bench, Card, CardError
 from benchmarks.device.cards import CARDS
 from benchmarks.device.collect import done
 from benchmarks.device.runner import apart, run, table
+from benchmarks.train import painted
+from segdata import ShardSet
 from segmodels.device import choose_device
 from segmodels.environment import describe_environment
 
@@ -29,8 +31,11 @@ def visit(options: argparse.Namespace, scratch: Path) -> None:
         print("\n".join(f"{card.name:<28} {card.estimate:>4.0f} s, at most {card.limit:.0f}" for card in cards))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # the card's process goes with it
-    bench = Bench("cpu" if options.rehearse else "cuda", options.pack, scratch, options.rehearse)
     packed = _packed(options.pack)
+    bench = Bench("cuda", options.pack, scratch)
+    if options.rehearse:
+        apart(_read, bench)
+        bench = Bench("cpu", apart(_tiny, scratch / "tiny"), scratch, rehearsal=True)
     try:
         about = apart(_about, bench.device)
     except CardError as error:
@@ -56,6 +61,19 @@ def _packed(pack: Path) -> str | None:
     except OSError:
         sys.exit(f"{pack} has no pack.json. Build it: python -m benchmarks.device pack --camvid CamVid")
     return found["commit"]
+
+
+def _read(bench: Bench) -> None:
+    """One sample of each set of the pack: a rehearsal uses nothing else of them."""
+    for path in (bench.camvid, bench.streets):
+        ShardSet(path, "val").read(0)
+
+
+def _tiny(folder: Path) -> Path:
+    """A pack of small painted streets in the place of both sets: on a CPU the real ones would take hours."""
+    for name in ("camvid", "streets"):
+        painted(folder / "made" / name, (128, 256), frames=8).rename(folder / name)
+    return folder
 
 
 def _matches(card: Card, patterns: list[str]) -> bool:
