@@ -19,6 +19,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -68,9 +69,13 @@ def plan(name: str, shards: Path, out: Path, given: dict[str, Any]) -> TrainConf
             "out": out,
             "steps": 10**6,
             "validate_every": 10**6,  # at the end alone: the budget is for training
-            "channels_last": given["device"] != "cpu",  # slower for these networks there
+            "channels_last": given["device"] != "cpu" and not _has_layer_norms(given["options"]),  # slower for these
         },
     )
+
+
+def _has_layer_norms(options: Sequence[tuple[str, Any]]) -> bool:
+    return str(dict(options).get("norm", "")).startswith("layer")
 
 
 def within(config: TrainConfig, budget: float, seconds: float, out: Path) -> TrainConfig:

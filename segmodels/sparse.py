@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,12 +30,24 @@ SIDE = {"cpu": 8, "cuda": 16}  # of the tiles
 PATCH_BYTES = {"cpu": 3 * 2**20, "cuda": 256 * 2**20}
 PLANES = 7  # from this kernel size on a CPU multiplies float32 patches faster as planes, the copy included
 
-# What `auto` weighs, in products of the dense execution. With the CPU's, the times of `benchmarks/sparse.py` are
-# foretold to a tenth where 10 % or more are active, at the published width (narrower networks multiply less
-# efficiently, dense and on tiles). CUDA's are guesses.
-PRODUCT_PRICE = {"cpu": 1.2, "cuda": 1.2}  # of a product on tiles
-COPY_PRICE = {"cpu": 30, "cuda": 200}  # of copying a number into a patch
 WORTH = 0.95  # tiles pay below this share of the dense cost: the features are copied once more
+
+
+class Prices(NamedTuple):
+    """What `auto` weighs, in products of the dense execution."""
+
+    product: float  # of a product on tiles
+    copy: float  # of copying a number into a patch
+    start: float  # of the refinements or the classifier of a stage, however few tiles there are
+
+
+# As `benchmarks/sparse.py` fits them to its times, which they foretell to a tenth where 10 % or more are active, at the
+# published width (narrower networks multiply less efficiently, dense and on tiles). CUDA's are an H100's.
+PRICES = {
+    "cpu": Prices(1.2, 30, 0),
+    "cuda": Prices(0.0, 257, 0.02e12),
+    "cuda bf16": Prices(0.75, 217, 0.11e12),
+}
 
 
 # ---- what is computed where ------------------------------------------------------------------------------------
@@ -75,7 +87,9 @@ def _needed(stage: Stage, active: Tensor, side: int) -> tuple[Tiles, tuple[Tiles
 def _pays(convolutions: Sequence[nn.Conv2d], tiles: Sequence[Tiles], active: Tensor) -> bool:
     """Whether these convolutions should be faster on their tiles than everywhere."""
     products, copies = work_on_tiles(convolutions, tiles)
-    cost = PRODUCT_PRICE[active.device.type] * products + COPY_PRICE[active.device.type] * copies
+    kind = active.device.type
+    prices = PRICES.get(f"{kind} bf16" if torch.is_autocast_enabled(kind) else kind, PRICES[kind])
+    cost = prices.product * products + prices.copy * copies + prices.start
     return cost < WORTH * active.numel() * sum(conv.weight.numel() for conv in convolutions)
 
 
@@ -174,7 +188,8 @@ def executed_macs(network: PercentileNet, masks: Tensor) -> Tensor:
     """What the network multiplies for each image of a batch with these masks: (B,) int64.
 
     `masks` (B, 3, H, W) are a prediction's `extras["masks"]`, or planted ones. The count is that of the execution
-    which the network's `skip` chooses for this batch in evaluation, on the masks' device: whole tiles, halos copied
+    which the network's `skip` chooses for this batch in evaluation, on the masks' device and under the same autocast as
+    here: whole tiles, halos copied
     and not computed; what is dense in full. One multiply-accumulate is one product of a convolution.
     """
     skip = "dense" if network.as_published else network.skip

@@ -6,7 +6,6 @@ Wheels of what that machine lacks, shards of CamVid's official split, shards of 
 is kept, for each appears whole or not at all; `--again PART` builds it anew. A minute or two, most of it painting.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -23,11 +22,10 @@ from zipfile import ZipFile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from benchmarks.device.origin import origin
 from segdata.codecs import JPEG_QUALITY
 from segdata.manifest import read_manifest
-from segmodels.environment import commit
 
-FOLDER = Path(".device/pack")
 LIMIT = 55  # MiB that travel
 PARTS = ("wheels", "camvid", "streets")
 
@@ -66,12 +64,6 @@ class Part:
     files: int
     size: int  # bytes
     seconds: float | None  # that building it took; None if nobody noted it
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}, which git ignores")
-    parser.add_argument("--camvid", type=Path, help="the folder CamVid, as the SegNet tutorial made it")
-    parser.add_argument("--again", action="append", default=[], choices=PARTS, help="build this part anew; repeatable")
 
 
 def pack(folder: Path, camvid: Path | None, again: Collection[str] = ()) -> None:
@@ -190,7 +182,7 @@ def _describe(folder: Path, parts: dict[str, Part]) -> None:
     wheels = (parse_wheel_filename(wheel.name) for wheel in sorted((folder / "wheels").glob("*.whl")))
     shards = {part: read_manifest(folder / part).document["options"] for part in parts if part != "wheels"}
     about = {
-        "commit": commit(),
+        **origin(),
         "parts": {name: vars(part) for name, part in parts.items()},
         "wheels": {name: str(version) for name, version, *_ in wheels},
         "jpeg_quality": {part: options.get("jpeg_quality", JPEG_QUALITY) for part, options in shards.items()},

@@ -13,7 +13,10 @@ ENVIRONMENT = ("commit", "versions", "device")  # which the result has by itself
 
 
 def sparse(bench: Bench) -> Iterator[Row]:
-    """Dense, sparse and auto from 0 to 100 % of active pixels, and what `auto` should weigh: a row a precision and side of tiles."""
+    """Dense, sparse and auto from 0 to 100 % of active pixels, and what `auto` should weigh.
+
+    A row a precision and side of the tiles.
+    """
     for precision, side in product(("bf16", "fp32"), (16, 32)):
         words = ["--device", bench.device, "--precision", precision, "--rounds", "2" if bench.rehearsal else "5"]
         words += ["--size", "128x256", "--width", "0.25"] if bench.rehearsal else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from typing import Any
 from benchmarks.device.card import Bench, Card, CardError
 from benchmarks.device.cards import CARDS
 from benchmarks.device.collect import done
+from benchmarks.device.origin import measured_commit
 from benchmarks.device.runner import apart, run, table
 from benchmarks.train import painted
 from segdata import ShardSet
@@ -31,7 +31,7 @@ def visit(options: argparse.Namespace, scratch: Path) -> None:
         print("\n".join(f"{card.name:<28} {card.estimate:>4.0f} s, at most {card.limit:.0f}" for card in cards))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # the card's process goes with it
-    packed = _packed(options.pack)
+    commit = _commit(options.pack)
     bench = Bench("cuda", options.pack, scratch)
     if options.rehearse:
         apart(_read, bench)
@@ -40,7 +40,7 @@ def visit(options: argparse.Namespace, scratch: Path) -> None:
         about = apart(_about, bench.device)
     except CardError as error:
         sys.exit(f"no device to run on: {error}. Without one there is --rehearse")
-    about = {"commit": about["commit"] or packed, "rehearsal": options.rehearse, "seed": SEED} | about["where"]
+    about |= {"commit": commit, "rehearsal": options.rehearse, "seed": SEED}
     print(f"{about['device']['name']}, torch {about['versions']['torch']}, commit {about['commit']}", flush=True)
     finished = done(about["device"]["name"], options.out / "results.jsonl", rehearsal=options.rehearse)
     finished -= {card.name for card in cards if _matches(card, options.again)}
@@ -50,17 +50,14 @@ def visit(options: argparse.Namespace, scratch: Path) -> None:
 
 
 def _about(device: str) -> dict[str, Any]:
-    found = describe_environment(choose_device(device))
-    return {"commit": found.pop("commit"), "where": found}
+    return describe_environment(choose_device(device))
 
 
-def _packed(pack: Path) -> str | None:
-    """The commit that the pack was built for: on the device there is no git."""
+def _commit(pack: Path) -> str | None:
     try:
-        found: dict[str, Any] = json.loads((pack / "pack.json").read_text())
+        return measured_commit(pack)
     except OSError:
         sys.exit(f"{pack} has no pack.json. Build it: python -m benchmarks.device pack --camvid CamVid")
-    return found["commit"]
 
 
 def _read(bench: Bench) -> None:

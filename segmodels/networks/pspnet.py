@@ -71,6 +71,8 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = (x.shape[-2], x.shape[-1])
+        # Once for all bins, as the products of pooling want it: in float32, and not channels last.
+        x = x.to(torch.promote_types(x.dtype, torch.float32)).contiguous()
         pooled = (branch(adaptive_avg_pool(x, (b, b))) for b, branch in zip(self.bins, self.branches, strict=True))
         return torch.cat([resize(each, size, align_corners=True) for each in pooled], dim=1)
 

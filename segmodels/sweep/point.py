@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from segmodels.device import autocast
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.networks.percentile import PercentileNet
@@ -64,7 +65,8 @@ def q_points(segmenter: Segmenter, values: Sequence[float | tuple[float, ...]]) 
     def work(prediction: Prediction, size: Size) -> Work:
         masks = prediction.extras["masks"]  # (1, 3, H, W)
         reached = tuple(masks.sum(dim=(0, 2, 3)).tolist())
-        return Work(int(executed_macs(network, masks).sum()), dense(size), reached)
+        with autocast(segmenter.device, segmenter.precision):  # which decides, too, what `auto` puts on tiles
+            return Work(int(executed_macs(network, masks).sum()), dense(size), reached)
 
     return [Point(_mean(value), segmenter, _setter(network, value), work) for value in values]
 
