@@ -35,7 +35,9 @@ def main() -> None:
     run.add_argument("--budget", type=float, default=360, metavar="SECONDS", help="for all of it [default: 360]")
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="for results.jsonl and log.txt")
     run.add_argument("--pack", type=Path, default=PACK, metavar="DIR", help=f"[default: {PACK}]")
-    run.add_argument("--only", nargs="+", default=["*"], metavar="CARD", help="these alone; * stands for anything")
+    run.add_argument(
+        "--only", nargs="+", default=["*"], metavar="CARD", help="these alone, in this order; * is anything"
+    )
     run.add_argument("--again", nargs="+", default=[], metavar="CARD", help="even if they are done")
     run.add_argument("--rehearse", action="store_true", help="tiny, on the CPU: does every card run?")
     run.add_argument("--list", action="store_true", help="print the cards and their estimates, and run none")

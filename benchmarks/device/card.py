@@ -52,4 +52,4 @@ class Card:
     estimate: float  # seconds: it is not begun where fewer are left
     limit: float  # seconds: then it is stopped
     says: Callable[[Sequence[Row]], str] = _nothing  # its rows in a few words, for the table at the end
-    alone: bool = True  # it measures time: nothing else runs beside it
+    alone: bool = True  # it measures time; else others may run beside it

@@ -29,7 +29,7 @@ def levels(bench: Bench, network: str, batch_size: int = 2) -> Iterator[Row]:
     A run that is killed by the system after step 6 goes on from its checkpoint of step 5.
     """
     options = segmodels.spec(network).resolve(SMALL[network] if bench.rehearsal else {})
-    for precision in ("fp32", "bf16"):
+    for precision in ("bf16", "fp32"):
         base = TrainConfig(
             network,
             bench.streets,

@@ -25,6 +25,7 @@ from typing import Any
 from benchmarks.device.card import Bench, Card, CardError, Row
 
 CLOSING = 2.0  # seconds kept back for the table
+BESIDE = 4  # cards at the same time, at most
 FORK = multiprocessing.get_context("fork")
 Ending = tuple[str, str]  # status, and why
 
@@ -38,6 +39,7 @@ class Result:
     error: str
     seconds: float
     rows: list[Row] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)  # cards that ran at the same time
     about: dict[str, Any] = field(default_factory=dict)  # commit, versions, device, seed
 
     @property
@@ -66,7 +68,7 @@ def run(
     results = []
     for turn in turns(card for card in cards if not _is_done(card, done)):
         for result in _side_by_side(turn, bench, end, out):
-            result.about = about
+            result.about, result.beside = about, [card.name for card in turn if card.name != result.card]
             results.append(result)
             _append(out / "results.jsonl", result.document)
             _tell(f"{result.card}: {result.status} after {result.seconds:.1f} s {result.error}".rstrip())
@@ -74,10 +76,11 @@ def run(
 
 
 def turns(cards: Iterable[Card]) -> Iterator[list[Card]]:
-    """Cards that measure no time run beside those next to them that do not either."""
+    """Cards that need the device to themselves one by one; the others beside their neighbours, a few at a time."""
     for alone, group in groupby(cards, key=lambda card: card.alone):
         together = list(group)
-        yield from ([card] for card in together) if alone else [together]
+        size = 1 if alone else BESIDE
+        yield from (together[first : first + size] for first in range(0, len(together), size))
 
 
 def _side_by_side(turn: Sequence[Card], bench: Bench, end: float, out: Path) -> Iterator[Result]:

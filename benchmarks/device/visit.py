@@ -26,7 +26,7 @@ SEED = 0  # of every card that does not name another
 def visit(options: argparse.Namespace, scratch: Path) -> None:
     """`run` with its options. Ends with one line where there is no device or no pack."""
     began = monotonic()
-    cards = [card for card in CARDS if _matches(card, options.only)]
+    cards = list(dict.fromkeys(card for only in options.only for card in CARDS if _matches(card, [only])))
     if options.list:
         print("\n".join(f"{card.name:<28} {card.estimate:>4.0f} s, at most {card.limit:.0f}" for card in cards))
         return
