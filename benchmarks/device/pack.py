@@ -180,14 +180,18 @@ def _part(place: Path, seconds: float | None) -> Part:
 def _describe(folder: Path, parts: dict[str, Part]) -> None:
     """Write pack.json; its commit is the one of this moment, whatever parts were kept."""
     wheels = (parse_wheel_filename(wheel.name) for wheel in sorted((folder / "wheels").glob("*.whl")))
-    shards = {part: read_manifest(folder / part).document["options"] for part in parts if part != "wheels"}
     about = {
         **origin(),
         "parts": {name: vars(part) for name, part in parts.items()},
         "wheels": {name: str(version) for name, version, *_ in wheels},
-        "jpeg_quality": {part: options.get("jpeg_quality", JPEG_QUALITY) for part, options in shards.items()},
+        "jpeg_quality": {part: _jpeg_quality(folder / part) for part in parts if part != "wheels"},
     }
     (folder / "pack.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def _jpeg_quality(shards: Path) -> int:
+    found: int = read_manifest(shards).document["options"].get("jpeg_quality", JPEG_QUALITY)
+    return found
 
 
 def _show(folder: Path, parts: dict[str, Part]) -> None:

@@ -39,7 +39,8 @@ def _score(value: float | None) -> str:
 def camvid(results: dict[str, dict[str, Any]]) -> str:
     """A table a device: a row a network trained on CamVid, the best first. A GPU's name stands above its table."""
     devices: dict[str, list[dict[str, Any]]] = {}
-    for row in results.values():
+    for document in results.values():
+        row = document["rows"][0] | {"environment": document} if "card" in document else document
         device = row["environment"]["device"]
         devices.setdefault("" if device["kind"] == "cpu" else f"**{device['name']}**", []).append(row)
     return "\n".join(_camvid(heading, devices[heading]) for heading in sorted(devices))
@@ -64,6 +65,10 @@ def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
             f"| {timing['images_per_second']:.1f} | {timing['peak_memory_bytes'] / 1e6:.0f} "
             f"| {row['environment']['device']['kind']} |"
         )
+    steps = {row["network"]: row["steps_miou"] for row in rows if row.get("steps_miou")}
+    if steps:
+        listed = (f"`{name}` {', '.join(f'{miou:.3f}' for miou in each)}" for name, each in steps.items())
+        lines += ["", f"mIoU after each stage or iteration: {'; '.join(listed)}."]
     return "\n".join([*lines, ""])
 
 

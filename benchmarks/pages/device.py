@@ -1,0 +1,190 @@
+"""What docs/speed.md shows of results/cuda/GPU/: sections for each model of GPU, so that no table mixes two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+Card = dict[str, Any]  # a result file of a card
+Cards = dict[str, Card]  # of one GPU, by name
+BEFORE = "before"  # folder of a GPU's first results, from before what they showed was mended
+
+
+def cuda(results: dict[str, Card]) -> str:
+    """All cards of every GPU; `results` by their paths: cuda/GPU/CARD.json, or cuda/GPU/before/CARD.json."""
+    now: dict[str, Cards] = {}
+    before: dict[str, Cards] = {}
+    for path, card in results.items():
+        _, gpu, *folder, _ = PurePosixPath(path).parts
+        (before if folder == [BEFORE] else now).setdefault(gpu, {})[card["card"]] = card
+    return "\n".join(_gpu(now[gpu], before.get(gpu, {})) for gpu in sorted(now))
+
+
+def _gpu(cards: Cards, before: Cards) -> str:
+    first = next(iter(cards.values()))
+    versions = first["versions"]
+    heading = f"### {first['device']['name']}: torch {versions['torch']}, cuDNN {versions['cudnn']}"
+    parts = (promises, training, determinism, compiled, latency, skipping, memory)
+    texts = [text for part in parts if (text := part(cards))]
+    return "\n".join([heading, "", *texts, *mended(cards, before)])
+
+
+def _of(cards: Cards, kind: str) -> Iterable[Card]:
+    """Those of a kind: all `train-…`."""
+    return [card for name, card in cards.items() if name.partition("-")[0] == kind and card["rows"]]
+
+
+def promises(cards: Cards) -> str:
+    """The tests, and the levels of reproducibility."""
+    lines = []
+    for card in _of(cards, "tests"):
+        lines.append(
+            f"Tests marked `cuda`: {card['rows'][0]['passed']} passed, {len(card['rows'][0]['failed'])} failed."
+        )
+    held = [row for card in _of(cards, "levels") for row in card["rows"]]
+    for row in held:
+        levels = ", ".join(level for level in ("L0", "L1", "L2") if row[level])
+        height, width = row["crop"]
+        lines.append(
+            f"`{row['network']}`, {row['precision']}, {row['steps']} steps of {row['batch_size']} at {height}x{width}: "
+            f"the same bytes ({levels})."
+        )
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def training(cards: Cards) -> str:
+    """The loop as it runs: the first variant, and how much faster others are."""
+    lines = [
+        "| training | batch | images/s | ms a step | waiting for data | one batch held | contiguous | float32 | GiB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for card in sorted(_of(cards, "train"), key=lambda card: -_rate(card["rows"][0])):
+        base, *others = card["rows"]
+        cells = [
+            _times(base, others, held=True),
+            _times(base, others, channels_last=False),
+            _times(base, others, precision="fp32"),
+        ]
+        lines.append(
+            f"| `{base['network']}` | {base['batch_size']} | {_rate(base):.1f} | {base['step_ms']:.0f} "
+            f"| {base['waiting_share']:.1%} | {' | '.join(cells)} | {base['peak_memory_bytes'] / 2**30:.1f} |"
+        )
+    note = "Reproducible, bfloat16, channels last, crops of 512x1024 from painted JPEGs of 1024x2048, published widths."
+    return "\n".join([*lines, "", note, ""]) if len(lines) > 2 else ""
+
+
+def _rate(row: Card) -> float:
+    """Images a second, of the median step."""
+    return 1000.0 * row["batch_size"] / row["step_ms"]
+
+
+def _times(base: Card, rows: Iterable[Card], **changed: Any) -> str:
+    """How many times as fast the variant with these changes is; empty where it was not measured."""
+    same = ("precision", "channels_last", "fast", "compile", "held")
+    wanted = {name: base[name] for name in same} | changed
+    found = [row for row in rows if {name: row[name] for name in same} == wanted]
+    return f"{base['step_ms'] / found[0]['step_ms']:.2f}x" if found else ""
+
+
+def determinism(cards: Cards) -> str:
+    """What reproducibility costs."""
+    lines = ["| reproducible | ms a step, bfloat16 | `--fast` | ms, float32 | `--fast` |", "|---|--:|--:|--:|--:|"]
+    for card in _of(cards, "determinism"):
+        cells = []
+        for precision in ("bf16", "fp32"):
+            rows = [row for row in card["rows"] if row["precision"] == precision]
+            base = next((row for row in rows if not row["fast"]), None)
+            cells += [f"{base['step_ms']:.0f}", _times(base, rows, fast=True)] if base else ["", ""]
+        lines.append(f"| `{card['rows'][0]['network']}` | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""]) if len(lines) > 2 else ""
+
+
+def compiled(cards: Cards) -> str:
+    """What `--compile` gains."""
+    lines = ["| compiled | ms a step without | `--compile` | `--compile --fast` |", "|---|--:|--:|--:|"]
+    for card in _of(cards, "compile"):
+        base, *others = card["rows"]
+        cells = _times(base, others, compile=True), _times(base, others, compile=True, fast=True)
+        lines.append(f"| `{base['network']}` | {base['step_ms']:.0f} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""]) if len(lines) > 2 else ""
+
+
+def latency(cards: Cards) -> str:
+    """Forwards at batch 1."""
+    found = [row for card in _of(cards, "latency") for row in card["rows"]]
+    lines = ["| a forward at batch 1 | precision | ms | 95 % | MiB | joules |", "|---|---|--:|--:|--:|--:|"]
+    for row in sorted(found, key=lambda row: (row["precision"], row["ms_median"])):
+        joules = "" if row["joules_per_image"] is None else f"{row['joules_per_image']:.1f}"
+        lines.append(
+            f"| `{row['network']}` | {row['precision']} | {row['ms_median']:.1f} | {row['ms_p95']:.1f} "
+            f"| {row['peak_memory_bytes'] / 2**20:.0f} | {joules} |"
+        )
+    return "\n".join([*lines, "", "512x1024, 20 classes, channels last, reproducible.", ""]) if found else ""
+
+
+def skipping(cards: Cards) -> str:
+    """The percentile network on tiles, by precision and side of tiles."""
+    rows = [row for card in _of(cards, "sparse") for row in card["rows"]]
+    if not rows:
+        return ""
+    names = [f"{row['precision']}, tiles of {row.get('side', 16)}" for row in rows]
+    lines = [f"| active pixels | {' | '.join(names)} |", f"|--:|{'--:|' * len(rows)}"]
+    for each in zip(*(row["rows"] for row in rows), strict=True):
+        ratios = (f"{share['ratio']:.2f}" for share in each)
+        lines.append(f"| {each[0]['active']:.0%} | {' | '.join(ratios)} |")
+    dense = ", ".join(f"{row['dense_ms']:.0f} ms in {name}" for name, row in zip(names, rows, strict=True))
+    autos = ", ".join(f"{row['auto_at_100_percent']:.2f}" for row in rows)
+    note = f"`percentile` on tiles: time of dense ({dense}), 512x1024, batch 1."
+    return "\n".join([*lines, "", f"{note} `auto` where every pixel is active: {autos}.", ""])
+
+
+def memory(cards: Cards) -> str:
+    """Memory of the full recipes' steps, beside what benchmarks/memory.py counts without computing."""
+    found = [row for card in _of(cards, "memory") for row in card["rows"]]
+    if not found:
+        return ""
+    lines = ["| step of the full recipe | counted GiB | measured | held by the allocator |", "|---|--:|--:|--:|"]
+    for row in found:
+        lines.append(f"| `{row['run']}` | {row['counted_GiB']:.1f} | {row['GiB']:.1f} | {row['held_GiB']:.1f} |")
+    return "\n".join([*lines, ""])
+
+
+def mended(cards: Cards, before: Cards) -> list[str]:
+    """What was slow at first, and is after it was mended: figures that both have."""
+    lines = ["| what the first visit showed | before | after |", "|---|--:|--:|"]
+    for name, old in sorted(before.items()):
+        new = cards.get(name)
+        if new and old["rows"] and new["rows"]:
+            lines += [f"| {what} | {a} | {b} |" for what, a, b in COMPARED[name.partition("-")[0]](old, new)]
+    return [*lines, ""] if len(lines) > 2 else []
+
+
+def _steps(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
+    (a, *_), (b, *_) = old["rows"], new["rows"]
+    yield f"`{a['network']}`: ms of a step on a batch at hand", f"{a['step_ms']:.0f}", f"{b['step_ms']:.0f}"
+
+
+def _forwards(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
+    after = {row["network"]: row for row in new["rows"]}
+    for row in old["rows"]:
+        if row["network"] in after:
+            was, now = row["ms_median"], after[row["network"]]["ms_median"]
+            yield f"`{row['network']}`: ms of a forward, {row['precision']}", f"{was:.1f}", f"{now:.1f}"
+
+
+def _tiles(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
+    after = {row["precision"]: row for row in reversed(new["rows"])}
+    for row in old["rows"]:
+        for a, b in zip(row["rows"], after[row["precision"]]["rows"], strict=True):
+            if a["active"] in (1.0, 0.25):
+                what = f"`percentile` on tiles, {row['precision']}, {a['active']:.0%} active: time of dense"
+                yield what, f"{a['ratio']:.2f}", f"{b['ratio']:.2f}"
+
+
+COMPARED: dict[str, Callable[[Card, Card], Iterable[tuple[str, str, str]]]] = {
+    "profile": _steps,
+    "latency": _forwards,
+    "sparse": _tiles,
+}
+DEVICE: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"cuda": ("cuda/**/*.json", cuda)}
