@@ -21,7 +21,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -49,7 +51,7 @@ def trial(config: TrainConfig) -> float:
             ticks.append(perf_counter())
 
     train(config, until=TRIAL[choose_device(config.device).type], show=tell)
-    return (ticks[-1] - ticks[2]) / (len(ticks) - 3)
+    return median(after - before for before, after in pairwise(ticks[2:]))
 
 
 def in_a_process(config: TrainConfig) -> float:

@@ -102,18 +102,16 @@ def test_files_and_tests_that_are_named_exist() -> None:
             assert f"def {test}(" in written, test
 
 
-def test_figures_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_those_of_the_results() -> None:
     """`python -m benchmarks.pages` would change no page."""
-    monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.pages.tables import PAGES, filled
 
     for page in PAGES:
         assert filled(page) == (ROOT / page).read_text(), page
 
 
-def test_a_table_holds_one_model_of_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_holds_one_model_of_gpu() -> None:
     """CamVid's results of two GPUs stand in two tables under the GPUs' names, the CPU's before them without one."""
-    monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.pages.scores import camvid
     from benchmarks.pages.tables import load
 
