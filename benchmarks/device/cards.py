@@ -62,6 +62,5 @@ CARDS = (
     *(_levels(name, 20, 60) for name in FAMILIES if name not in ("percentile", "pspnet")),
     *(_camvid(name, TRAINED) for name in LAST_ON_CAMVID),
     Card("latency-fp32", partial(latency.latency, precision="fp32"), 40, 60, latency.says),
-    Card("tests-slow", partial(suite.tests, slow=True), 60, 240, suite.says, alone=False),
     *(_camvid(name, TRAINED, seed) for seed in (1, 2) for name in FIRST_ON_CAMVID),
 )

@@ -18,11 +18,10 @@ NO_TESTS = 5  # the exit status where all skip while they are collected
 SHOWN = 5  # names of failed tests in a line
 
 
-def tests(bench: Bench, slow: bool = False) -> Iterator[Row]:
+def tests(bench: Bench) -> Iterator[Row]:
     """Passed, failed and skipped; warnings do not fail here, for versions are not those of `make test`."""
     report = bench.scratch / "junit.xml"
-    marks = "cuda and slow" if slow else "cuda and not slow"
-    words = ["-m", marks, "tests/segmodels", "--ignore=tests/segmodels/report", "--continue-on-collection-errors"]
+    words = ["-m", "cuda", "tests/segmodels", "--ignore=tests/segmodels/report", "--continue-on-collection-errors"]
     words += ["-q", "--tb=short", "-n", "8", "-W", "default", "-p", "no:cacheprovider", f"--junitxml={report}"]
     pytest = subprocess.Popen(
         [sys.executable, "-m", "pytest", *words], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"}

@@ -57,7 +57,8 @@ def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
         timing = row["timing"]
         published = segmodels.spec(row["network"]).resolve({})
         changed = (f"{name}={value}" for name, value in row["options"].items() if value != published[name])
-        name = " ".join([f"`{row['network']}`", *changed])
+        seed = [f"seed {row['seed']}"] if row["seed"] else []
+        name = " ".join([f"`{row['network']}`", *changed, *seed])
         crop = "x".join(map(str, row["crop"] or ())) or "none"
         lines.append(
             f"| {name} | {row['miou']:.3f} | {low:.3f} to {high:.3f} | {row['parameters']:,} "
