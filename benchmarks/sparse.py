@@ -45,6 +45,7 @@ from segmodels.tiles import Canvas, tiles_over
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05, 0.0)  # active after stage 1
 AFTER = 0.5  # of these, active after stage 2
 ROUGHNESS = 1 / 16  # standard deviation of the smoothing, in heights of the image: regions of that order
+PARTS = 4.0  # that begin on tiles: refinements and classifier of two stages
 ROWS = 512  # of a gathered product: as many pixels at once
 Masks = tuple[Tensor, Tensor]  # (1, 1, H, W) each, of stage 2 and of stage 3
 
@@ -181,9 +182,9 @@ def work(stages: Sequence[Stage], masks: Masks) -> tuple[float, float]:
 
 def prices(points: Sequence[tuple[float, float, float]]) -> dict[str, float]:
     """Least squares over (products, copies, time): three costs, none negative, all in products of the dense execution,
-    so that time = product · products + copy · copies + start. Every point counts by its share, not its size.
+    so that time = product · products + copy · copies + PARTS · start. Every point counts by its share, not its size.
     """
-    table = np.array([[products, copies, 1.0] for products, copies, _ in points])
+    table = np.array([[products, copies, PARTS] for products, copies, _ in points])
     times = np.array([time for *_, time in points])
     relative = table / times[:, None]
     unit = relative.max(axis=0)

@@ -26,7 +26,7 @@ class SplitConv2d(nn.Conv2d):
     PART = 64
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (x.is_cuda and self.training) or torch.compiler.is_compiling():
+        if not (x.is_cuda and self.training) or self.groups > 1 or torch.compiler.is_compiling():
             return super().forward(x)
         return self._in_parts(x)
 
@@ -52,7 +52,7 @@ def _in_one_layout(maps: Sequence[Tensor]) -> Tensor:
     last = maps[0].is_contiguous(memory_format=torch.channels_last) and not maps[0].is_contiguous()
     layout = torch.channels_last if last else torch.contiguous_format
     for each in maps:
-        if each.requires_grad and each.is_contiguous(memory_format=layout):
+        if each.requires_grad and not each.is_leaf and each.is_contiguous(memory_format=layout):
             each.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))  # type: ignore[no-untyped-call]
     return torch.cat([each.contiguous(memory_format=layout) for each in maps], dim=1)
 

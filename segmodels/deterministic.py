@@ -8,11 +8,15 @@ products, rows · x · columnsᵀ. (Of the losses, see `losses`.)
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
+from threading import Lock
 
 import torch
 from torch import Tensor
 
 Matrix = Callable[[int, int], Tensor]  # (old size, new size) -> (new, old) in float64
+
+
+_MODE = Lock()
 
 
 def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
@@ -30,14 +34,16 @@ def adaptive_avg_pool(x: Tensor, size: tuple[int, int]) -> Tensor:
 def each_written_once() -> Iterator[None]:
     """A region of `index_copy_` and the like in which no place is written twice, so that no order matters.
 
-    Among deterministic algorithms these sort their indices first, for places that are: on CUDA many times slower.
+    Among deterministic algorithms these sort their indices first, for places that are: on CUDA many times slower. The
+    mode is one for all threads of a process, so that they take turns here.
     """
-    mode = torch.get_deterministic_debug_mode()
-    torch.set_deterministic_debug_mode("default")
-    try:
-        yield
-    finally:
-        torch.set_deterministic_debug_mode(mode)
+    with _MODE:
+        mode = torch.get_deterministic_debug_mode()
+        torch.set_deterministic_debug_mode("default")
+        try:
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(mode)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:

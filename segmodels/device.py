@@ -48,8 +48,8 @@ def arithmetic(*, fast: bool) -> Iterator[None]:
 
     The debug mode is what `use_deterministic_algorithms` sets, without the two seconds in which that imports torch's
     compiler to tell it as well: `compiled` does so. With deterministic algorithms torch also fills all memory that it
-    allocates, in case somebody reads it unwritten: nobody does here, and on a GPU that was a kernel for each of
-    thousands of tensors a step, a tenth to a fifth of the time.
+    allocates, for code that reads memory before writing it. This code does not, and on a GPU that was a kernel for each
+    of thousands of tensors a step, a tenth to a fifth of the time.
     """
     os.environ.setdefault(CUBLAS, ":4096:8")
     cudnn, matmul, memory = torch.backends.cudnn, torch.backends.cuda.matmul, torch.utils.deterministic

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 from benchmarks import sparse as script
 from benchmarks.device.card import Bench, Row
@@ -13,21 +12,17 @@ ENVIRONMENT = ("commit", "versions", "device")  # which the result has by itself
 
 
 def sparse(bench: Bench) -> Iterator[Row]:
-    """Dense, sparse and auto from 0 to 100 % of active pixels, and what `auto` should weigh.
-
-    A row a precision and side of the tiles.
-    """
-    for precision, side in product(("bf16", "fp32"), (16, 32)):
+    """Dense, sparse and auto from 0 to 100 % of active pixels, and what `auto` should weigh: a row a precision."""
+    for precision in ("bf16", "fp32"):
         words = ["--device", bench.device, "--precision", precision, "--rounds", "2" if bench.rehearsal else "5"]
         words += ["--size", "128x256", "--width", "0.25"] if bench.rehearsal else []
-        SIDE["cuda"] = side
         found = script.measure(script.parser().parse_args(words))
-        yield {"side": side} | {name: value for name, value in found.items() if name not in ENVIRONMENT}
+        yield {"side": SIDE["cuda"]} | {name: value for name, value in found.items() if name not in ENVIRONMENT}
 
 
 def says(rows: Sequence[Row]) -> str:
     return "; ".join(
-        f"{row['precision']}, tiles of {row['side']}, dense {row['dense_ms']:.0f} ms, "
+        f"{row['precision']}, dense {row['dense_ms']:.0f} ms, "
         + ", ".join(f"{each['active']:.0%} x{each['ratio']:.2f}" for each in row["rows"])
         + f", auto at 100 % x{row['auto_at_100_percent']:.2f}, "
         + ", ".join(f"{name} {value:.3g}" for name, value in row["prices"].items())

@@ -71,9 +71,11 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = (x.shape[-2], x.shape[-1])
-        # Once for all bins, as the products of pooling want it: in float32, and not channels last.
-        x = x.to(torch.promote_types(x.dtype, torch.float32)).contiguous()
-        pooled = (branch(adaptive_avg_pool(x, (b, b))) for b, branch in zip(self.bins, self.branches, strict=True))
+        dtype = x.dtype
+        if x.is_cuda:  # once for all bins, as the products of pooling want it: in float32, and not channels last
+            x = x.to(torch.promote_types(dtype, torch.float32)).contiguous()
+        cells = [adaptive_avg_pool(x, (b, b)).to(dtype) for b in self.bins]
+        pooled = (branch(each) for branch, each in zip(self.branches, cells, strict=True))
         return torch.cat([resize(each, size, align_corners=True) for each in pooled], dim=1)
 
 
