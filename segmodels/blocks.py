@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
@@ -14,27 +14,6 @@ from segmodels.spec import Geometry, Size
 def scaled(channels: int, factor: float) -> int:
     """A channel count under `width_factor`: rounded, at least 1."""
     return max(1, round(channels * factor))
-
-
-class SplitConv2d(nn.Conv2d):
-    """A convolution that CUDA computes for PART output channels at a time while it trains.
-
-    For the gradient of the weight of a 9x9 kernel from 64 to 128 channels cuDNN takes, of its deterministic ways, one
-    that is ten times slower than for 64 to 64 and 64 more.
-    """
-
-    PART = 64
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not (x.is_cuda and self.training) or self.groups > 1 or torch.compiler.is_compiling():
-            return super().forward(x)
-        return self._in_parts(x)
-
-    def _in_parts(self, x: Tensor) -> Tensor:
-        weights = torch.split(self.weight, self.PART)
-        biases = [None] * len(weights) if self.bias is None else torch.split(self.bias, self.PART)
-        parts = zip(weights, biases, strict=True)
-        return concatenate([self._conv_forward(x, weight, bias) for weight, bias in parts])
 
 
 def concatenate(maps: Sequence[Tensor]) -> Tensor:

@@ -7,22 +7,28 @@ cards in order of value and goes on where an earlier visit ended. `collect` brin
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import disk_usage
-from tempfile import TemporaryDirectory
+from shutil import disk_usage, rmtree
+from tempfile import mkdtemp
+from time import monotonic
 
-PACK = Path(".device/pack")
+PACK, VISIT = Path(".device/pack"), Path(".device/visit")
 PARTS = ("wheels", "camvid", "streets")
 LACKING = ("blake3", "isal", "zlib_ng", "cityscapesscripts", "webdataset")
+BEGAN, SCRATCH = "SEGDATA_DEVICE_BEGAN", "SEGDATA_DEVICE_SCRATCH"  # handed on when the wheels are installed
 ROOM = 16 * 2**30  # bytes
-SITE = "SEGDATA_DEVICE_SITE"  # set once the wheels are installed, where to
 
 
-def main() -> None:
+def main() -> int:
+    began = float(os.environ.get(BEGAN, monotonic()))  # the clock of the system: it goes on through an exec
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, _: sys.exit(128 + number))
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.device", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -31,38 +37,50 @@ def main() -> None:
     pack.add_argument("--folder", type=Path, default=PACK, help=f"git ignores it [default: {PACK}]")
     pack.add_argument("--camvid", type=Path, help="the folder CamVid, as the SegNet tutorial made it")
     pack.add_argument("--again", action="append", default=[], choices=PARTS, help="build this part anew; repeatable")
-    run = commands.add_parser("run", help="work through the cards")
-    run.add_argument("--budget", type=float, default=360, metavar="SECONDS", help="for all of it [default: 360]")
-    run.add_argument("--out", type=Path, required=True, metavar="DIR", help="for results.jsonl and log.txt")
+    run = commands.add_parser("run", help="work through the cards; exit status 1 where one fails or is stopped")
+    run.add_argument("--budget", type=_seconds, default=360.0, metavar="SECONDS", help="for all of it [default: 360]")
+    run.add_argument("--out", type=Path, default=VISIT, metavar="DIR", help=f"[default: {VISIT}]")
     run.add_argument("--pack", type=Path, default=PACK, metavar="DIR", help=f"[default: {PACK}]")
-    run.add_argument(
-        "--only", nargs="+", default=["*"], metavar="CARD", help="these alone, in this order; * is anything"
-    )
+    run.add_argument("--only", nargs="+", default=["*"], metavar="CARD", help="these, in this order; * is anything")
     run.add_argument("--again", nargs="+", default=[], metavar="CARD", help="even if they are done")
     run.add_argument("--rehearse", action="store_true", help="tiny, on the CPU: does every card run?")
     run.add_argument("--list", action="store_true", help="print the cards and their estimates, and run none")
     collect = commands.add_parser("collect", help="results.jsonl to benchmarks/results/cuda/GPU/CARD.json")
-    collect.add_argument("results", type=Path, metavar="RESULTS.JSONL")
+    collect.add_argument("results", type=Path, nargs="?", default=VISIT / "results.jsonl", metavar="RESULTS.JSONL")
     options = parser.parse_args()
     if options.command == "pack":
         from benchmarks.device.pack import pack as build
 
         build(options.folder, options.camvid, options.again)
-    elif options.command == "run":
-        _run(options)
-    else:
-        from benchmarks.device.collect import collect as bring
+        return 0
+    if options.command == "run":
+        return _run(options, began)
+    from benchmarks.device.collect import collect as bring
 
-        print("\n".join(bring(options.results)) or f"{options.results}: no results")
+    if not options.results.is_file():
+        sys.exit(f"collect: there is no {options.results}, expected the results.jsonl of a run's --out")
+    print("\n".join(bring(options.results)) or f"{options.results}: no results")
+    return 0
 
 
-def _run(options: argparse.Namespace) -> None:
-    with TemporaryDirectory(prefix="segdata-device-", dir=_roomy()) as scratch:
-        if (missing := [name for name in LACKING if find_spec(name) is None]) and SITE not in os.environ:
-            _begin_again(options.pack / "wheels", Path(scratch) / "site", missing)
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no budget, expected a positive number of seconds")
+    return value
+
+
+def _run(options: argparse.Namespace, began: float) -> int:
+    scratch = Path(os.environ.get(SCRATCH) or mkdtemp(prefix="segdata-device-", dir=_roomy()))
+    try:
+        missing = [name for name in LACKING if find_spec(name) is None]
+        if missing and SCRATCH not in os.environ:
+            _begin_again(options.pack / "wheels", scratch, missing, began)
         from benchmarks.device.visit import visit
 
-        visit(options, Path(scratch))
+        return visit(options, scratch / "cards", began)
+    finally:
+        rmtree(scratch, ignore_errors=True)
 
 
 def _roomy() -> Path | None:
@@ -71,23 +89,22 @@ def _roomy() -> Path | None:
     return memory if memory.is_dir() and disk_usage(memory).free > ROOM else None
 
 
-def _begin_again(wheels: Path, site: Path, missing: list[str]) -> None:
-    """The same command, with the pack's wheels installed beside what is there."""
+def _begin_again(wheels: Path, scratch: Path, missing: list[str], began: float) -> None:
+    """The same command in this process's place, with the pack's wheels installed beside what is there."""
     found = sorted(map(str, wheels.glob("*.whl")))
     if not found:
-        sys.exit(f"{wheels} has no wheels, and {', '.join(missing)} are not installed. Build it: {_command('pack')}")
+        sys.exit(
+            f"{wheels} has no wheels, and {', '.join(missing)} are not installed. "
+            "Build it where there is a network: python -m benchmarks.device pack --camvid CamVid"
+        )
+    site = scratch / "site"
     install = ["install", "-q", "--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--target", str(site)]
-    subprocess.run([sys.executable, "-m", "pip", *install, *found], check=True)
-    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
-    there = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), SITE: str(site)}
-    sys.exit(
-        subprocess.run([sys.executable, "-m", "benchmarks.device", *sys.argv[1:]], env=there, check=False).returncode
-    )
-
-
-def _command(name: str) -> str:
-    return f"python -m benchmarks.device {name} --camvid CamVid"
+    if subprocess.run([sys.executable, "-m", "pip", *install, *found], check=False).returncode:
+        sys.exit(f"pip could not install {wheels}: build it anew with --again wheels, for Python {sys.version[:4]}")
+    paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    there = {**os.environ, "PYTHONPATH": paths, SCRATCH: str(scratch), BEGAN: str(began)}
+    os.execve(sys.executable, [sys.executable, "-m", "benchmarks.device", *sys.argv[1:]], there)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

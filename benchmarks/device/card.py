@@ -15,6 +15,10 @@ class CardError(Exception):
     """What a card found is not as it should be; the message says what."""
 
 
+class OutOfTimeError(Exception):
+    """A card saw its limit come and stopped; its rows are a part of what was wanted."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a card works with."""

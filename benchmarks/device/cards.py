@@ -39,7 +39,7 @@ def _train(kind: str, network: str, variants: Sequence[Variant], estimate: float
 
 def _camvid(network: str, seconds: float, seed: int = 0) -> Card:
     name = f"camvid-{network}" + (f"-seed{seed}" if seed else "")
-    return Card(name, camvid.work(network, seconds, seed), seconds + 22, 2 * seconds + 45, camvid.says, alone=False)
+    return Card(name, camvid.work(network, seconds, seed), seconds + 22, 2 * seconds + 60, camvid.says)
 
 
 CARDS = (

@@ -10,14 +10,15 @@ from typing import Any
 from segmodels.environment import commit
 
 ROOT = Path(__file__).parents[2]
-MEASURED = ("segdata", "segmodels", "benchmarks")
+PYTHON = ("segdata", "segmodels", "benchmarks", "tests")
+MEASURED = (*(f"{folder}/**/*.py" for folder in PYTHON), "segdata/taxonomies/*.yaml", "pipelines/*.yaml")
 CHANGED = "+changes"
 
 
 def sources() -> str:
-    """sha256 of every Python file of the packages and the benchmarks."""
+    """sha256 of every file that decides what a card finds: the packages, the benchmarks, the tests, the recipes."""
     digest = hashlib.sha256()
-    for path in sorted(path for folder in MEASURED for path in (ROOT / folder).rglob("*.py")):
+    for path in sorted({path for pattern in MEASURED for path in ROOT.glob(pattern) if path.is_file()}):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -28,10 +29,13 @@ def origin() -> dict[str, Any]:
 
 
 def measured_commit(pack: Path) -> str | None:
-    """The commit of the pack where its sources are these, else what git says here. Raises OSError without pack.json."""
+    """What git says here where nothing is changed; else the pack's commit where its sources are these; else one of
+    them, marked as changed. Raises OSError, ValueError or KeyError where there is no whole pack.json.
+    """
     packed: dict[str, Any] = json.loads((pack / "pack.json").read_text())
+    here, there = commit(), packed["commit"]
+    if here and not here.endswith(CHANGED):
+        return here
     if packed["sources"] == sources():
-        found: str | None = packed["commit"]
-        return found
-    here = commit() or packed["commit"]
-    return here and here.removesuffix(CHANGED) + CHANGED
+        return str(there)
+    return str(here or there).removesuffix(CHANGED) + CHANGED

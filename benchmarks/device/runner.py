@@ -1,12 +1,15 @@
 """Work through cards within a budget of seconds; each in a process of its own, its result kept as soon as it ends.
 
-A card that fails, hangs or takes too long is told and passed over. Nothing is asked of the device in this process, so
-that a card may begin with a fork of it: torch is imported once.
+A card that fails, hangs, dies or takes too long is reported, and the next one runs. A card writes its rows to a file;
+this process waits for the card's end and for the clock, and for nothing that a card could do or leave undone.
+Nothing is asked of the device here, so that a card may begin with a fork of this process: torch is imported once.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -16,18 +19,21 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from time import monotonic
 from typing import Any
 
-from benchmarks.device.card import Bench, Card, CardError, Row
+from benchmarks.device.card import Bench, Card, CardError, OutOfTimeError, Row
 
 CLOSING = 2.0  # seconds kept back for the table
+GLANCE = 0.25  # seconds between looks at the cards
 BESIDE = 4  # cards at the same time, at most
+LOG_BYTES = 2**20  # the end of what a card printed that is kept
+SUBREAPER, DEATH_SIGNAL = 36, 1  # of Linux's prctl
 FORK = multiprocessing.get_context("fork")
-Ending = tuple[str, str]  # status, and why
 
 
 @dataclass
@@ -49,6 +55,9 @@ class Result:
         return own | self.about
 
 
+# ---- a visit -------------------------------------------------------------------------------------------------
+
+
 def run(
     cards: Sequence[Card],
     bench: Bench,
@@ -57,21 +66,35 @@ def run(
     *,
     about: dict[str, Any],
     done: Collection[str] = (),
+    results: list[Result] | None = None,
 ) -> list[Result]:
     """Begin each card that is not done and fits into what is left of `budget` seconds, in their order.
 
-    Appends a line to out/results.jsonl as each ends, and what the cards print to out/log.txt. Returns the results.
+    Appends a line to out/results.jsonl as each ends, and what the cards print to out/log.txt. Returns the results,
+    which are also appended to `results`: whoever ends this from outside has there what was found until then.
     """
     end = monotonic() + budget - CLOSING
-    out.mkdir(parents=True, exist_ok=True)
+    results = [] if results is None else results
     bench.scratch.mkdir(parents=True, exist_ok=True)
-    results = []
-    for turn in turns(card for card in cards if not _is_done(card, done)):
-        for result in _side_by_side(turn, bench, end, out):
-            result.about, result.beside = about, [card.name for card in turn if card.name != result.card]
-            results.append(result)
-            _append(out / "results.jsonl", result.document)
-            _tell(f"{result.card}: {result.status} after {result.seconds:.1f} s {result.error}".rstrip())
+    _prctl(SUBREAPER, 1)  # what a card leaves behind becomes a child of this process, and is ended
+    under_way: list[Attempt] = []
+
+    def note(result: Result) -> None:
+        result.about = about
+        results.append(result)
+        _keep(out, result)
+
+    try:
+        for turn in turns(card for card in cards if not _is_done(card, done)):
+            for result in _side_by_side(turn, bench, end, out, under_way):
+                note(result)
+            _end_orphans()
+    except (KeyboardInterrupt, SystemExit):
+        for attempt in under_way:
+            note(replace(attempt.close(under_way), error="ended from outside"))
+        raise
+    finally:
+        _end_orphans()
     return results
 
 
@@ -83,23 +106,26 @@ def turns(cards: Iterable[Card]) -> Iterator[list[Card]]:
         yield from (together[first : first + size] for first in range(0, len(together), size))
 
 
-def _side_by_side(turn: Sequence[Card], bench: Bench, end: float, out: Path) -> Iterator[Result]:
+def _side_by_side(
+    turn: Sequence[Card], bench: Bench, end: float, out: Path, under_way: list[Attempt]
+) -> Iterator[Result]:
     """The results of a turn's cards, each as it ends: by itself, at its limit, or when the budget is over."""
-    under_way: list[Attempt] = []
-    try:
-        for card in turn:
-            if card.estimate > (left := end - monotonic()):
-                _tell(f"{card.name}: needs {card.estimate:.0f} s, {max(0, left):.0f} are left")
-            else:
-                under_way.append(Attempt(card, bench, left, out))
-        while under_way:
-            wait([each for attempt in under_way for each in attempt.signs], min(each.left for each in under_way))
-            for attempt in [each for each in under_way if each.follow()]:
-                under_way.remove(attempt)
-                yield attempt.close()
-    finally:
-        for attempt in under_way:
-            attempt.close()
+    for card in turn:
+        if card.estimate > (left := end - monotonic()):
+            _tell(f"{card.name}: needs {card.estimate:.0f} s, {max(0, left):.0f} are left")
+            continue
+        try:
+            under_way.append(Attempt(card, bench, left, out))
+        except OSError as error:
+            yield Result(card.name, "failed", f"cannot begin: {error}", 0.0)
+    begun = list(under_way)
+    while under_way:
+        # Not for the sentinels alone: a process that a card left behind may hold them open.
+        wait([each.sentinel for each in under_way], min(GLANCE, *(each.left for each in under_way)))
+        for attempt in [each for each in under_way if each.over]:
+            result = attempt.close(begun)
+            under_way.remove(attempt)
+            yield result
 
 
 class Attempt:
@@ -107,97 +133,113 @@ class Attempt:
 
     def __init__(self, card: Card, bench: Bench, left: float, out: Path) -> None:
         self.card, self.began, self.limit = card, monotonic(), min(card.limit, left)
-        self.rows: list[Row] = []
-        self.ending: Ending | None = None
-        self._scratch = TemporaryDirectory(dir=bench.scratch, ignore_cleanup_errors=True)
-        own = replace(bench, scratch=Path(self._scratch.name), seconds=self.limit)
-        self._log, self._all_logs = out / f"log-{card.name}.txt", out / "log.txt"
-        self._pipe, its = FORK.Pipe(duplex=False)
-        self._process = FORK.Process(target=_inside, args=(card, own, its, self._log))
+        self._out = out
+        self._home = Path(mkdtemp(prefix=f"{card.name}-", dir=bench.scratch))  # rows, log, and the card's scratch
+        (self._home / "scratch").mkdir()
+        own = replace(bench, scratch=self._home / "scratch", seconds=self.limit)
+        self._process = FORK.Process(target=_inside, args=(card, own, self._home))
         self._process.start()
-        its.close()
 
     @property
-    def signs(self) -> tuple[Connection, int]:
-        """What becomes ready when there is news."""
-        return self._pipe, self._process.sentinel
+    def sentinel(self) -> int:
+        """What becomes ready when the process ends."""
+        return self._process.sentinel
 
     @property
     def left(self) -> float:
         """Seconds until the limit, never negative."""
         return max(0.0, self.began + self.limit - monotonic())
 
-    def follow(self) -> bool:
-        """Take in what it says; whether it has ended."""
-        while self.ending is None and (self._pipe.poll() or not self._process.is_alive()):
-            try:
-                kind, value = self._pipe.recv() if self._pipe.poll() else ("died", "")
-            except EOFError:
-                kind, value = "died", ""
-            if kind == "row":
-                self.rows.append(value)
-            elif kind == "died":
-                self._process.join()
-                self.ending = "failed", f"its process ended with {_exit(self._process.exitcode)}"
-            else:
-                self.ending = kind, value
-        if self.ending is None and not self.left:
-            self.ending = "partial" if self.rows else "stopped", "stopped at its limit"
-        return self.ending is not None
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or must."""
+        return not self._process.is_alive() or not self.left
 
-    def close(self) -> Result:
-        """End it with all that it started, and clear away what it left."""
+    def end(self) -> None:
+        """Kill it with all that it started."""
         _kill(self._process.pid)
         self._process.join()
-        self._pipe.close()
+
+    def close(self, begun: Sequence[Attempt]) -> Result:
+        """End it; what it wrote, and what it printed behind the log of all. Clears away what it left."""
+        ended = not self._process.is_alive()
+        self.end()
         seconds = round(monotonic() - self.began, 1)
-        self._scratch.cleanup()
-        with self._all_logs.open("ab") as together:
-            together.write(self._log.read_bytes() if self._log.is_file() else b"")
-        self._log.unlink(missing_ok=True)
-        return Result(self.card.name, *(self.ending or ("stopped", "ended from outside")), seconds, self.rows)
+        rows, ending = _written(self._home / "rows")
+        if ending is None and ended:
+            ending = "failed", f"its process ended with {_exit(self._process.exitcode)}"
+        status, error = ending or ("partial" if rows else "stopped", "stopped at its limit")
+        with suppress(OSError):
+            _append_log(self._out / "log.txt", self._home / "log")
+        rmtree(self._home, ignore_errors=True)
+        beside = [other.card.name for other in begun if other is not self]
+        return Result(self.card.name, status, error, seconds, rows, beside)
 
 
-def _append(path: Path, document: dict[str, Any]) -> None:
-    """A line more, on the disk when this returns; what a visit before was cut off at stays a line of its own."""
-    whole = not path.is_file() or path.read_bytes()[-1:] in (b"", b"\n")
-    with path.open("a") as file:
-        file.write(("" if whole else "\n") + json.dumps(document) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+# ---- inside a card's process ---------------------------------------------------------------------------------
 
 
-def _inside(card: Card, bench: Bench, pipe: Connection, log: Path) -> None:
-    """The card's process: what it prints goes to the log, its rows to the runner."""
+def _inside(card: Card, bench: Bench, home: Path) -> None:
+    """What the card prints goes to a log, its rows to a file, a line each; the last line says how it ended."""
     os.setsid()  # with its own processes it can be ended at once
-    with log.open("ab", buffering=0) as file:
+    _prctl(DEATH_SIGNAL, signal.SIGKILL)  # and it does not outlive the runner
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(each, signal.SIG_DFL)
+    with (home / "log").open("ab", buffering=0) as log, (home / "rows").open("a") as file:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(file.fileno(), stream.fileno())
+            os.dup2(log.fileno(), stream.fileno())
         print(f"==== {card.name}", flush=True)
         try:
             for row in card.work(bench):
-                pipe.send(("row", json.loads(json.dumps(row))))  # whole, as the file will have it
+                file.write(json.dumps({"row": _plain(row)}) + "\n")
+                file.flush()
             ending = "done", ""
         except CardError as error:
             ending = "failed", str(error)
+        except OutOfTimeError as error:
+            ending = "partial", str(error)
         except BaseException as error:
             traceback.print_exc()
             ending = "failed", f"{type(error).__name__}: {_first_line(error)}"
-        sys.stdout.flush()
-        pipe.send(ending)
-        pipe.close()
+        file.write(json.dumps({"ending": ending}) + "\n")
+        file.flush()
+        with suppress(ValueError, OSError):
+            sys.stdout.flush()
         os._exit(0)  # neither atexit of what was imported nor a thread that waits may keep the device
 
 
-def apart(work: Any, *arguments: Any) -> Any:
+def _written(path: Path) -> tuple[list[Row], tuple[str, str] | None]:
+    """The rows of a card, and how it ended where it could say so. Half a line at the end is passed over."""
+    rows: list[Row] = []
+    ending = None
+    for document in lines_of(path):
+        if "row" in document:
+            rows.append(document["row"])
+        else:
+            ending = document["ending"][0], document["ending"][1]
+    return rows, ending
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: null for what is no finite number."""
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def apart(work: Any, *arguments: Any, seconds: float | None = None) -> Any:
     """What `work(*arguments)` returns, from a process of its own: of a card that has not touched the device yet."""
-    (result,) = side_by_side([(work, *arguments)])
+    (result,) = side_by_side([(work, *arguments)], seconds)
     return result
 
 
-def side_by_side(calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """What each (work, *arguments) returns, all at the same time, each in a process of its own. None: it was killed."""
+def side_by_side(calls: Sequence[tuple[Any, ...]], seconds: float | None = None) -> list[Any]:
+    """What each (work, *arguments) returns, all at the same time, each in a process of its own. None: it was killed.
+
+    Raises CardError where one fails, or has not ended after so many seconds.
+    """
     started = []
     for work, *arguments in calls:
         ours, its = FORK.Pipe(duplex=False)
@@ -205,22 +247,30 @@ def side_by_side(calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         process.start()
         its.close()
         started.append((process, ours))
-    return [_received(process, ours) for process, ours in started]
+    try:
+        return [_received(process, ours, seconds) for process, ours in started]
+    finally:
+        for process, _ in started:
+            process.kill()
 
 
-def _send(pipe: Connection, work: Any, arguments: Sequence[Any]) -> None:
+def _send(pipe: Any, work: Any, arguments: Sequence[Any]) -> None:
+    _prctl(DEATH_SIGNAL, signal.SIGKILL)
     try:
         answer = "value", work(*arguments)
     except BaseException as error:
         traceback.print_exc()
         answer = "error", f"{type(error).__name__}: {_first_line(error)}"
-    sys.stdout.flush()
+    with suppress(ValueError, OSError):
+        sys.stdout.flush()
     pipe.send(answer)
     pipe.close()
     os._exit(0)
 
 
-def _received(process: Any, pipe: Connection) -> Any:
+def _received(process: Any, pipe: Any, seconds: float | None) -> Any:
+    if not pipe.poll(seconds):
+        raise CardError(f"no answer within {seconds:.0f} s")
     try:
         kind, value = pipe.recv()
     except EOFError:
@@ -233,12 +283,44 @@ def _received(process: Any, pipe: Connection) -> Any:
     return value
 
 
-def results_in(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a results.jsonl; a last line that was cut off is passed over."""
+# ---- what is kept --------------------------------------------------------------------------------------------
+
+
+def _keep(out: Path, result: Result) -> None:
+    """A line in results.jsonl, and one for whoever looks on; a full disk is said, and the visit goes on."""
+    _tell(f"{result.card}: {result.status} after {result.seconds:.1f} s {result.error}".rstrip())
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _append(out / "results.jsonl", result.document)
+    except OSError as error:
+        _tell(f"{out / 'results.jsonl'}: {error.strerror}, so that it lacks {result.card}")
+
+
+def _append(path: Path, document: dict[str, Any]) -> None:
+    """A line more, on the disk when this returns; what a visit before was cut off at stays a line of its own."""
+    whole = not path.is_file() or path.read_bytes()[-1:] in (b"", b"\n")
+    with path.open("a") as file:
+        file.write(("" if whole else "\n") + json.dumps(document) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _append_log(path: Path, log: Path) -> None:
+    """The end of a card's log."""
+    with log.open("rb") as file, path.open("ab") as together:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LOG_BYTES))
+        together.write((b"[...]\n" if size > LOG_BYTES else b"") + file.read())
+
+
+def lines_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file, a line each; what is cut off or damaged is passed over."""
     if path.is_file():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             with suppress(ValueError):
-                yield json.loads(line)
+                document = json.loads(line)
+                if isinstance(document, dict):
+                    yield document
 
 
 def table(cards: Sequence[Card], results: Sequence[Result]) -> str:
@@ -265,11 +347,39 @@ def _tell(line: str) -> None:
     print(line, flush=True)
 
 
+# ---- processes -----------------------------------------------------------------------------------------------
+
+
+def _prctl(what: int, value: int) -> None:
+    """Linux alone has it; elsewhere a card that is orphaned lives on."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
+
+
 def _kill(group: int | None) -> None:
-    """The card's process and all that it started."""
+    """The card's process and all that it started, but for what left its group."""
     for end in (os.killpg, os.kill):
         with suppress(ProcessLookupError, PermissionError):
-            end(group or 0, signal.SIGKILL) if group else None
+            end(group, signal.SIGKILL) if group else None
+
+
+def _end_orphans() -> None:
+    """Whatever left its card's group: between turns this process has no children of its own."""
+    while left := _children():
+        for child in left:
+            with suppress(ProcessLookupError, PermissionError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+
+def _children() -> list[int]:
+    """Processes whose parent this is; none where there is no /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, IndexError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _exit(code: int | None) -> str:
@@ -277,4 +387,7 @@ def _exit(code: int | None) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:300]
+    try:
+        return (str(error).strip().splitlines() or [""])[0][:300]
+    except Exception:
+        return "(without words)"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from benchmarks.device.card import Bench, CardError, Row
+from benchmarks.device.card import Bench, CardError, OutOfTimeError, Row
 
 ROOT = Path(__file__).parents[2]
 CLOSING = 10.0  # seconds before the limit in which pytest writes its report
@@ -26,9 +26,11 @@ def tests(bench: Bench) -> Iterator[Row]:
     pytest = subprocess.Popen(
         [sys.executable, "-m", "pytest", *words], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"}
     )
+    in_time = True
     try:
         pytest.wait(max(1.0, bench.seconds - CLOSING))
     except subprocess.TimeoutExpired:
+        in_time = False
         pytest.send_signal(signal.SIGINT)  # it still reports what it has
         pytest.wait()
     if not report.is_file():
@@ -48,6 +50,8 @@ def tests(bench: Bench) -> Iterator[Row]:
         "skipped": len(names["skipped"]),
         "slowest": {str(case.get("name")): float(case.get("time", 0)) for case in slowest},
     }
+    if not wrong and not in_time:
+        raise OutOfTimeError(f"{len(cases)} tests ended before the limit")
     if not wrong and pytest.returncode not in (0, NO_TESTS):
         raise CardError(f"pytest ended with status {pytest.returncode} after {len(cases)} tests: see the log")
     if wrong:

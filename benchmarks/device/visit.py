@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,50 +13,63 @@ from benchmarks.device.card import Bench, Card, CardError
 from benchmarks.device.cards import CARDS
 from benchmarks.device.collect import done
 from benchmarks.device.origin import measured_commit
-from benchmarks.device.runner import apart, run, table
+from benchmarks.device.runner import Result, apart, run, table
 from benchmarks.train import painted
 from segdata import ShardSet
 from segmodels.device import choose_device
 from segmodels.environment import describe_environment
 
 SEED = 0  # of every card that does not name another
+PATIENCE = 90.0  # seconds for a device to answer at all, and for a rehearsal's sets
 
 
-def visit(options: argparse.Namespace, scratch: Path) -> None:
-    """`run` with its options. Ends with one line where there is no device or no pack."""
-    began = monotonic()
-    cards = list(dict.fromkeys(card for only in options.only for card in CARDS if _matches(card, [only])))
+def visit(options: argparse.Namespace, scratch: Path, began: float) -> int:
+    """`run` with its options; the exit status. Ends with one line where there is no device, pack or such a card."""
+    cards = list(dict.fromkeys(card for pattern in options.only for card in _matching(pattern)))
+    again = {card.name for pattern in options.again for card in _matching(pattern)}
     if options.list:
         print("\n".join(f"{card.name:<28} {card.estimate:>4.0f} s, at most {card.limit:.0f}" for card in cards))
-        return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # the card's process goes with it
-    commit = _commit(options.pack)
-    bench = Bench("cuda", options.pack, scratch)
-    if options.rehearse:
-        apart(_read, bench)
-        bench = Bench("cpu", apart(_tiny, scratch / "tiny"), scratch, rehearsal=True)
+        return 0
+    results: list[Result] = []
     try:
-        about = apart(_about, bench.device)
+        bench, about = _arrive(options, scratch)
+        finished = done(about["device"]["name"], options.out / "results.jsonl", rehearsal=options.rehearse) - again
+        left = options.budget - (monotonic() - began)
+        run(cards, bench, left, options.out, about=about, done=finished, results=results)
+    finally:
+        if results:
+            print(table(cards, results), flush=True)
+    if not results:
+        print("no card was run")
+    return int(any(result.status in ("failed", "stopped") for result in results))
+
+
+def _arrive(options: argparse.Namespace, scratch: Path) -> tuple[Bench, dict[str, Any]]:
+    """What to work with, and what every result says about itself."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    patience = min(PATIENCE, options.budget)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        commit = measured_commit(options.pack)
+        bench = Bench("cuda", options.pack, scratch)
+        if options.rehearse:
+            apart(_read, bench, seconds=patience)
+            bench = Bench("cpu", apart(_tiny, scratch / "tiny", seconds=patience), scratch, rehearsal=True)
+        about = apart(_about, bench.device, seconds=patience)
     except CardError as error:
-        sys.exit(f"no device to run on: {error}. Without one there is --rehearse")
+        sys.exit(f"nothing to run on: {error}. Without a device there is --rehearse")
+    except (OSError, ValueError, KeyError) as error:
+        command = "python -m benchmarks.device pack --camvid CamVid"
+        sys.exit(
+            f"{options.pack} is not whole, or {options.out} cannot be written: {error}. To build a pack: {command}"
+        )
     about |= {"commit": commit, "rehearsal": options.rehearse, "seed": SEED}
     print(f"{about['device']['name']}, torch {about['versions']['torch']}, commit {about['commit']}", flush=True)
-    finished = done(about["device"]["name"], options.out / "results.jsonl", rehearsal=options.rehearse)
-    finished -= {card.name for card in cards if _matches(card, options.again)}
-    left = options.budget - (monotonic() - began)
-    results = run(cards, bench, left, options.out, about=about, done=finished)
-    print(table(cards, results) or "no card was run")
+    return bench, about
 
 
 def _about(device: str) -> dict[str, Any]:
     return describe_environment(choose_device(device))
-
-
-def _commit(pack: Path) -> str | None:
-    try:
-        return measured_commit(pack)
-    except OSError:
-        sys.exit(f"{pack} has no pack.json. Build it: python -m benchmarks.device pack --camvid CamVid")
 
 
 def _read(bench: Bench) -> None:
@@ -73,5 +85,8 @@ def _tiny(folder: Path) -> Path:
     return folder
 
 
-def _matches(card: Card, patterns: list[str]) -> bool:
-    return any(fnmatchcase(card.name, pattern) for pattern in patterns)
+def _matching(pattern: str) -> list[Card]:
+    found = [card for card in CARDS if fnmatchcase(card.name, pattern)]
+    if not found:
+        sys.exit(f"no card is named {pattern}. `run --list` names them: {', '.join(card.name for card in CARDS)}")
+    return found

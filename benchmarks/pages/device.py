@@ -24,10 +24,12 @@ def cuda(results: dict[str, Card]) -> str:
 def _gpu(cards: Cards, before: Cards) -> str:
     first = next(iter(cards.values()))
     versions = first["versions"]
-    heading = f"### {first['device']['name']}: torch {versions['torch']}, cuDNN {versions['cudnn']}"
+    commits = sorted({str(card["commit"])[:7] for card in cards.values()})
+    heading = f"### {first['device']['name']}"
+    about = f"torch {versions['torch']}, cuDNN {versions.get('cudnn', 'none')}; commit {', '.join(commits)}."
     parts = (promises, training, determinism, compiled, latency, skipping, memory)
     texts = [text for part in parts if (text := part(cards))]
-    return "\n".join([heading, "", *texts, *mended(cards, before)])
+    return "\n".join([heading, "", about, "", *texts, *mended(cards, before)])
 
 
 def _of(cards: Cards, kind: str) -> Iterable[Card]:
@@ -55,26 +57,22 @@ def promises(cards: Cards) -> str:
 
 def training(cards: Cards) -> str:
     """The loop as it runs: the first variant, and how much faster others are."""
-    lines = [
-        "| training | batch | images/s | ms a step | waiting for data | one batch held | contiguous | float32 | GiB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for card in sorted(_of(cards, "train"), key=lambda card: -_rate(card["rows"][0])):
-        base, *others = card["rows"]
-        cells = [
-            _times(base, others, held=True),
-            _times(base, others, channels_last=False),
-            _times(base, others, precision="fp32"),
-        ]
-        lines.append(
-            f"| `{base['network']}` | {base['batch_size']} | {_rate(base):.1f} | {base['step_ms']:.0f} "
-            f"| {base['waiting_share']:.1%} | {' | '.join(cells)} | {base['peak_memory_bytes'] / 2**30:.1f} |"
-        )
-    if len(lines) == 2:
+    found = sorted(_of(cards, "train"), key=lambda card: -_rate(card["rows"][0]))
+    if not found:
         return ""
-    note = (
-        f"Reproducible, bfloat16, channels last, crops of {_size(base['crop'])} of painted streets, published widths."
-    )
+    lines = [
+        "| training | batch | images/s | ms a step | again | one batch held | contiguous | float32 | waiting | GiB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for card in found:
+        base, *others = card["rows"]
+        variants = ({}, {"held": True}, {"channels_last": False}, {"precision": "fp32"})
+        cells = " | ".join(_times(base, others, **changed) for changed in variants)
+        lines.append(
+            f"| `{base['network']}` | {base['batch_size']} | {_rate(base):.1f} | {base['step_ms']:.0f} | {cells} "
+            f"| {base['waiting_share']:.1%} | {base['peak_memory_bytes'] / 2**30:.1f} |"
+        )
+    note = f"Crops of {_size(base['crop'])} of painted streets, the median step."
     return "\n".join([*lines, "", note, ""])
 
 
@@ -149,7 +147,7 @@ def skipping(cards: Cards) -> str:
     rows = [row for card in _of(cards, "sparse") for row in card["rows"]]
     if not rows:
         return ""
-    names = [f"{row['precision']}, tiles of {row.get('side', 16)}" for row in rows]
+    names = [f"{row['precision']}, tiles of {row['side']}" for row in rows]
     lines = [f"| active pixels | {' | '.join(names)} |", f"|--:|{'--:|' * len(rows)}"]
     for each in zip(*(row["rows"] for row in rows), strict=True):
         ratios = (f"{share['ratio']:.2f}" for share in each)
@@ -196,7 +194,7 @@ def _forwards(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
 
 def _tiles(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
     after = {row["precision"]: row for row in reversed(new["rows"])}
-    for row in old["rows"]:
+    for row in (row for row in old["rows"] if row["precision"] in after):
         for a, b in zip(row["rows"], after[row["precision"]]["rows"], strict=True):
             if a["active"] in (1.0, 0.25):
                 what = f"`percentile` on tiles, {row['precision']}, {a['active']:.0%} active: time of dense"

@@ -40,7 +40,9 @@ def camvid(results: dict[str, dict[str, Any]]) -> str:
     """A table a device: a row a network trained on CamVid, the best first. A GPU's name stands above its table."""
     devices: dict[str, list[dict[str, Any]]] = {}
     for document in results.values():
-        row = document["rows"][0] | {"environment": document} if "card" in document else document
+        row = document
+        if "card" in document:  # a card's, of `benchmarks.device`
+            row = document["rows"][0] | {"environment": document, "beside": document["beside"]}
         device = row["environment"]["device"]
         devices.setdefault("" if device["kind"] == "cpu" else f"**{device['name']}**", []).append(row)
     return "\n".join(_camvid(heading, devices[heading]) for heading in sorted(devices))
@@ -52,25 +54,35 @@ def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
         "| network | mIoU | 95 % | parameters | steps x batch | crop | precision | time | images/s | MB | on |",
         "|---|--:|--:|--:|--:|---|---|--:|--:|--:|---|",
     ]
-    for row in sorted(rows, key=lambda row: -row["miou"]):
-        low, high = row["interval"]["miou"]["low"], row["interval"]["miou"]["high"]
+    for row in sorted(rows, key=lambda row: -(row["miou"] or 0)):
+        interval = row["interval"]["miou"] or {}
         timing = row["timing"]
         published = segmodels.spec(row["network"]).resolve({})
         changed = (f"{name}={value}" for name, value in row["options"].items() if value != published[name])
-        seed = [f"seed {row['seed']}"] if row["seed"] else []
-        name = " ".join([f"`{row['network']}`", *changed, *seed])
+        name = " ".join([f"`{row['network']}`", *changed, *_seed(row)])
         crop = "x".join(map(str, row["crop"] or ())) or "none"
         lines.append(
-            f"| {name} | {row['miou']:.3f} | {low:.3f} to {high:.3f} | {row['parameters']:,} "
+            f"| {name} | {_score(row['miou'])} | {_score(interval.get('low'))} to {_score(interval.get('high'))} "
+            f"| {row['parameters']:,} "
             f"| {row['steps']} x {row['batch_size']} | {crop} | {row['precision']} | {timing['seconds']:.0f} s "
             f"| {timing['images_per_second']:.1f} | {timing['peak_memory_bytes'] / 1e6:.0f} "
             f"| {row['environment']['device']['kind']} |"
         )
-    steps = {row["network"]: row["steps_miou"] for row in rows if row.get("steps_miou")}
+    steps = [
+        " ".join([f"`{row['network']}`", *_seed(row), ", ".join(map(_score, row["steps_miou"]))])
+        for row in rows
+        if row.get("steps_miou")
+    ]
     if steps:
-        listed = (f"`{name}` {', '.join(f'{miou:.3f}' for miou in each)}" for name, each in steps.items())
-        lines += ["", f"mIoU after each stage or iteration: {'; '.join(listed)}."]
+        lines += ["", f"mIoU after each stage or iteration: {'; '.join(steps)}."]
+    beside = [f"`{row['network']}`" for row in rows if row.get("beside")]
+    if beside:
+        lines += ["", f"Trained at the same time on one GPU, so that each got fewer steps: {', '.join(beside)}."]
     return "\n".join([*lines, ""])
+
+
+def _seed(row: dict[str, Any]) -> list[str]:
+    return [f"seed {row['seed']}"] if row["seed"] else []
 
 
 SCORES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {

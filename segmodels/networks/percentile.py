@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segmodels.blocks import SplitConv2d, check_image, concatenate, scaled
+from segmodels.blocks import check_image, concatenate, scaled
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
 from segmodels.sparse import SKIPS, plan_stage, run_stage
@@ -94,7 +94,7 @@ class PercentileNet(nn.Module):
         channels = 4 * scaled(32, width_factor)
         stem = zip((3, *widths), (*widths, channels), (3, 5, 7, 9), strict=True)
         self.stem = nn.Sequential(
-            *(nn.Sequential(SplitConv2d(i, o, kernel, padding="same"), nn.ReLU()) for i, o, kernel in stem)
+            *(nn.Sequential(nn.Conv2d(i, o, kernel, padding="same"), nn.ReLU()) for i, o, kernel in stem)
         )
         self.stages = nn.ModuleList(Stage(channels, classes, width_factor) for _ in range(STAGES))
 

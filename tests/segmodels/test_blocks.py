@@ -49,20 +49,3 @@ def test_concatenate_on_the_cpu_is_cat() -> None:
     part = torch.ones(1, 2, 3, 4, requires_grad=True)
     assert blocks.concatenate([part, part]).shape == (1, 4, 3, 4)
     assert not part._backward_hooks
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("channels", [5, 64, 130])
-def test_a_split_convolution_is_one(channels: int, bias: bool) -> None:
-    """In parts or whole: the same maps and gradients up to the rounding of sums, whatever is left over."""
-    torch.manual_seed(0)
-    conv = blocks.SplitConv2d(3, channels, 3, padding="same", bias=bias)
-    x = torch.randn(2, 3, 7, 8, requires_grad=True)
-    weight = torch.randn(2, channels, 7, 8)
-    leaves = [x, *conv.parameters()]
-    (found, *ours), (expected, *theirs) = (
-        (maps, *torch.autograd.grad((maps * weight).sum(), leaves)) for maps in (conv._in_parts(x), conv(x))
-    )
-    for one, other in zip((found, *ours), (expected, *theirs), strict=True):
-        torch.testing.assert_close(one, other)
-    assert sorted(conv.state_dict()) == (["bias", "weight"] if bias else ["weight"])

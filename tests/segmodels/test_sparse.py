@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -15,7 +17,7 @@ from segmodels import SegmodelsError
 from segmodels.device import arithmetic
 from segmodels.networks.percentile import PercentileNet, Stage
 from segmodels.prediction import Prediction
-from segmodels.sparse import SIDE, SKIPS, Plan, executed_macs, needed_macs, plan_stage, run_stage
+from segmodels.sparse import PRICES, SIDE, SKIPS, Plan, executed_macs, needed_macs, plan_stage, run_stage
 
 SIZE = (45, 70)  # no multiple of a tile
 CLASSES = 6
@@ -83,6 +85,15 @@ MASKS = {
     "checkerboard": checkerboard(),
     "regions": blob(3, 5, 13, 30) | blob(20, 50, 25, 20),
 }
+
+
+@pytest.mark.parametrize(("kind", "precision"), [("cuda", "fp32"), ("cuda bf16", "bf16")])
+def test_prices_are_those_that_were_measured(kind: str, precision: str) -> None:
+    """What `auto` weighs on CUDA is, rounded, what was fitted to an H100's times for tiles of today's size."""
+    results = Path(__file__).parents[2] / "benchmarks/results/cuda/nvidia-h100-80gb-hbm3/sparse.json"
+    rows = json.loads(results.read_text())["rows"]
+    (fitted,) = (row["prices"] for row in rows if row["precision"] == precision and row["side"] == SIDE["cuda"])
+    assert PRICES[kind] == pytest.approx([fitted["product"], fitted["copy"], fitted["start"]], rel=0.06)
 
 
 def planted(net: PercentileNet, skip: str, first: Tensor, second: Tensor, device: str = "cpu") -> Prediction:
