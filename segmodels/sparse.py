@@ -41,8 +41,8 @@ class Prices(NamedTuple):
     start: float  # of the refinements or the classifier of a stage, however few tiles there are
 
 
-# As `benchmarks/sparse.py` fits them to its times, which they foretell to a tenth where 10 % or more are active, at the
-# published width (narrower networks multiply less efficiently, dense and on tiles). CUDA's are an H100's.
+# As `benchmarks/sparse.py` fits them to its times, at the published width (narrower networks multiply less efficiently,
+# dense and on tiles). They foretell a CPU's to a tenth where 10 % or more are active, an H100's to a sixth.
 PRICES = {
     "cpu": Prices(1.2, 30, 0),
     "cuda": Prices(0.0, 257, 0.02e12),
