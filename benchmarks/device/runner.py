@@ -7,10 +7,8 @@ Nothing is asked of the device here, so that a card may begin with a fork of thi
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
-import multiprocessing
 import os
 import signal
 import sys
@@ -27,13 +25,20 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.device.card import Bench, Card, CardError, OutOfTimeError, Row
+from benchmarks.device.processes import (
+    FORK,
+    adopt_orphans,
+    die_with_parent,
+    end_orphans,
+    exit_words,
+    first_line,
+    kill_group,
+)
 
 CLOSING = 2.0  # seconds kept back for the table
 GLANCE = 0.25  # seconds between looks at the cards
 BESIDE = 4  # cards at the same time, at most
 LOG_BYTES = 2**20  # the end of what a card printed that is kept
-SUBREAPER, DEATH_SIGNAL = 36, 1  # of Linux's prctl
-FORK = multiprocessing.get_context("fork")
 
 
 @dataclass
@@ -76,7 +81,7 @@ def run(
     end = monotonic() + budget - CLOSING
     results = [] if results is None else results
     bench.scratch.mkdir(parents=True, exist_ok=True)
-    _prctl(SUBREAPER, 1)  # what a card leaves behind becomes a child of this process, and is ended
+    adopt_orphans()  # what a card leaves behind becomes a child of this process, and is ended
     under_way: list[Attempt] = []
 
     def note(result: Result) -> None:
@@ -88,13 +93,13 @@ def run(
         for turn in turns(card for card in cards if not _is_done(card, done)):
             for result in _side_by_side(turn, bench, end, out, under_way):
                 note(result)
-            _end_orphans()
+            end_orphans()
     except (KeyboardInterrupt, SystemExit):
         for attempt in under_way:
             note(replace(attempt.close(under_way), error="ended from outside"))
         raise
     finally:
-        _end_orphans()
+        end_orphans()
     return results
 
 
@@ -157,7 +162,7 @@ class Attempt:
 
     def end(self) -> None:
         """Kill it with all that it started."""
-        _kill(self._process.pid)
+        kill_group(self._process.pid)
         self._process.join()
 
     def close(self, begun: Sequence[Attempt]) -> Result:
@@ -167,7 +172,7 @@ class Attempt:
         seconds = round(monotonic() - self.began, 1)
         rows, ending = _written(self._home / "rows")
         if ending is None and ended:
-            ending = "failed", f"its process ended with {_exit(self._process.exitcode)}"
+            ending = "failed", f"its process ended with {exit_words(self._process.exitcode)}"
         status, error = ending or ("partial" if rows else "stopped", "stopped at its limit")
         with suppress(OSError):
             _append_log(self._out / "log.txt", self._home / "log")
@@ -182,7 +187,7 @@ class Attempt:
 def _inside(card: Card, bench: Bench, home: Path) -> None:
     """What the card prints goes to a log, its rows to a file, a line each; the last line says how it ended."""
     os.setsid()  # with its own processes it can be ended at once
-    _prctl(DEATH_SIGNAL, signal.SIGKILL)  # and it does not outlive the runner
+    die_with_parent()  # and it does not outlive the runner
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(each, signal.SIG_DFL)
     with (home / "log").open("ab", buffering=0) as log, (home / "rows").open("a") as file:
@@ -200,7 +205,7 @@ def _inside(card: Card, bench: Bench, home: Path) -> None:
             ending = "partial", str(error)
         except BaseException as error:
             traceback.print_exc()
-            ending = "failed", f"{type(error).__name__}: {_first_line(error)}"
+            ending = "failed", f"{type(error).__name__}: {first_line(error)}"
         file.write(json.dumps({"ending": ending}) + "\n")
         file.flush()
         with suppress(ValueError, OSError):
@@ -227,60 +232,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def apart(work: Any, *arguments: Any, seconds: float | None = None) -> Any:
-    """What `work(*arguments)` returns, from a process of its own: of a card that has not touched the device yet."""
-    (result,) = side_by_side([(work, *arguments)], seconds)
-    return result
-
-
-def side_by_side(calls: Sequence[tuple[Any, ...]], seconds: float | None = None) -> list[Any]:
-    """What each (work, *arguments) returns, all at the same time, each in a process of its own. None: it was killed.
-
-    Raises CardError where one fails, or has not ended after so many seconds.
-    """
-    started = []
-    for work, *arguments in calls:
-        ours, its = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=_send, args=(its, work, arguments))
-        process.start()
-        its.close()
-        started.append((process, ours))
-    try:
-        return [_received(process, ours, seconds) for process, ours in started]
-    finally:
-        for process, _ in started:
-            process.kill()
-
-
-def _send(pipe: Any, work: Any, arguments: Sequence[Any]) -> None:
-    _prctl(DEATH_SIGNAL, signal.SIGKILL)
-    try:
-        answer = "value", work(*arguments)
-    except BaseException as error:
-        traceback.print_exc()
-        answer = "error", f"{type(error).__name__}: {_first_line(error)}"
-    with suppress(ValueError, OSError):
-        sys.stdout.flush()
-    pipe.send(answer)
-    pipe.close()
-    os._exit(0)
-
-
-def _received(process: Any, pipe: Any, seconds: float | None) -> Any:
-    if not pipe.poll(seconds):
-        raise CardError(f"no answer within {seconds:.0f} s")
-    try:
-        kind, value = pipe.recv()
-    except EOFError:
-        kind, value = "value", None
-    process.join()
-    if process.exitcode not in (0, -signal.SIGKILL):
-        raise CardError(f"a process of it ended with {_exit(process.exitcode)}")
-    if kind == "error":
-        raise CardError(value)
-    return value
 
 
 # ---- what is kept --------------------------------------------------------------------------------------------
@@ -345,49 +296,3 @@ def _is_done(card: Card, done: Collection[str]) -> bool:
 
 def _tell(line: str) -> None:
     print(line, flush=True)
-
-
-# ---- processes -----------------------------------------------------------------------------------------------
-
-
-def _prctl(what: int, value: int) -> None:
-    """Linux alone has it; elsewhere a card that is orphaned lives on."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
-
-
-def _kill(group: int | None) -> None:
-    """The card's process and all that it started, but for what left its group."""
-    for end in (os.killpg, os.kill):
-        with suppress(ProcessLookupError, PermissionError):
-            end(group, signal.SIGKILL) if group else None
-
-
-def _end_orphans() -> None:
-    """Whatever left its card's group: between turns this process has no children of its own."""
-    while left := _children():
-        for child in left:
-            with suppress(ProcessLookupError, PermissionError, ChildProcessError):
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-
-
-def _children() -> list[int]:
-    """Processes whose parent this is; none where there is no /proc."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, IndexError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                found.append(int(stat.parent.name))
-    return found
-
-
-def _exit(code: int | None) -> str:
-    return f"signal {-code}" if code is not None and code < 0 else f"status {code}"
-
-
-def _first_line(error: BaseException) -> str:
-    try:
-        return (str(error).strip().splitlines() or [""])[0][:300]
-    except Exception:
-        return "(without words)"

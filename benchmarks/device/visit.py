@@ -13,7 +13,8 @@ from benchmarks.device.card import Bench, Card, CardError
 from benchmarks.device.cards import CARDS
 from benchmarks.device.collect import done
 from benchmarks.device.origin import measured_commit
-from benchmarks.device.runner import Result, apart, run, table
+from benchmarks.device.processes import apart
+from benchmarks.device.runner import Result, run, table
 from benchmarks.train import painted
 from segdata import ShardSet
 from segmodels.device import choose_device

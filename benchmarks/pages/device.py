@@ -40,7 +40,7 @@ def _of(cards: Cards, kind: str) -> Iterable[Card]:
 def promises(cards: Cards) -> str:
     """The tests, and the levels of reproducibility."""
     lines = [
-        f"Tests marked `cuda`: {row['passed']} passed, {len(row['failed'])} failed."
+        f"Tests marked `cuda`: {row['passed']} passed, {len(row['failed'])} failed{_part(card)}."
         for card in _of(cards, "tests")
         for row in card["rows"]
     ]
@@ -53,6 +53,10 @@ def promises(cards: Cards) -> str:
             )
     lines += [f"{what}: {', '.join(sorted(each))}." for what, each in held.items()]
     return "\n".join([*(f"* {line}" for line in lines), ""]) if lines else ""
+
+
+def _part(card: Card) -> str:
+    return "" if card["status"] == "done" else " (stopped before the end)"
 
 
 def training(cards: Cards) -> str:

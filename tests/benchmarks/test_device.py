@@ -16,7 +16,8 @@ CARDS = """
 import json, os, signal, subprocess, sys, threading, time
 from pathlib import Path
 from benchmarks.device.card import Bench, Card, CardError, OutOfTimeError
-from benchmarks.device.runner import apart, run, side_by_side, table
+from benchmarks.device.processes import apart, side_by_side
+from benchmarks.device.runner import run, table
 
 def good(bench):
     print("a word for the log")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import segmodels
-from benchmarks.device import camvid, latency, levels, profiling, skipping, suite, training
 from benchmarks.device.card import Card
-from benchmarks.device.training import Variant
+from benchmarks.device.cards import camvid, latency, levels, profiling, skipping, suite, training
+from benchmarks.device.cards.training import Variant
 
 # One network a family, those first of which most is asked.
 FAMILIES = (

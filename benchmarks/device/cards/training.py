@@ -19,7 +19,7 @@ from segmodels.config import TrainConfig
 
 STEPS, SECONDS = 12, 2.5  # of each figure once warm, at most
 BATCH = {"percentile": 4}  # elsewhere 8: its 9x9 convolutions at full size are 18 TFLOP an image
-RESULT = Path(__file__).parents[1] / "results" / "memory.json"
+RESULT = Path(__file__).parents[2] / "results" / "memory.json"
 
 
 class Variant(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import segmodels
 from benchmarks.device.card import Bench, Row
-from benchmarks.device.training import let_go
+from benchmarks.device.cards.training import let_go
 from benchmarks.train import SMALL
 from segmodels.bench.case import Case, Setting, Subject
 from segmodels.bench.clock import times

@@ -12,7 +12,7 @@ from typing import Any
 
 import segmodels
 from benchmarks.device.card import Bench, CardError, Row
-from benchmarks.device.runner import side_by_side
+from benchmarks.device.processes import side_by_side
 from benchmarks.train import SMALL
 from segdata.canonical import digest_file
 from segmodels import train as loop

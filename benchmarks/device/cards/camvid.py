@@ -10,7 +10,7 @@ import segmodels
 from benchmarks.camvid import plan, row, trial, within
 from benchmarks.camvid import says as words
 from benchmarks.device.card import Bench, Row
-from benchmarks.device.runner import apart
+from benchmarks.device.processes import apart
 from benchmarks.train import SMALL
 from segdata import ShardSet
 from segmodels.device import arithmetic, choose_device

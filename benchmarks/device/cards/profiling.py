@@ -9,7 +9,7 @@ import torch
 
 import segmodels
 from benchmarks.device.card import Bench, Row
-from benchmarks.device.training import BATCH
+from benchmarks.device.cards.training import BATCH
 from benchmarks.train import SMALL
 from segmodels.bench.clock import clocked, times
 from segmodels.config import TrainConfig
