@@ -194,6 +194,15 @@ def prices(points: Sequence[tuple[float, float, float]]) -> dict[str, float]:
     return {"product": product, "copy": copy, "start": start, "largest_error": float(off.max())}
 
 
+def fitted(network: PercentileNet, masks: dict[float, Masks], ms: dict[str, float]) -> dict[str, float]:
+    """The prices that follow from a run's times; what tiles and dense have in common is left out."""
+    stages = [cast(Stage, stage) for stage in network.stages[1:]]
+    dense = masks[1.0][0].numel() * sum(conv.weight.numel() for conv in convolutions_of(nn.ModuleList(stages)))
+    same = ms["percentiles"]
+    unit = dense / (ms["dense"] - same)  # products in a millisecond of dense stages
+    return prices([(*work(stages, pair), unit * (ms[f"{share:g}"] - same)) for share, pair in masks.items()])
+
+
 # ---- the result ------------------------------------------------------------------------------------------------
 
 
@@ -221,8 +230,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             return int(executed_macs(network, given))
 
     full = macs("dense", everything.repeat(1, 3, 1, 1))
-    later = [cast(Stage, stage) for stage in network.stages[1:]]
-    dense = everything.numel() * sum(conv.weight.numel() for conv in convolutions_of(nn.ModuleList(later)))
     rows = []
     for share, pair in masks.items():
         name, all_masks = f"{share:g}", torch.cat([everything, *pair], dim=1)
@@ -240,9 +247,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 "macs_of_auto": macs("auto", all_masks) / full,
             }
         )
-    same = ms["percentiles"]
-    unit = dense / (ms["dense"] - same)  # products in a millisecond of dense stages
-    points = [(*work(later, pair), unit * (ms[f"{share:g}"] - same)) for share, pair in masks.items()]
     autos = [(each["before"] + each["auto"]) / (each["before"] + each["dense"]) for each in done]
     return {
         **describe_environment(device),
@@ -258,7 +262,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "full_macs": full,
         "rows": rows,
         "auto_at_100_percent": median(autos),
-        "prices": prices(points),
+        "prices": fitted(network, masks, ms),
         "ways_at_25_percent": compared,
     }
 
