@@ -38,11 +38,11 @@ def main() -> int:
     pack.add_argument("--camvid", type=Path, help="the folder CamVid, as the SegNet tutorial made it")
     pack.add_argument("--again", action="append", default=[], choices=PARTS, help="build this part anew; repeatable")
     run = commands.add_parser("run", help="work through the cards; exit status 1 where one fails or is stopped")
-    run.add_argument("--budget", type=_seconds, default=360.0, metavar="SECONDS", help="for all of it [default: 360]")
+    run.add_argument("--budget", type=seconds, metavar="SECONDS", help="for all of it [default: 360; to rehearse 3600]")
     run.add_argument("--out", type=Path, default=VISIT, metavar="DIR", help=f"[default: {VISIT}]")
     run.add_argument("--pack", type=Path, default=PACK, metavar="DIR", help=f"[default: {PACK}]")
-    run.add_argument("--only", nargs="+", default=["*"], metavar="CARD", help="these, in this order; * is anything")
-    run.add_argument("--again", nargs="+", default=[], metavar="CARD", help="even if they are done")
+    run.add_argument("--only", nargs="+", default=[], metavar="CARD", help="only these, in this order; * is anything")
+    run.add_argument("--again", nargs="+", default=[], metavar="CARD", help="these too, even if they are done")
     run.add_argument("--rehearse", action="store_true", help="tiny, on the CPU: does every card run?")
     run.add_argument("--list", action="store_true", help="print the cards and their estimates, and run none")
     collect = commands.add_parser("collect", help="results.jsonl to benchmarks/results/cuda/GPU/CARD.json")
@@ -51,20 +51,27 @@ def main() -> int:
     if options.command == "pack":
         from benchmarks.device.pack import pack as build
 
-        build(options.folder, options.camvid, options.again)
+        try:
+            build(options.folder, options.camvid, options.again)
+        except subprocess.CalledProcessError as error:
+            return error.returncode  # the command has said why
         return 0
     if options.command == "run":
         return _run(options, began)
     from benchmarks.device.collect import collect as bring
 
-    if not options.results.is_file():
-        sys.exit(f"collect: there is no {options.results}, expected the results.jsonl of a run's --out")
-    print("\n".join(bring(options.results)) or f"{options.results}: no results")
+    lines = options.results / "results.jsonl" if options.results.is_dir() else options.results
+    if not lines.is_file() or not (told := bring(lines)):
+        sys.exit(f"collect: no results in {lines}, expected the results.jsonl of a run's --out")
+    print("\n".join(told))
     return 0
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no budget, expected a positive number of seconds")
     return value

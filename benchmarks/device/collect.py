@@ -31,11 +31,11 @@ def collect(lines: Path, results: Path = RESULTS) -> list[str]:
         path = results / slug(document["device"]["name"]) / f"{document['card']}.json"
         there = read(path)
         if document["rehearsal"]:
-            told.append(f"{document['card']}: of a rehearsal, left")
+            told.append(f"{document['card']}: a rehearsal, not collected")
         elif document["status"] not in ("done", "partial"):
-            told.append(f"{document['card']}: {document['status']}, left: {document['error']}")
+            told.append(f"{document['card']}: {document['status']}, not collected: {document['error']}")
         elif document["status"] == "partial" and _holds_more(there, document):
-            told.append(f"{document['card']}: partial, left, for more is there")
+            told.append(f"{document['card']}: partial, not collected, for more is there")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:

@@ -70,6 +70,8 @@ def pack(folder: Path, camvid: Path | None, again: Collection[str] = ()) -> None
     """Build what is not there, write pack.json, print a table; ends with one line where the pack is too large."""
     seconds = _noted(folder)
     makers: dict[str, Callable[[Path], None]] = {"wheels": _wheels, "streets": _streets}
+    if camvid and not camvid.is_dir():
+        raise SystemExit(f"pack: --camvid {camvid} is no folder, expected CamVid as the SegNet tutorial made it.")
     if camvid:
         makers["camvid"] = partial(_camvid, camvid)
     elif "camvid" in again:

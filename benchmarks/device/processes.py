@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.device.card import CardError
+from segdata import SegdataError
+from segmodels.errors import SegmodelsError
 
 SUBREAPER, DEATH_SIGNAL = 36, 1  # of Linux's prctl
 FORK = multiprocessing.get_context("fork")
@@ -48,6 +50,8 @@ def _send(pipe: Any, work: Any, arguments: Sequence[Any]) -> None:
     die_with_parent()
     try:
         answer = "value", work(*arguments)
+    except (SegdataError, SegmodelsError) as error:
+        answer = "error", first_line(error)
     except BaseException as error:
         traceback.print_exc()
         answer = "error", f"{type(error).__name__}: {first_line(error)}"

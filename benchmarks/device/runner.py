@@ -89,11 +89,16 @@ def run(
         results.append(result)
         _keep(out, result)
 
+    if before := [card.name for card in cards if card.name in done]:
+        _tell(f"done before: {', '.join(before)}")
+    waiting: list[str] = []
     try:
-        for turn in turns(card for card in cards if not _is_done(card, done)):
-            for result in _side_by_side(turn, bench, end, out, under_way):
+        for turn in turns(card for card in cards if card.name not in done):
+            for result in _side_by_side(turn, bench, end, out, under_way, waiting):
                 note(result)
             end_orphans()
+        if waiting:
+            _tell(f"no time was left for: {', '.join(waiting)}")
     except (KeyboardInterrupt, SystemExit):
         for attempt in under_way:
             note(replace(attempt.close(under_way), error="ended from outside"))
@@ -112,12 +117,15 @@ def turns(cards: Iterable[Card]) -> Iterator[list[Card]]:
 
 
 def _side_by_side(
-    turn: Sequence[Card], bench: Bench, end: float, out: Path, under_way: list[Attempt]
+    turn: Sequence[Card], bench: Bench, end: float, out: Path, under_way: list[Attempt], waiting: list[str]
 ) -> Iterator[Result]:
-    """The results of a turn's cards, each as it ends: by itself, at its limit, or when the budget is over."""
+    """The results of a turn's cards, each as it ends: by itself, at its limit, or when the budget is over.
+
+    Those for which too little is left are `waiting`.
+    """
     for card in turn:
         if card.estimate > (left := end - monotonic()):
-            _tell(f"{card.name}: needs {card.estimate:.0f} s, {max(0, left):.0f} are left")
+            waiting.append(f"{card.name} ({card.estimate:.0f} s)")
             continue
         try:
             under_way.append(Attempt(card, bench, left, out))
@@ -173,7 +181,8 @@ class Attempt:
         rows, ending = _written(self._home / "rows")
         if ending is None and ended:
             ending = "failed", f"its process ended with {exit_words(self._process.exitcode)}"
-        status, error = ending or ("partial" if rows else "stopped", "stopped at its limit")
+        why = "stopped at its limit" if self.limit == self.card.limit else "stopped, for the budget was over"
+        status, error = ending or ("partial" if rows else "stopped", why)
         with suppress(OSError):
             _append_log(self._out / "log.txt", self._home / "log")
         rmtree(self._home, ignore_errors=True)
@@ -286,12 +295,6 @@ def table(cards: Sequence[Card], results: Sequence[Result]) -> str:
         words = " | ".join(part for part in (result.error, says) if part)
         lines.append(f"{result.card:<22} {result.status:<8} {result.seconds:>6.1f} s  {words}".rstrip())
     return "\n".join(lines)
-
-
-def _is_done(card: Card, done: Collection[str]) -> bool:
-    if card.name in done:
-        _tell(f"{card.name}: done before")
-    return card.name in done
 
 
 def _tell(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,7 @@ from benchmarks.train import painted
 from segdata import ShardSet
 from segmodels.device import choose_device
 from segmodels.environment import describe_environment
+from segmodels.spec import nearest
 
 SEED = 0  # of every card that does not name another
 PATIENCE = 90.0  # seconds for a device to answer at all, and for a rehearsal's sets
@@ -26,14 +28,21 @@ PATIENCE = 90.0  # seconds for a device to answer at all, and for a rehearsal's 
 
 def visit(options: argparse.Namespace, scratch: Path, began: float) -> int:
     """`run` with its options; the exit status. Ends with one line where there is no device, pack or such a card."""
-    cards = list(dict.fromkeys(card for pattern in options.only for card in _matching(pattern)))
+    wanted = [*options.only, *options.again] or ["*"]
+    cards = list(dict.fromkeys(card for pattern in wanted for card in _matching(pattern)))
     again = {card.name for pattern in options.again for card in _matching(pattern)}
     if options.list:
         print("\n".join(f"{card.name:<28} {card.estimate:>4.0f} s, at most {card.limit:.0f}" for card in cards))
         return 0
+    options.budget = options.budget or (3600.0 if options.rehearse else 360.0)
+    if options.rehearse:  # estimates are a GPU's, and a slow processor has time
+        cards = [replace(card, estimate=1.0, limit=5 * card.limit) for card in cards]
     results: list[Result] = []
     try:
         bench, about = _arrive(options, scratch)
+        if not (bench.camvid / "dataset.json").is_file():
+            print(f"{bench.pack} has no camvid, so its cards are left out: pack --camvid CamVid brings it", flush=True)
+            cards = [card for card in cards if not card.name.startswith("camvid")]
         finished = done(about["device"]["name"], options.out / "results.jsonl", rehearsal=options.rehearse) - again
         left = options.budget - (monotonic() - began)
         run(cards, bench, left, options.out, about=about, done=finished, results=results)
@@ -58,13 +67,13 @@ def _arrive(options: argparse.Namespace, scratch: Path) -> tuple[Bench, dict[str
             bench = Bench("cpu", apart(_tiny, scratch / "tiny", seconds=patience), scratch, rehearsal=True)
         about = apart(_about, bench.device, seconds=patience)
     except CardError as error:
-        sys.exit(f"nothing to run on: {error}. Without a device there is --rehearse")
+        sys.exit(f"{error}. To try the cards on the CPU: --rehearse" if not options.rehearse else str(error))
     except (OSError, ValueError, KeyError) as error:
         command = "python -m benchmarks.device pack --camvid CamVid"
-        sys.exit(
-            f"{options.pack} is not whole, or {options.out} cannot be written: {error}. To build a pack: {command}"
-        )
+        sys.exit(f"{error}: {options.pack} is no whole pack, or --out cannot be written. To build one: {command}")
     about |= {"commit": commit, "rehearsal": options.rehearse, "seed": SEED}
+    if options.rehearse:
+        print("A rehearsal on the CPU: its figures mean nothing", flush=True)
     print(f"{about['device']['name']}, torch {about['versions']['torch']}, commit {about['commit']}", flush=True)
     return bench, about
 
@@ -76,7 +85,8 @@ def _about(device: str) -> dict[str, Any]:
 def _read(bench: Bench) -> None:
     """One sample of each set of the pack: a rehearsal uses nothing else of them."""
     for path in (bench.camvid, bench.streets):
-        ShardSet(path, "val").read(0)
+        if path == bench.streets or path.exists():
+            ShardSet(path, "val").read(0)
 
 
 def _tiny(folder: Path) -> Path:
@@ -89,5 +99,6 @@ def _tiny(folder: Path) -> Path:
 def _matching(pattern: str) -> list[Card]:
     found = [card for card in CARDS if fnmatchcase(card.name, pattern)]
     if not found:
-        sys.exit(f"no card is named {pattern}. `run --list` names them: {', '.join(card.name for card in CARDS)}")
+        names = [card.name for card in CARDS]
+        sys.exit(f"no card is named {pattern}{nearest(pattern, names)}. `run --list` names all {len(names)}")
     return found

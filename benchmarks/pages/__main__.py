@@ -4,4 +4,6 @@ from benchmarks.pages.tables import PAGES, ROOT, filled
 
 if __name__ == "__main__":
     for page in PAGES:
-        (ROOT / page).write_text(filled(page))
+        text = filled(page)
+        print(f"{page}: {'as it was' if text == (ROOT / page).read_text() else 'written'}")
+        (ROOT / page).write_text(text)

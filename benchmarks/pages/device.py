@@ -24,12 +24,15 @@ def cuda(results: dict[str, Card]) -> str:
 def _gpu(cards: Cards, before: Cards) -> str:
     first = next(iter(cards.values()))
     versions = first["versions"]
-    commits = sorted({str(card["commit"])[:7] for card in cards.values()})
     heading = f"### {first['device']['name']}"
-    about = f"torch {versions['torch']}, cuDNN {versions.get('cudnn', 'none')}; commit {', '.join(commits)}."
+    about = f"torch {versions['torch']}, cuDNN {versions.get('cudnn', 'none')}; commit {_commits(cards.values())}."
     parts = (promises, training, determinism, compiled, latency, skipping, memory)
     texts = [text for part in parts if (text := part(cards))]
     return "\n".join([heading, "", about, "", *texts, *mended(cards, before)])
+
+
+def _commits(cards: Iterable[Card]) -> str:
+    return ", ".join(sorted({str(card["commit"])[:7] for card in cards}))
 
 
 def _of(cards: Cards, kind: str) -> Iterable[Card]:
@@ -71,7 +74,8 @@ def training(cards: Cards) -> str:
     for card in found:
         base, *others = card["rows"]
         variants = ({}, {"held": True}, {"channels_last": False}, {"precision": "fp32"})
-        cells = " | ".join(_times(base, others, **changed) for changed in variants)
+        known = _repeated(base, others)
+        cells = " | ".join(_times(base, others, **changed) if known else "" for changed in variants)
         lines.append(
             f"| `{base['network']}` | {base['batch_size']} | {_rate(base):.1f} | {base['step_ms']:.0f} | {cells} "
             f"| {base['waiting_share']:.1%} | {base['peak_memory_bytes'] / 2**30:.1f} |"
@@ -95,6 +99,11 @@ def _times(base: Card, rows: Iterable[Card], **changed: Any) -> str:
     wanted = {name: base[name] for name in same} | changed
     found = [row for row in rows if {name: row[name] for name in same} == wanted]
     return f"{base['step_ms'] / found[0]['step_ms']:.2f}x" if found else ""
+
+
+def _repeated(base: Card, rows: Iterable[Card]) -> bool:
+    """Whether the base was measured once more: only then is it known what drift is."""
+    return bool(_times(base, rows))
 
 
 def determinism(cards: Cards) -> str:
@@ -152,14 +161,17 @@ def skipping(cards: Cards) -> str:
     if not rows:
         return ""
     names = [f"{row['precision']}, tiles of {row['side']}" for row in rows]
-    lines = [f"| active pixels | {' | '.join(names)} |", f"|--:|{'--:|' * len(rows)}"]
+    size = _size(rows[0]["size"])
+    lines = [
+        f"| `percentile` on tiles, {size}: time of dense | {' | '.join(names)} |",
+        f"|---|{'--:|' * len(rows)}",
+    ]
     for each in zip(*(row["rows"] for row in rows), strict=True):
         ratios = (f"{share['ratio']:.2f}" for share in each)
-        lines.append(f"| {each[0]['active']:.0%} | {' | '.join(ratios)} |")
-    dense = ", ".join(f"{row['dense_ms']:.0f} ms in {name}" for name, row in zip(names, rows, strict=True))
-    autos = ", ".join(f"{row['auto_at_100_percent']:.2f}" for row in rows)
-    note = f"`percentile` on tiles: time of dense ({dense}), {_size(rows[0]['size'])}, batch 1."
-    return "\n".join([*lines, "", f"{note} `auto` where every pixel is active: {autos}.", ""])
+        lines.append(f"| {each[0]['active']:.0%} of pixels active | {' | '.join(ratios)} |")
+    autos, dense = (f"{row['auto_at_100_percent']:.2f}" for row in rows), (f"{row['dense_ms']:.0f}" for row in rows)
+    lines += [f"| `auto`, 100% of pixels active | {' | '.join(autos)} |", f"| dense, ms | {' | '.join(dense)} |"]
+    return "\n".join([*lines, ""])
 
 
 def memory(cards: Cards) -> str:
@@ -175,7 +187,10 @@ def memory(cards: Cards) -> str:
 
 def mended(cards: Cards, before: Cards) -> list[str]:
     """What was slow at first, and is after it was mended: figures that both have."""
-    lines = ["| what the first visit showed | before | after |", "|---|--:|--:|"]
+    if not before:
+        return []
+    commits = (_commits(each.values()) for each in (before, {name: cards[name] for name in before if name in cards}))
+    lines = ["| what the first visit showed to be slow | {} | {} |".format(*commits), "|---|--:|--:|"]
     for name, old in sorted(before.items()):
         new, compare = cards.get(name), COMPARED.get(name.partition("-")[0])
         if compare and new and old["rows"] and new["rows"]:
@@ -185,7 +200,7 @@ def mended(cards: Cards, before: Cards) -> list[str]:
 
 def _steps(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
     (a, *_), (b, *_) = old["rows"], new["rows"]
-    yield f"`{a['network']}`: ms of a step on a batch at hand", f"{a['step_ms']:.0f}", f"{b['step_ms']:.0f}"
+    yield f"`{a['network']}`: ms of a step with one batch held", f"{a['step_ms']:.0f}", f"{b['step_ms']:.0f}"
 
 
 def _forwards(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:

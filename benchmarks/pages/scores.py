@@ -77,7 +77,10 @@ def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
         lines += ["", f"mIoU after each stage or iteration: {'; '.join(steps)}."]
     beside = [f"`{row['network']}`" for row in rows if row.get("beside")]
     if beside:
-        lines += ["", f"Trained at the same time on one GPU, so that each got fewer steps: {', '.join(beside)}."]
+        lines += [
+            "",
+            f"These shared the GPU with others, and got fewer steps than alone: {', '.join(beside)}.",
+        ]
     return "\n".join([*lines, ""])
 
 

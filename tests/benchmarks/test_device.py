@@ -172,8 +172,8 @@ def test_what_was_not_begun(out: Path) -> None:
     """Neither what is done already nor what needs more time than there is; both are said."""
     assert not (out / "never").exists()
     printed = (out / "printed").read_text()
-    assert "known: done before" in printed
-    assert "large: needs 10000 s, " in printed
+    assert "done before: known\n" in printed
+    assert "no time was left for: large (10000 s)\n" in printed
 
 
 def test_limits_hold_for_all_that_a_card_started(out: Path, results: dict[str, dict[str, Any]]) -> None:
