@@ -20,7 +20,7 @@ def concatenate(maps: Sequence[Tensor]) -> Tensor:
     """Maps (B, C, H, W) behind each other along the channels: `torch.cat`, in the memory layout of the first.
 
     On CUDA the gradient of each part that lies in that layout is made dense. As `torch.cat` leaves it, it is a cut out
-    of the whole's, and for such a gradient in channels last batch norm has a kernel five times slower.
+    of the whole's, and for such a gradient in channels last batch norm has a kernel that is several times slower.
     """
     if not maps[0].is_cuda or torch.compiler.is_compiling():
         return torch.cat(list(maps), dim=1)
