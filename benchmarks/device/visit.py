@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +20,8 @@ from benchmarks.device.processes import apart
 from benchmarks.device.runner import Result, run, table
 from benchmarks.train import painted
 from segdata import ShardSet
+from segdata.errors import LockedError
+from segdata.lock import locked
 from segmodels.device import choose_device
 from segmodels.environment import describe_environment
 from segmodels.spec import nearest
@@ -37,6 +41,13 @@ def visit(options: argparse.Namespace, scratch: Path, began: float) -> int:
     options.budget = options.budget or (3600.0 if options.rehearse else 360.0)
     if options.rehearse:  # estimates are a GPU's, and a slow processor has time
         cards = [replace(card, estimate=1.0, limit=5 * card.limit) for card in cards]
+    with _alone(options.out):
+        results = _work(cards, again, options, scratch, began)
+    return int(any(result.status in ("failed", "stopped") for result in results))
+
+
+def _work(cards: list[Card], again: set[str], options: argparse.Namespace, scratch: Path, began: float) -> list[Result]:
+    """Arrive, run, and print the table, whatever ends it."""
     results: list[Result] = []
     try:
         bench, about = _arrive(options, scratch)
@@ -51,7 +62,20 @@ def visit(options: argparse.Namespace, scratch: Path, began: float) -> int:
             print(table(cards, results), flush=True)
     if not results:
         print("no card was run")
-    return int(any(result.status in ("failed", "stopped") for result in results))
+    return results
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """One run at a time writes into a folder, and has the device."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out / ".lock", "benchmarks.device run"):
+            yield
+    except LockedError as error:
+        sys.exit(str(error))
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        sys.exit(f"--out {out}: {error.strerror}, expected a folder that can be written")
 
 
 def _arrive(options: argparse.Namespace, scratch: Path) -> tuple[Bench, dict[str, Any]]:
@@ -59,7 +83,6 @@ def _arrive(options: argparse.Namespace, scratch: Path) -> tuple[Bench, dict[str
     scratch.mkdir(parents=True, exist_ok=True)
     patience = min(PATIENCE, options.budget)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
         commit = measured_commit(options.pack)
         bench = Bench("cuda", options.pack, scratch)
         if options.rehearse:
@@ -70,7 +93,7 @@ def _arrive(options: argparse.Namespace, scratch: Path) -> tuple[Bench, dict[str
         sys.exit(f"{error}. To try the cards on the CPU: --rehearse" if not options.rehearse else str(error))
     except (OSError, ValueError, KeyError) as error:
         command = "python -m benchmarks.device pack --camvid CamVid"
-        sys.exit(f"{error}: {options.pack} is no whole pack, or --out cannot be written. To build one: {command}")
+        sys.exit(f"{options.pack} is no whole pack ({error}). To build one: {command}")
     about |= {"commit": commit, "rehearsal": options.rehearse, "seed": SEED}
     if options.rehearse:
         print("A rehearsal on the CPU: its figures mean nothing", flush=True)
