@@ -190,7 +190,7 @@ def mended(cards: Cards, before: Cards) -> list[str]:
     if not before:
         return []
     commits = (_commits(each.values()) for each in (before, {name: cards[name] for name in before if name in cards}))
-    lines = ["| what the first visit showed to be slow | {} | {} |".format(*commits), "|---|--:|--:|"]
+    lines = ["| what the first visit showed to be slow | before ({}) | after ({}) |".format(*commits), "|---|--:|--:|"]
     for name, old in sorted(before.items()):
         new, compare = cards.get(name), COMPARED.get(name.partition("-")[0])
         if compare and new and old["rows"] and new["rows"]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from segmodels import optim
 from segmodels.config import TrainConfig
 from segmodels.run import Run
 from segmodels.train import Outcome, train
@@ -172,6 +173,15 @@ def test_killed_from_outside(lesson: Lesson, one_thread: None) -> None:
         kills += 1
     assert kills > 1
     assert results(Run(killed.out)) == results(whole)
+
+
+@pytest.mark.parametrize("values", [{}, {"optimizer": "sgd", "lr": 0.1}], ids=["adamw", "sgd"])
+def test_fused_optimisers_resume(values: dict[str, Any], lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L1 with what CUDA takes, here on the CPU: its state goes through a checkpoint and comes back the same."""
+    monkeypatch.setitem(optim.IMPLEMENTATION, "cpu", optim.IMPLEMENTATION["cuda"])
+    whole, pieces = lesson("whole", **values), lesson("pieces", **values)
+    train(pieces, until=3)
+    assert results(train(whole).run) == results(train(pieces).run)
 
 
 def test_any_number_of_workers(lesson: Lesson) -> None:

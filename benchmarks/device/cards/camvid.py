@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import segmodels
@@ -45,7 +44,3 @@ def camvid(bench: Bench, network: str, seconds: float, seed: int = 0) -> Iterato
 def says(rows: Sequence[Row]) -> str:
     steps = ", ".join(f"{miou:.3f}" for miou in rows[0]["steps_miou"])
     return words(rows[0]) + (f"; after each step {steps}" if steps else "")
-
-
-def work(network: str, seconds: float, seed: int = 0) -> Any:
-    return partial(camvid, network=network, seconds=seconds, seed=seed)
