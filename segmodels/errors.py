@@ -1,5 +1,7 @@
-"""What segmodels raises: one family, caught once in `cli` and printed as one line."""
+"""What segmodels raises: segdata's family, caught once in `cli` and printed as one line."""
+
+from segdata.errors import SegdataError
 
 
-class SegmodelsError(Exception):
+class SegmodelsError(SegdataError):
     """The message says what was found, what was expected and what to do."""

@@ -1,0 +1,184 @@
+"""Files and folders as everybody here reads and writes them: bounded on the way in, whole and durable on the way out.
+
+What cleans up after a failure never hides the failure: a leftover that cannot be removed is left.
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from segdata.errors import SegdataError
+
+LIMIT = 1 << 26  # 64 MiB: documents, tables and the like
+NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})  # CIFS and some FUSE: no fsync of folders
+NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
+STANDARD = frozenset({"/dev/stdout", "/dev/stderr"})  # may lead to a file, which the shell has open: write, not replace
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
+_RENAME_SWAP = 2  # sys/stdio.h of macOS
+
+
+# ---- in -----------------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path, limit: int = LIMIT, error: type[SegdataError] = SegdataError) -> bytes:
+    """All bytes of a regular file of at most `limit` bytes.
+
+    Raises `error` for a pipe or a device, which could go on for ever, for a larger file, and where the system
+    cannot read it; FileNotFoundError where there is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # to open a pipe would wait for ever
+    except FileNotFoundError:
+        raise
+    except OSError as refused:
+        raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (it has no path: it is open)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path}: {_kind(status.st_mode)}, expected a regular file.")
+        if status.st_size > limit:
+            raise error(f"{path}: {status.st_size} bytes, expected at most {limit}.")
+        try:
+            return b"".join(iter(lambda: file.read(1 << 22), b""))
+        except OSError as refused:
+            raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+
+
+@contextmanager
+def parsing(what: object, error: type[SegdataError], hint: str = "") -> Iterator[None]:
+    """Whatever a foreign parser raises inside becomes `error`: "<what>: <the cause>. <hint>"; ours pass through.
+
+    Parsers raise more than they document when their input was damaged or made to harm, so nothing is listed here.
+    """
+    try:
+        yield
+    except SegdataError:
+        raise
+    except Exception as cause:
+        raise error(f"{what}: {described(cause)}." + f" {hint}" * bool(hint)) from cause
+
+
+def described(cause: BaseException) -> str:
+    """An exception of a foreign parser in one short line."""
+    if isinstance(cause, OSError) and cause.strerror:
+        return f"cannot be read ({cause.strerror})"
+    text = " ".join(str(cause).split()).rstrip(".")[:200]
+    return f"damaged, or not what it claims to be ({type(cause).__name__}{': ' * bool(text)}{text})"
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder"}
+    return kinds.get(stat.S_IFMT(mode), "a socket")
+
+
+# ---- out ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` when the block ends well, and is gone when not.
+
+    A link is followed: what it leads to is replaced. A device or pipe, such as /dev/stdout, is written to. Whether
+    the file may be replaced is asked before, by `ownership`. Raises SegdataError when it cannot be written (disk
+    full, no permission); `path` is then as it was.
+    """
+    try:
+        if _is_stream(path):
+            with path.open("wb") as file:
+                yield file
+            return
+        path = path.resolve()
+        temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            discard(temporary)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise SegdataError(f"cannot write {path}: {error.strerror or error}. What it held before is intact.") from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """With the folders above it; whole or not at all. Raises SegdataError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SegdataError(f"cannot write {path}: {error.strerror or error}.") from None
+    with replacing(path) as file:
+        file.write(data)
+
+
+def discard(path: Path) -> None:
+    """Remove a leftover, a file or a folder, as far as it can be removed."""
+    with suppress(OSError):
+        path.unlink()
+        return
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names in the folder last through a power cut, where the file system can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make everything below the folder, and the folder, last through a power cut."""
+    for home, _, names in os.walk(folder, topdown=False, onerror=_raised):
+        for name in names:
+            descriptor = os.open(Path(home, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(home))
+
+
+def exchange(a: Path, b: Path) -> bool:
+    """Let two names of one file system change places in one step; False where the system has no such step."""
+    call = _exchange_call()
+    if call is None:
+        return False
+    if call(os.fsencode(a), os.fsencode(b)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(b))
+
+
+@cache
+def _exchange_call() -> Any:
+    system: Any = ctypes.CDLL(None, use_errno=True)
+    if hasattr(system, "renameat2"):  # Linux with glibc 2.28 or later
+        return lambda a, b: system.renameat2(_AT_FDCWD, a, _AT_FDCWD, b, _RENAME_EXCHANGE)
+    if hasattr(system, "renamex_np"):  # macOS
+        return lambda a, b: system.renamex_np(a, b, _RENAME_SWAP)
+    return None
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is written to as it stands: a device, a pipe, or a name that stands for an open file."""
+    return str(path) in STANDARD or path.parent.name == "fd" or (path.exists() and not path.is_file())
+
+
+def _raised(error: OSError) -> None:
+    raise error
