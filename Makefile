@@ -21,6 +21,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 repro: $(READY)
+	$(BIN)/python pipelines/recover.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
 # torch first and by its pin: what depends on it would bring its newest build with gigabytes of CUDA.

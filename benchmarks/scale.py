@@ -143,7 +143,7 @@ def publishing(root: str, made: str) -> Figures:
     del cut
     begin, before = time.perf_counter(), memory("RssAnon")
     release = Release(
-        single.name, single.conversion, single.source.licence, True, STOCK, 0, warnings=(), dropped=()
+        single.name, single.conversion, single.source.licence, True, single.options, warnings=(), dropped=()
     )  # fmt: skip
     write_side_files(folder, release, {"train": finished})
     return {

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Unit:
 
     planned: PlannedShard
     conversion: Conversion
-    work: Path  # of all runs: finished shards and their receipts
+    work: Path  # of all runs: finished shards and their receipts; absolute, as all paths here
     run: Path  # of this run alone: what workers make, until the driver takes it over
     published: Path | None  # an older version of the set, whose unchanged shards can stand again
     quarantine: bool
@@ -177,6 +178,4 @@ def link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        tmp = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-        tmp.write_bytes(source.read_bytes())
-        tmp.rename(target)
+        shutil.copyfile(source, target)

@@ -8,19 +8,23 @@ the sum, holds the bytes that the pieces take; it may say too much after a kill,
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from segdata.errors import SegdataError
+from segdata.files import discard
+from segdata.lock import flock
 
 BLOCK = 4096  # what a file takes at least
 ROOM = 0.9  # evicting goes on down to this share of the limit, so that it is seldom done
 LIMIT = 64 << 30
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 PARTIAL = ".partial-"
+DEAD = 3600.0  # seconds after which a partial file is a dead process's, where there are no locks to tell
 
 
 class _Piece(NamedTuple):
@@ -51,17 +55,8 @@ class Cache:
         path, cost = self.folder / name, _cost(len(data))
         if cost > self.limit or path.exists():
             return
-        try:
-            partial, descriptor = self._reserve(path, len(data), cost)
-        except OSError:  # a folder that cannot be written: it goes on without
-            return
-        try:
-            with open(descriptor, "r+b") as file:  # noqa: PTH123  (it has no path: it is open)
-                file.write(data)
-                file.flush()
-                partial.rename(path)
-        except OSError:  # a full disk
-            partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be written, a full disk: it goes on without
+            self._write(path, data, cost)
 
     def drop(self, name: str) -> None:
         """Forget a piece that turned out to be damaged."""
@@ -87,19 +82,34 @@ class Cache:
         data = self.get(name)
         return data is not None and good(data)
 
-    def _reserve(self, path: Path, size: int, cost: int) -> tuple[Path, int]:
-        """A partial file of `size` beside `path`, counted and open; it is ours while its descriptor is open."""
+    def _write(self, path: Path, data: bytes, cost: int) -> None:
+        """The piece, counted before it is there; whatever fails, nothing is left open, lying about or counted."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}")
+        with ExitStack() as stack:
+            with self._usage() as usage:
+                used = _read_number(usage)
+                if used is None or used + cost > self.limit:
+                    used = self._evict(int(self.limit * ROOM) - cost)
+                descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+                stack.callback(discard, partial)
+                file = stack.enter_context(open(descriptor, "r+b"))  # noqa: PTH123  (it has no path: it is open)
+                flock(descriptor, fcntl.LOCK_EX)  # without this lock, a partial file is a dead process's
+                os.ftruncate(descriptor, len(data))
+                _write_number(usage, used + cost)
+            try:
+                file.write(data)
+                file.flush()
+                partial.rename(path)
+            except BaseException:
+                with suppress(OSError):
+                    self._uncount(cost)
+                raise
+
+    def _uncount(self, cost: int) -> None:
         with self._usage() as usage:
-            used = _read_number(usage)
-            if used is None or used + cost > self.limit:
-                used = self._evict(int(self.limit * ROOM) - cost)
-            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # without this lock, a partial file is a dead process's
-            os.ftruncate(descriptor, size)
-            _write_number(usage, used + cost)
-        return partial, descriptor
+            if (used := _read_number(usage)) is not None:
+                _write_number(usage, max(0, used - cost))
 
     def _evict(self, room: int) -> int:
         """Remove what was read longest ago until the pieces take no more than `room`; what they take then."""
@@ -133,7 +143,7 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder / "usage", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            flock(descriptor, fcntl.LOCK_EX)  # where there are no locks, the sum is a guess
             yield descriptor
         finally:
             os.close(descriptor)
@@ -176,11 +186,12 @@ def _remove_dead(partial: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) and time.time() - os.fstat(descriptor).st_mtime < DEAD:
+            return False
     except BlockingIOError:
         return False
     else:
-        partial.unlink(missing_ok=True)
+        discard(partial)
         return True
     finally:
         os.close(descriptor)

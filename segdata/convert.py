@@ -11,7 +11,7 @@ import numpy as np
 from segdata import png
 from segdata.canonical import canonical_json, digest_pixels, digest_sample, digest_source
 from segdata.codecs import JPEG_QUALITY, SUFFIXES, decode_image, encode_image, encode_target
-from segdata.errors import CodecError, LinkError, SourceError, TooLargeError
+from segdata.errors import CodecError, LinkError, SizeError, SourceError, TooLargeError
 from segdata.findings import Finding, SampleError
 from segdata.geometry import Geometry
 from segdata.pngchunks import GREY, GREY_ALPHA, PALETTE, RGB, RGBA
@@ -174,7 +174,7 @@ class Converter:
         name = f"image.{SUFFIXES[conversion.codec]}"
         encoded = encode_image(image, conversion.codec, conversion.jpeg_quality)
         if conversion.codec == "jpeg":  # what readers will see, not what was compressed
-            image = decode_image(encoded)
+            image = decode_image(encoded, size=shape)
         return {name: encoded}, {name: digest_pixels(image)}, ImageSums.of(image)
 
     def _targets(
@@ -230,7 +230,7 @@ def _inspected(member: Member, data: bytes) -> png.Header:
     try:
         return png.inspect(data)
     except CodecError as error:
-        code = "too-large" if "declared size" in str(error) else "bad-image"
+        code = "too-large" if isinstance(error, SizeError) else "bad-image"
         raise _problem(code, member, str(error)) from error
 
 

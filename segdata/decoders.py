@@ -3,12 +3,15 @@
 Imports none of them: in every loader a sample is a mapping from names of parts to their contents.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from segdata.codecs import decode_image, decode_map
+from segdata.codecs import decode_image, decode_map, decode_meta, decode_planes
+from segdata.errors import CodecError
+from segdata.pngchunks import open_png
+from segdata.receipt import PART
 from segdata.scene import U8
+from segdata.taxonomy import IGNORE
 
 
 def decode_sample(sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -16,10 +19,11 @@ def decode_sample(sample: Mapping[str, Any]) -> dict[str, Any]:
 
     Contents are bytes (webdataset, Energon) or open files under names with a leading dot (wids); the result
     is the same in each: uint8 arrays under the names of the parts. Entries like `__key__` stay as they are.
+    Raises CodecError for a part that is damaged, or a picture of another size than the metadata says.
     """
     own = {name: value for name, value in sample.items() if name.startswith("__")}
     parts = {name.lstrip("."): _bytes(value) for name, value in sample.items() if name not in own}
-    meta = json.loads(parts.pop("json"))
+    meta = decode_meta(parts.pop("json", b""))
     return {**own, **{name: _decoded(name, data, meta) for name, data in parts.items()}, "json": meta}
 
 
@@ -28,10 +32,18 @@ def _bytes(content: Any) -> bytes:
 
 
 def _decoded(name: str, data: bytes, meta: Mapping[str, Any]) -> U8:
+    if not PART.fullmatch(name):
+        raise CodecError(f"{name}: a part of that name is in no sample, expected image, target or coverage.")
     stem = name.partition(".")[0]
+    height, width = meta["height"], meta["width"]
     if stem == "image":
-        return decode_image(data)
-    if not stem.startswith("coverage"):
-        return decode_map(data)
-    planes = decode_map(data)  # below each other, so the height of one says how many there are
-    return planes.reshape(-1, meta["height"] // int(stem.removeprefix("coverage")), planes.shape[1])
+        return decode_image(data, size=(height, width))
+    scale = int(stem.removeprefix("target").removeprefix("coverage"))
+    size = height // scale, width // scale
+    if stem.startswith("target"):
+        return decode_map(data, size=size)
+    header, _ = open_png(data)
+    planes = header.height // max(size[0], 1)  # below each other, so the height of one says how many there are
+    if not 0 < planes <= IGNORE:
+        raise CodecError(f"{name} of {header.height} rows, expected a plane of {size[0]} for each class.")
+    return decode_planes(data, planes, size=size)

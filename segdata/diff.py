@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.changes import SHOWN, balance, count_changes, described, id_changes
-from segdata.codecs import JPEG_QUALITY, decode_image, decode_map, decode_planes
-from segdata.errors import CodecError, ShardError
+from segdata.codecs import JPEG_QUALITY
+from segdata.errors import ShardError
 from segdata.scene import U8
 from segdata.shardset import ShardSet, manifest_of
 from segdata.taxonomy import Taxonomy
@@ -139,11 +139,11 @@ def _part(a: ShardSet, b: ShardSet, pairs: Sequence[tuple[int, int]], part_a: st
         if data_a == data_b:
             continue
         if part_a == "json":
-            told = _metas(data_a, data_b)
+            told = "; ".join(_fields("", a.meta(i), b.meta(j))).strip()
         elif a.size_of(i) == b.size_of(j) and _equal(digests_a, digests_b, i, j):
             told = ""
         else:
-            told = _pictures(a, b, part_a, (_decoded(a, i, part_a), _decoded(b, j, part_b)), found)
+            told = _pictures(a, b, part_a, (a.picture(i, part_a), b.picture(j, part_b)), found)
         if told:
             found.lines.append(f"{a.split} {a.key(i)} {part_a}: {told}")
         else:
@@ -165,18 +165,6 @@ def _equal(a: NDArray[np.uint8] | None, b: NDArray[np.uint8] | None, i: int, j: 
     return a is not None and b is not None and i < len(a) and j < len(b) and bool(np.array_equal(a[i], b[j]))
 
 
-def _decoded(shards: ShardSet, i: int, part: str) -> U8:
-    data = shards.bytes(i, part)
-    try:
-        if part.startswith("coverage"):
-            return decode_planes(data, len(shards.taxonomy.classes) + 1)
-        return decode_image(data) if part.startswith("image.") else decode_map(data)
-    except CodecError as error:
-        raise ShardError(
-            f"{shards.path}: {shards.key(i)}.{part} is damaged ({error}). Run `segdata verify`."
-        ) from error
-
-
 def _pictures(a: ShardSet, b: ShardSet, part: str, pictures: tuple[U8, U8], found: _Part) -> str:
     """What differs, "" when nothing does."""
     one, other = pictures
@@ -193,10 +181,3 @@ def _pictures(a: ShardSet, b: ShardSet, part: str, pictures: tuple[U8, U8], foun
     changes = id_changes(one, other)
     found.changes.update(changes)
     return described(changes, a.taxonomy, b.taxonomy)
-
-
-def _metas(a: bytes, b: bytes) -> str:
-    try:
-        return "; ".join(_fields("", json.loads(a), json.loads(b))).strip()
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ShardError(f"metadata that is none ({error}). Run `segdata verify`.") from error

@@ -29,6 +29,10 @@ class CodecError(SegdataError):
     """Bytes that are not the picture they claim to be."""
 
 
+class SizeError(CodecError):
+    """A picture that declares another size than is due, or one that no picture has: not decoded."""
+
+
 class ShardError(SegdataError):
     """A shard folder that is incomplete, changed or not one at all."""
 
@@ -42,7 +46,7 @@ class StoreError(SegdataError):
 
 
 class RangeError(StoreError):
-    """A web server that sends whole files where a part was asked for."""
+    """More bytes than were asked for, or than the file may have: a longer file, or a server of whole files only."""
 
 
 class AbsentError(StoreError):

@@ -5,6 +5,7 @@ What cleans up after a failure never hides the failure: a leftover that cannot b
 
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -40,15 +41,23 @@ def read_file(path: Path, limit: int = LIMIT, error: type[SegdataError] = Segdat
     except OSError as refused:
         raise error(f"{path}: cannot be read ({refused.strerror}).") from None
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (it has no path: it is open)
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise error(f"{path}: {_kind(status.st_mode)}, expected a regular file.")
-        if status.st_size > limit:
-            raise error(f"{path}: {status.st_size} bytes, expected at most {limit}.")
+        _expect_regular(path, os.fstat(descriptor), limit, error)
         try:
             return b"".join(iter(lambda: file.read(1 << 22), b""))
         except OSError as refused:
             raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+
+
+def regular(path: Path, limit: int = LIMIT, error: type[SegdataError] = SegdataError) -> Path:
+    """The path, for a parser that opens the file itself. Raises as `read_file` does, before anything is opened."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise
+    except OSError as refused:
+        raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+    _expect_regular(path, status, limit, error)
+    return path
 
 
 @contextmanager
@@ -73,6 +82,13 @@ def described(cause: BaseException) -> str:
     return f"damaged, or not what it claims to be ({type(cause).__name__}{': ' * bool(text)}{text})"
 
 
+def _expect_regular(path: Path, status: os.stat_result, limit: int, error: type[SegdataError]) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{path}: {_kind(status.st_mode)}, expected a regular file.")
+    if status.st_size > limit:
+        raise error(f"{path}: {status.st_size} bytes, expected at most {limit}.")
+
+
 def _kind(mode: int) -> str:
     kinds = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder"}
     return kinds.get(stat.S_IFMT(mode), "a socket")
@@ -90,24 +106,30 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     full, no permission); `path` is then as it was.
     """
     try:
-        if _is_stream(path):
+        if is_stream(path):
             with path.open("wb") as file:
                 yield file
             return
         path = path.resolve()
-        temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
+        temporary = temporary_of(path)
+        with open(_only_writer(temporary), "wb") as file:
+            try:
+                file.truncate(0)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            discard(temporary)
-            raise
+                temporary.replace(path)
+            except BaseException:
+                discard(temporary)
+                raise
         sync_folder(path.parent)
     except OSError as error:
         raise SegdataError(f"cannot write {path}: {error.strerror or error}. What it held before is intact.") from None
+
+
+def temporary_of(path: Path) -> Path:
+    """What a file is called until it is whole. A kill leaves it, and whoever writes the file next takes it over."""
+    return path.with_name(f".{path.name}.segdata-tmp")
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -118,6 +140,11 @@ def write_file(path: Path, data: bytes) -> None:
         raise SegdataError(f"cannot write {path}: {error.strerror or error}.") from None
     with replacing(path) as file:
         file.write(data)
+
+
+def unlink(path: Path) -> None:
+    """Remove a result, where there is one; a link to it stays, and the next result is written where it leads."""
+    path.resolve().unlink(missing_ok=True)
 
 
 def discard(path: Path) -> None:
@@ -175,9 +202,29 @@ def _exchange_call() -> Any:
     return None
 
 
-def _is_stream(path: Path) -> bool:
+def _only_writer(temporary: Path) -> int:
+    """The file of this name, open and locked. Raises SegdataError where another process writes it."""
+    while True:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # no locks on this file system: then two writers of one file are not told apart
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                raise SegdataError(f"{temporary}: another process is writing this file. Wait for it.") from None
+        try:
+            if os.path.samestat(temporary.stat(), os.fstat(descriptor)):
+                return descriptor
+        except FileNotFoundError:  # its last writer gave it its name in between
+            pass
+        os.close(descriptor)
+
+
+def is_stream(path: Path) -> bool:
     """Whether it is written to as it stands: a device, a pipe, or a name that stands for an open file."""
-    return str(path) in STANDARD or path.parent.name == "fd" or (path.exists() and not path.is_file())
+    if str(path) in STANDARD or path.parent.name == "fd":
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _raised(error: OSError) -> None:

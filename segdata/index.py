@@ -6,6 +6,7 @@ Plain .npy columns that are mapped, not read: opening a set of a million frames 
 `<split>.samples.npy` (N, 32) digest of each sample's bytes, by which one that was fetched alone is checked.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.errors import ShardError
+from segdata.files import parsing, regular
 from segdata.receipt import Receipt, SampleReceipt
 
 
@@ -54,8 +56,10 @@ class IndexWriter:
         self._columns: dict[str, _Column] = {}
 
     def add(self, receipt: Receipt) -> None:
-        """The next shard. Raises ShardError where its samples have other parts than those before."""
+        """The next shard. Raises ShardError where it has no samples, or they have other parts than those before."""
         rows = receipt.samples
+        if not rows:
+            raise ShardError(f"{self.split}: a receipt of a shard without samples, expected at least one.")
         self.parts = self.parts or tuple(sorted(rows[0].places))
         places = np.zeros(len(rows), _dtype(len(self.parts)))
         for i, row in enumerate(rows):
@@ -145,14 +149,10 @@ def read_digests(path: Path) -> NDArray[np.uint8]:
 
 
 def _load(path: Path) -> NDArray[Any]:
-    try:
-        if not path.is_file():  # to open a pipe would wait for ever
-            raise FileNotFoundError("no such file")
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.ndarray):  # np.load opens zips too
-            raise ValueError("not a .npy file")
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
-        raise ShardError(f"{path}: this part of the index cannot be read ({error}). Run prepare again.") from error
+    """Maps the file: rows that its header declares and it has not are refused, and nothing of it is unpickled."""
+    npy: Any = np.lib.format  # untyped
+    with parsing(path, ShardError, "Expected a part of the index. Run prepare again."):
+        array: NDArray[Any] = npy.open_memmap(regular(path, sys.maxsize, ShardError), mode="r")
     return array
 
 

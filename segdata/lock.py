@@ -1,5 +1,10 @@
-"""One writer a folder: an advisory lock that the system drops when its holder dies."""
+"""One writer a folder: an advisory lock that the system drops when its holder dies.
 
+Where the file system has no such locks (Lustre without -o flock, NFS without lockd) the file itself is the lock: who
+makes it holds it, until it is gone or the process that it names is.
+"""
+
+import errno
 import fcntl
 import json
 import os
@@ -8,12 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segdata.errors import LockedError
+from segdata.errors import LockedError, SegdataError
+from segdata.files import discard, parsing, read_file
+
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+NOTE_BYTES = 1 << 14
 
 
 @contextmanager
 def locked(path: Path, work: str) -> Iterator[None]:
-    """Hold the lock file at `path` while `work` (for people) is done; raises LockedError that names the holder."""
+    """Hold the lock file at `path` while `work` (for people) is done; raises LockedError that names the holder.
+
+    Raises SegdataError where a file of another kind has that name: it is left as it is.
+    """
     descriptor = _acquire(path)
     try:
         os.ftruncate(descriptor, 0)
@@ -21,22 +33,83 @@ def locked(path: Path, work: str) -> Iterator[None]:
         os.pwrite(descriptor, json.dumps(note).encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)
+        discard(path)
         os.close(descriptor)
+
+
+def flock(descriptor: int, operation: int) -> bool:
+    """fcntl.flock; False where the file system has no locks. Raises BlockingIOError as it does."""
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 def _acquire(path: Path) -> int:
     """A locked descriptor of the file that has this name now: its last holder may just have removed it."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor, made = _open(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            has_locks = flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            note = _note(path, descriptor, made)
+            if not has_locks and not made:
+                if not _is_dead(note):
+                    raise BlockingIOError
+                discard(path)
+            elif _names(path, descriptor):
+                return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            raise LockedError(f"{path}: {_holder(path)} is writing here. Wait for it, or stop it.") from None
-        if _names(path, descriptor):
-            return descriptor
+            raise LockedError(
+                f"{path}: {_holder(path)} is writing here. Wait for it, or stop it; if it is gone, remove this file."
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """The file's descriptor, and whether this call has made it."""
+    while True:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644), True
+        except FileExistsError:
+            pass
+        try:
+            return os.open(path, os.O_RDWR | os.O_NONBLOCK), False
+        except FileNotFoundError:  # its holder removed it in between
+            continue
+
+
+def _note(path: Path, descriptor: int, made: bool) -> dict[str, object]:
+    """What the last holder wrote, {} for nothing. Raises SegdataError for a file that is no lock of ours."""
+    data = b"" if made else os.pread(descriptor, NOTE_BYTES, 0)
+    if not data:
+        return {}
+    with parsing(f"{path}: a file that segdata did not write has the name of its lock", SegdataError, "Move it away."):
+        note = dict(json.loads(data))
+        if note.keys() != {"pid", "host", "work"}:
+            raise ValueError(f"it says {sorted(note)}")
+        return note
+
+
+def _is_dead(note: dict[str, object]) -> bool:
+    """Whether the note's process was one of this machine and is gone."""
+    if note.get("host") != socket.gethostname() or not isinstance(note.get("pid"), int):
+        return False
+    try:
+        os.kill(int(str(note["pid"])), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
 
 
 def _names(path: Path, descriptor: int) -> bool:
@@ -48,7 +121,7 @@ def _names(path: Path, descriptor: int) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        note = json.loads(path.read_text())
+        note = json.loads(read_file(path, NOTE_BYTES))
         return f"process {note['pid']} on {note['host']} ({note['work']})"
-    except (OSError, ValueError, KeyError):
+    except Exception:  # whatever stands there, or does not any more: it is only for people
         return "another process"

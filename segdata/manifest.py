@@ -1,7 +1,6 @@
 """dataset.json: what a shard folder holds, with digests; written last, so its presence means completeness."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,15 +8,15 @@ from typing import Any
 
 from segdata.canonical import canonical_json, digest_bytes, pretty_json
 from segdata.errors import ShardError
-from segdata.receipt import FORMAT
+from segdata.files import parsing, read_file
+from segdata.receipt import FORMAT, HEX, PART
+from segdata.statistics import ClassCounts, ImageSums
 from segdata.url import Place
 
 FILE = "dataset.json"
 SUMS = "SHA256SUMS"
 SIDE = ".segdata"
 MAX_BYTES = 1 << 26  # about 200 bytes a shard: room for 300,000 of them
-PART = re.compile(r"json|image\.(png|jpg|webp)|target[1248]\.png|coverage[248]\.png")
-HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,11 @@ def manifest_bytes(document: Mapping[str, Any]) -> bytes:
 def read_manifest(folder: Path) -> Manifest:
     """Read and check dataset.json; raises ShardError that says why the folder is no complete shard set."""
     path = folder / FILE
-    if not path.is_file():
-        raise no_manifest(folder)
-    if path.stat().st_size > MAX_BYTES:
-        raise ShardError(f"{path}: {path.stat().st_size} bytes, more than any manifest has.")
-    return parse_manifest(path.read_bytes(), path)
+    try:
+        data = read_file(path, MAX_BYTES, ShardError)
+    except FileNotFoundError:
+        raise no_manifest(folder) from None
+    return parse_manifest(data, path)
 
 
 def no_manifest(folder: Place) -> ShardError:
@@ -83,11 +82,9 @@ def no_manifest(folder: Place) -> ShardError:
 
 def parse_manifest(data: bytes, path: Place) -> Manifest:
     """The manifest of these bytes, checked; `path` is for messages."""
-    try:
+    with parsing(path, ShardError, "Expected a manifest. Run prepare again."):
         document = json.loads(data)
         _check(path, document)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ShardError(f"{path}: not a manifest ({type(error).__name__}: {error}).") from error
     return Manifest(document)
 
 
@@ -95,10 +92,13 @@ def _check(path: Place, document: dict[str, Any]) -> None:
     if document["format"] != FORMAT:
         found = document["format"]
         raise ShardError(f"{path}: format {found}; this release reads format {FORMAT}. Run prepare again.")
+    if not document["splits"]:
+        raise ValueError("no splits")
     for split, entry in document["splits"].items():
         for name in [split, *(row["name"] for row in entry["shards"])]:
+            name.encode()  # JSON can hold halves of characters, which no file name does
             if len(PurePosixPath(name).parts) != 1 or name in {".", ".."} or "\\" in name or "\0" in name:
-                raise ShardError(f"{path}: {name!r} points outside the folder. Refused.")
+                raise ShardError(f"{path}: {name[:200]!r} points outside the folder. Refused.")
         _check_split(split, entry)
     texts = [document["name"], document["source"]["name"], document["taxonomy"]["name"], document["options"]["rule"]]
     digests = [document["taxonomy"]["digest"], document["sha256sums"]]
@@ -110,9 +110,10 @@ def _check(path: Place, document: dict[str, Any]) -> None:
 
 
 def _check_split(split: str, entry: dict[str, Any]) -> None:
-    """What readers rely on: parts of known names, shards that add up to the samples."""
+    """What readers rely on: parts of known names, shards that add up to the samples, statistics that are numbers."""
     parts, rows = entry["parts"], entry["shards"]
-    if not all(map(PART.fullmatch, parts)) or sum(part.startswith("image.") for part in parts) != 1:
+    images = sum(part.startswith("image.") for part in parts)
+    if not all(map(PART.fullmatch, parts)) or images != 1 or "json" not in parts or sorted(set(parts)) != parts:
         raise ValueError(f"parts {parts} of {split}, expected one image, json and targets")
     for row in rows:
         if not HEX.fullmatch(row["sha256"]) or not _counts(row["bytes"], row["samples"]):
@@ -121,6 +122,10 @@ def _check_split(split: str, entry: dict[str, Any]) -> None:
         raise ValueError(f"{entry['samples']} samples in {split}, its shards hold another number")
     if not all(_counts(*size) and len(size) == 2 for size in entry["sizes"]):
         raise ValueError(f"sizes {entry['sizes']} of {split}, expected [height, width] each")
+    if "classes" in entry:
+        ClassCounts.parse(entry["classes"])
+    if "image" in entry:
+        ImageSums.parse(entry["image"])
 
 
 def _counts(*values: object) -> bool:

@@ -152,8 +152,9 @@ def _samples(filtered: Bytes, header: Header, width: int) -> Picture:
     if header.bit_depth == 16:
         picture = rows.view(">u2").astype(np.uint16)
     elif header.bit_depth < 8:
-        bits = np.unpackbits(rows, axis=1).reshape(len(rows), -1, header.bit_depth)
-        picture = np.packbits(bits, axis=2)[:, :width, 0] >> (8 - header.bit_depth)
+        picture = rows[:, :, None] >> np.arange(8 - header.bit_depth, -1, -header.bit_depth, dtype=np.uint8)
+        picture &= (1 << header.bit_depth) - 1
+        picture = np.ascontiguousarray(picture.reshape(len(rows), -1)[:, :width])
     return picture if header.channels == 1 else picture.reshape(len(rows), width, header.channels)
 
 

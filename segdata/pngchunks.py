@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from segdata.errors import CodecError
+from segdata.errors import CodecError, SizeError
 
 try:
     from isal.isal_zlib import crc32
@@ -16,6 +16,7 @@ except ImportError:  # no wheel for this processor: the same sums, five times sl
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS = 2**28  # 16384 x 16384; a header that declares more is taken for a decompression bomb
+MAX_ROW_BYTES = 3 * MAX_PIXELS  # of 8-bit RGB; deeper pictures have fewer pixels
 MAX_RATIO = 1032  # deflate's best: 258 bytes from two bits
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
@@ -64,7 +65,10 @@ def open_png(data: Data) -> tuple[Header, Iterator[memoryview]]:
     if kind != b"IHDR" or len(body) != 13:
         raise CodecError(f"PNG: first chunk is {name_of(kind)} of {len(body)} bytes, expected IHDR of 13")
     header = _parse_header(body)
-    if header.height * header.row_bytes(header.width) > MAX_RATIO * len(view):
+    size = header.height * header.row_bytes(header.width)
+    if size > MAX_ROW_BYTES:
+        raise SizeError(f"PNG: declared size {header.width}x{header.height} of {size} bytes, at most {MAX_ROW_BYTES}")
+    if size > MAX_RATIO * len(view):
         raise CodecError(f"PNG: {len(view)} bytes cannot hold {header.width}x{header.height} pixels")
     return header, _image_data(chunks, header)
 
@@ -72,7 +76,7 @@ def open_png(data: Data) -> tuple[Header, Iterator[memoryview]]:
 def _parse_header(body: memoryview) -> Header:
     width, height, depth, color, compression, filtering, interlace = struct.unpack(">IIBBBBB", body)
     if not width or not height or width * height > MAX_PIXELS:
-        raise CodecError(f"PNG: declared size {width}x{height}, expected 1 to {MAX_PIXELS} pixels")
+        raise SizeError(f"PNG: declared size {width}x{height}, expected 1 to {MAX_PIXELS} pixels")
     if depth not in DEPTHS.get(color, ()):
         raise CodecError(f"PNG: colour type {color} with {depth} bits a sample does not exist")
     if compression or filtering or interlace > 1:

@@ -1,32 +1,36 @@
 """A dataset to a shard folder: the story in one function.
 
-Finished shards survive a kill in the work folder, each with a receipt; the result appears by one rename.
+Finished shards survive a kill in the work folder, each with a receipt; the result appears in one step. Nothing is
+written over that was not shown to be an earlier version of the same set.
 """
 
+import os
 import re
 import secrets
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from segdata.build import Outcome, Unit, build, link, receipt_path, shard_path, take_over
 from segdata.convert import Conversion
 from segdata.engines import run
 from segdata.errors import SegdataError
+from segdata.files import discard
 from segdata.findings import ERROR, Finding, FindingsError
 from segdata.finished import Finished, Shards
 from segdata.lock import locked
 from segdata.manifest import FILE, SIDE, ShardEntry, read_manifest
 from segdata.plan import PlannedShard, plan_split, shard_name
-from segdata.publish import Release, swap_in, write_side_files
+from segdata.publish import Release, roll_back, swap_in, write_side_files
 from segdata.scene import SceneSource
+from segdata.standing import Standing, described_change, identity_of, standing
 from segdata.survey import Survey, drop_bad_keys, is_painted, look
 from segdata.taxonomy import LabelMap
 from segdata.tree import open_tree
 from segdata.url import Place
+from segdata.workfolder import WorkFolders, work_folders
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
@@ -51,30 +55,51 @@ class Job:
     work_dir: Path | None = None
     quarantine: bool = False
     readers: tuple[str, ...] = ()  # loaders that want files of their own: "energon"
+    replace: bool = False  # another set that stands at `out` may go
 
     @property
-    def work(self) -> Path:
-        return self.work_dir or self.out.with_name(f".{self.out.name}.work")
+    def folders(self) -> WorkFolders:
+        return work_folders(self.out, self.work_dir)
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What dataset.json says of how the set was made."""
+        return {**self.conversion.document(), "samples_per_shard": self.samples_per_shard, "seed": self.seed}
+
+    def identity(self, splits: Iterable[str]) -> dict[str, Any]:
+        """What makes the set with these splits this one and no other: see `standing`."""
+        taxonomy = self.conversion.taxonomy.name
+        return identity_of(self.name, self.source.name, is_painted(self.root), taxonomy, self.options, splits)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was done: samples and shards now in the folder, how many shards stood already, and all findings."""
+    """What was done: samples and shards now in the folder, how many shards stood already, and all findings.
+
+    `change` says how the set differs from the version before it, "" where there was none.
+    """
 
     samples: Mapping[str, int]
     shards: int
     reused: int
     changed: bool
+    change: str
     findings: tuple[Finding, ...]
 
 
 Progress = Callable[[int, int], None]  # samples done, samples in all
+Say = Callable[[str], None]  # a line for people, of what is out of the ordinary
 
 
-def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
-    """Convert; raises FindingsError with every finding when one is an error and `quarantine` is off."""
+def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = lambda line: None) -> Result:
+    """Convert; raises FindingsError with every finding when one is an error and `quarantine` is off.
+
+    Raises SegdataError, before anything is written, where `out` may not be replaced.
+    """
     if not NAME.fullmatch(job.name):
         raise SegdataError(f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it.")
+    job = _placed(job)
+    standing(job.out)
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, open_tree(job.root), job.splits)
     drop_bad_keys(survey)
@@ -83,16 +108,48 @@ def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
         for split, scenes in survey.scenes.items()
         for shard in plan_split(job.name, split, scenes, job.samples_per_shard, job.seed)
     ]
+    _may_replace(job, survey)
     job.out.parent.mkdir(parents=True, exist_ok=True)
-    job.work.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as locks:
-        work = f"segdata prepare {job.source.name} --out {job.out}"
-        locks.enter_context(locked(job.out.with_name(f".{job.out.name}.lock"), work))
-        locks.enter_context(locked(job.work / "lock", work))
+    with locked(job.out.with_name(f".{job.out.name}.lock"), f"segdata prepare {job.source.name} --out {job.out}"):
+        folders = job.folders
+        folders.claim(job.out)
+        if roll_back(job.out, folders.old):
+            say(f"{job.out}: the version before is back in its place; an earlier run was ended while it was replaced")
         outcomes = _build_all(job, plan, progress)
         result = _publish(job, survey, plan, outcomes)
-        shutil.rmtree(job.work)
+        for left in folders.remove():
+            say(f"{left} could not be removed, and is not needed any more")
     return result
+
+
+# ---- where --------------------------------------------------------------------------------------------------
+
+
+def _placed(job: Job) -> Job:
+    """The job with paths that mean the same to every worker, links followed. Raises SegdataError where they meet."""
+    out = job.out.resolve()
+    root = job.root.absolute() if isinstance(job.root, Path) else job.root
+    work_dir = job.work_dir.resolve() if job.work_dir else None
+    if out.name == "" or os.path.ismount(out):
+        raise SegdataError(f"--out {out} is a file system of its own: name a folder in it, which can be replaced.")
+    if Path.cwd().is_relative_to(out):
+        raise SegdataError(f"--out {out} is the folder you are in, which would be replaced. Start from another one.")
+    places = {"--out": out, "--root": root.resolve() if isinstance(root, Path) else None, "--work-dir": work_dir}
+    found = [(name, place) for name, place in places.items() if place]
+    for i, (name, place) in enumerate(found):
+        for other, there in found[i + 1 :]:
+            if place.is_relative_to(there) or there.is_relative_to(place):
+                raise SegdataError(f"{name} {place} and {other} {there} overlap. Give each a folder of its own.")
+    return replace(job, out=out, root=root, work_dir=work_dir)
+
+
+def _may_replace(job: Job, survey: Survey) -> Standing | None:
+    """What stands at --out. Raises SegdataError where it is not to be replaced by this job's set."""
+    found = standing(job.out)
+    if found:
+        keys = {split: [scene.key for scene in scenes] for split, scenes in survey.scenes.items()}
+        found.check(job.identity(survey.scenes), keys, replace=job.replace)
+    return found
 
 
 # ---- build ------------------------------------------------------------------------------------------------
@@ -101,7 +158,8 @@ def prepare(job: Job, progress: Progress = lambda done, total: None) -> Result:
 def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> dict[str, Outcome]:
     run_folder = _run_folder(job)
     published = job.out if (job.out / FILE).is_file() else None
-    units = (Unit(shard, job.conversion, job.work, run_folder, published, job.quarantine) for shard in plan)
+    work = job.folders.made
+    units = (Unit(shard, job.conversion, work, run_folder, published, job.quarantine) for shard in plan)
     lengths = {shard.name: len(shard.scenes) for shard in plan}
     done, total = 0, sum(lengths.values())
     outcomes: dict[str, Outcome] = {}
@@ -115,7 +173,7 @@ def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> di
         limit=lambda unit: job.timeout or SECONDS_A_SAMPLE * len(unit.planned.scenes),
         address=job.address,
     ):
-        take_over(job.work, run_folder, outcome)
+        take_over(work, run_folder, outcome)
         outcomes[outcome.name] = outcome
         done += lengths[outcome.name]
         progress(done, total)
@@ -124,10 +182,11 @@ def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> di
 
 def _run_folder(job: Job) -> Path:
     """Where this run's workers write; those of killed runs lose theirs."""
-    for stale in job.work.glob("run-*"):
-        shutil.rmtree(stale, ignore_errors=True)  # one that still writes there finds its folder gone
-    made = job.work / f"run-{secrets.token_hex(4)}"
-    for folder in (job.work, made):
+    work = job.folders.made
+    for stale in work.glob("run-*"):
+        discard(stale)  # one that still writes there finds its folder gone
+    made = work / f"run-{secrets.token_hex(4)}"
+    for folder in (work, made):
         for kind in ("shards", "receipts"):
             (folder / kind).mkdir(parents=True, exist_ok=True)
     return made
@@ -145,16 +204,17 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
             "leave these scenes out with --on-error quarantine.",
             findings,
         )
-    made = _assemble_folder(job)
+    made = job.folders.assembly
+    discard(made)
+    (made / SIDE / "receipts").mkdir(parents=True)
     built = [(planned.split, entry) for planned in plan if (entry := outcomes[planned.name].shard)]
     shards = _assemble(job, made, built)
     release = Release(
         name=job.name,
         conversion=job.conversion,
+        options=job.options,
         licence=job.source.licence,
         painted=is_painted(job.root),
-        samples_per_shard=job.samples_per_shard,
-        seed=job.seed,
         warnings=tuple(
             finding for finding in findings if finding.severity != ERROR and finding.code != "missing-split"
         ),
@@ -165,36 +225,33 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         readers=job.readers,
     )
     findings += write_side_files(made, release, shards)
+    before = _may_replace(job, survey)  # once more: hours may have passed
     changed = not _same(made, job.out)
+    change = ""
     if changed:
-        swap_in(made, job.out, job.work / "old")
+        if before and before.manifest:
+            change = described_change(before.manifest, read_manifest(made))
+        swap_in(made, job.out, job.folders.old)
     return Result(
         samples={split: sum(shard.entry.samples for shard in finished) for split, finished in shards.items()},
         shards=sum(map(len, shards.values())),
         reused=sum(outcome.reused for outcome in outcomes.values()),
         changed=changed,
+        change=change,
         findings=tuple(findings),
     )
-
-
-def _assemble_folder(job: Job) -> Path:
-    """Where the new version is put together: on the file system of --out, so that one rename publishes it."""
-    same = job.work.stat().st_dev == job.out.parent.stat().st_dev
-    made = job.work / "set" if same else job.out.with_name(f".{job.out.name}.incoming")
-    shutil.rmtree(made, ignore_errors=True)
-    (made / SIDE / "receipts").mkdir(parents=True)
-    return made
 
 
 def _assemble(job: Job, made: Path, built: Iterable[tuple[str, ShardEntry]]) -> Shards:
     """Link shards and receipts in, numbered without gaps: a shard whose samples were all left out is none."""
     shards: dict[str, list[Finished]] = defaultdict(list)
+    work = job.folders.made
     for split, entry in built:
         if not entry.samples:
             continue
         name = shard_name(job.name, split, len(shards[split]))
-        link(shard_path(job.work, entry.name), made / name)
-        link(receipt_path(job.work, entry.name), receipt_path(made / SIDE, name))
+        link(shard_path(work, entry.name), made / name)
+        link(receipt_path(work, entry.name), receipt_path(made / SIDE, name))
         shards[split].append(Finished(replace(entry, name=name), receipt_path(made / SIDE, name)))
     if not shards:
         raise SegdataError(f"{job.source.name} in {job.root}: every scene was left out, nothing to publish.")

@@ -1,7 +1,5 @@
 """From finished shards and receipts to the published folder: index, side files, the manifest last."""
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from segdata import __version__
 from segdata.canonical import digest_bytes, digest_file, pretty_json
 from segdata.convert import Conversion
 from segdata.duplicates import Duplicates
+from segdata.files import exchange, sync_folder, sync_tree
 from segdata.findings import Finding
 from segdata.finished import Finished, Shards
 from segdata.index import IndexWriter
@@ -28,8 +27,7 @@ class Release:
     conversion: Conversion
     licence: str
     painted: bool
-    samples_per_shard: int
-    seed: int
+    options: Mapping[str, object]
     warnings: tuple[Finding, ...]
     dropped: tuple[Finding, ...]  # scenes of which no shard can tell
     readers: tuple[str, ...] = ()  # whose own files are wanted beside the shards: "energon"
@@ -59,13 +57,33 @@ def write_side_files(folder: Path, release: Release, shards: Shards) -> list[Fin
 
 
 def swap_in(made: Path, out: Path, old: Path) -> None:
-    """Give the finished folder its name; an older version steps aside first and is removed after."""
-    shutil.rmtree(old, ignore_errors=True)
+    """Let the finished folder take the place of `out` in one step; the version before it is then at `made` or gone.
+
+    All of it is durable before, and an older version is removed after. Where the file system has no such step, the
+    older version stands at `old` for a moment: `roll_back` is for a kill in it.
+    """
+    sync_tree(made)
     if out.exists():
+        made.chmod(out.stat().st_mode & 0o7777)  # a folder that its group shares goes on to be one
+    if not out.exists() or not any(out.iterdir()):
+        made.rename(out)  # also over an empty folder, in one step
+    elif not exchange(made, out):
         out.rename(old)
-    made.rename(out)
-    _sync(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
+        try:
+            made.rename(out)
+        except BaseException:
+            old.rename(out)
+            raise
+    sync_folder(out.parent)
+
+
+def roll_back(out: Path, old: Path) -> bool:
+    """Give a version that was set aside its place again, where a kill kept the new one from it; whether it did."""
+    if out.exists() or not old.exists():
+        return False
+    old.rename(out)
+    sync_folder(out.parent)
+    return True
 
 
 def _split(
@@ -100,18 +118,9 @@ def _split(
     }
     if counts:
         total = ClassCounts.total(counts, len(release.conversion.taxonomy.classes))
-        document["classes"] = {
-            "pixels": total.pixels.tolist(),
-            "images": total.images.tolist(),
-            "samples": total.samples,
-        }
+        document["classes"] = total.document()
     if all(sums):
-        whole = ImageSums.total([part for part in sums if part])
-        document["image"] = {
-            "pixels": whole.pixels,
-            "values": whole.values.tolist(),
-            "squares": whole.squares.tolist(),
-        }
+        document["image"] = ImageSums.total([part for part in sums if part]).document()
     return document
 
 
@@ -123,11 +132,7 @@ def _manifest(release: Release, splits: Mapping[str, Any], warnings: Sequence[Fi
         "name": release.name,
         "source": {"name": conversion.source, "licence": release.licence, "painted": release.painted},
         "taxonomy": {"name": conversion.taxonomy.name, "digest": conversion.taxonomy.digest},
-        "options": {
-            **conversion.document(),
-            "samples_per_shard": release.samples_per_shard,
-            "seed": release.seed,
-        },
+        "options": dict(release.options),
         "splits": splits,
         "warnings": [_finding(finding) for finding in warnings],
         "sha256sums": sums,
@@ -143,11 +148,3 @@ def _sums(folder: Path, known: Mapping[str, str]) -> bytes:
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     lines = [f"{known.get(path) or digest_file(folder / path)}  {path}\n" for path in paths if path not in {SUMS, FILE}]
     return "".join(lines).encode("ascii")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

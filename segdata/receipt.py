@@ -1,18 +1,22 @@
 """Receipts: what is in a finished shard, keyed by a digest of exactly what it was made of."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segdata.canonical import canonical_json, digest_bytes
+from segdata.files import read_file
 from segdata.findings import Finding
+from segdata.shards import MAX_NAME
 from segdata.statistics import ClassCounts, ImageSums
 
 FORMAT = 1  # revision of the shard folder; raised when the same inputs and options give other bytes
+PART = re.compile(r"json|image\.(png|jpg|webp)|target[1248]\.png|coverage[248]\.png")
+HEX = re.compile(r"[0-9a-f]{64}")
+KEY = re.compile(rf"[!-~]{{1,{MAX_NAME}}}")  # printable ASCII, so that an index of keys is no longer than its receipts
 
 
 @dataclass(frozen=True)
@@ -43,54 +47,62 @@ class Receipt:
     def to_json(self) -> bytes:
         document = asdict(self)
         if self.counts:
-            document["counts"] = {
-                "pixels": self.counts.pixels.tolist(),
-                "images": self.counts.images.tolist(),
-                "samples": self.counts.samples,
-            }
+            document["counts"] = self.counts.document()
         if self.sums:
-            document["sums"] = {
-                "pixels": self.sums.pixels,
-                "values": self.sums.values.tolist(),
-                "squares": self.sums.squares.tolist(),
-            }
+            document["sums"] = self.sums.document()
         return canonical_json({key: value for key, value in document.items() if value is not None})
 
 
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt, or None where there is none that can be read: then the shard is made again."""
-    if not path.is_file():
-        return None
     try:
-        return _receipt(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):
+        return _receipt(json.loads(read_file(path)))
+    except Exception:
         return None
 
 
 def _receipt(document: dict[str, Any]) -> Receipt:
+    """Of anything but what `to_json` gives, an exception."""
     counts, sums = document.get("counts"), document.get("sums")
     return Receipt(
-        inputs=document["inputs"],
-        split=document["split"],
-        sha256=document["sha256"],
-        size=document["size"],
-        samples=tuple(
-            SampleReceipt(
-                str(row["key"]),
-                (int(row["size"][0]), int(row["size"][1])),
-                {part: (int(place[0]), int(place[1])) for part, place in row["places"].items()},
-                dict(row["pixels"]),
-                dict(row["sources"]),
-                str(row["digest"]),
-            )
-            for row in document["samples"]
-        ),
-        quarantined=tuple(Finding(**row) for row in document["quarantined"]),
-        counts=ClassCounts(np.array(counts["pixels"]), np.array(counts["images"]), counts["samples"])
-        if counts
-        else None,
-        sums=ImageSums(sums["pixels"], np.array(sums["values"]), np.array(sums["squares"])) if sums else None,
+        inputs=_text(document["inputs"], HEX),
+        split=_text(document["split"]),
+        sha256=_text(document["sha256"], HEX),
+        size=_number(document["size"], 63),
+        samples=tuple(map(_sample, document["samples"])),
+        quarantined=tuple(map(_finding, document["quarantined"])),
+        counts=ClassCounts.parse(counts) if counts else None,
+        sums=ImageSums.parse(sums) if sums else None,
     )
+
+
+def _sample(row: dict[str, Any]) -> SampleReceipt:
+    height, width = row["size"]
+    return SampleReceipt(
+        key=_text(row["key"], KEY),
+        size=(_number(height, 32), _number(width, 32)),
+        places={_text(part, PART): (_number(at, 63), _number(size, 32)) for part, (at, size) in row["places"].items()},
+        pixels={_text(part, PART): _text(digest, HEX) for part, digest in row["pixels"].items()},
+        sources={_text(role): _text(digest, HEX) for role, digest in row["sources"].items()},
+        digest=_text(row["digest"], HEX),
+    )
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    return Finding(**{name: _text(text) for name, text in row.items()})
+
+
+def _text(value: Any, pattern: re.Pattern[str] = re.compile(r"(?s).*")) -> str:
+    if not pattern.fullmatch(value):
+        raise ValueError(f"not a text of {pattern.pattern}")
+    return str(value)
+
+
+def _number(value: Any, bits: int) -> int:
+    """As the index holds it."""
+    if type(value) is not int or not 0 <= value < 1 << bits:
+        raise ValueError(f"not a number of {bits} bits")
+    return value
 
 
 def inputs_digest(conversion: Mapping[str, object], split: str, scenes: Sequence[tuple[str, Mapping[str, str]]]) -> str:

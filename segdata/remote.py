@@ -1,7 +1,8 @@
 """A shard set in a store: its index comes once, its samples one by one, each checked and kept in the cache.
 
 Every byte that is used has a digest that leads to dataset.json: this states the digest of SHA256SUMS, which lists
-the index, which holds a digest for every sample. Only dataset.json is fetched anew each time.
+the index, which holds a digest for every sample. Only dataset.json is fetched anew each time. A digest says nothing
+of length, and whoever made the set may mean harm: what is fetched has a bound before it is asked for.
 """
 
 import os
@@ -15,15 +16,21 @@ from numpy.typing import NDArray
 
 from segdata.cache import Cache, default_cache
 from segdata.canonical import digest_bytes, digest_sample, digest_source
-from segdata.errors import AbsentError, RangeError, ShardError, StoreError
+from segdata.errors import AbsentError, RangeError, ShardError
+from segdata.files import LIMIT
 from segdata.index import Index, find_index, read_digests
-from segdata.manifest import FILE, HEX, SIDE, SUMS, Manifest, no_manifest, parse_manifest
+from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, no_manifest, parse_manifest
 from segdata.prefetch import Prefetch
+from segdata.receipt import HEX
 from segdata.shardfiles import check_length, check_split
 from segdata.stores import Store, open_store
 from segdata.url import Url
 
 REVISIONS = "revisions"
+MAX_SHARD = 1 << 34  # 16 GiB: a shard that is fetched whole is held in memory
+MAX_SAMPLE = 1 << 30  # its image, targets and json; a picture alone has at most MAX_MEMBER_BYTES before it is packed
+MAX_COLUMN = 1 << 32  # 4 GiB: places of forty million samples
+ROW = 512  # bytes of a sample in a column of the index: a name of at most 255, or some 100 of numbers
 
 
 class _Sample(NamedTuple):
@@ -54,7 +61,7 @@ class RemoteSet:
             return digest_bytes(data) == sha256
 
         def fetch() -> bytes:
-            data = read_listed(self.store, self.home + name)
+            data = read_listed(self.store, self.home + name, limit=side_limit(self.manifest))
             if not is_good(data):
                 raise changed(self.url / (self.home + name))
             return data
@@ -94,7 +101,7 @@ class RemoteFiles:
         self._check_fork()
         row = self._shards[number]
         path = self._set.home + row.name
-        data = read_listed(self._set.store, path)
+        data = read_listed(self._set.store, path, limit=min(row.size, MAX_SHARD))
         if digest_bytes(data) != row.sha256:
             raise changed(self._set.url / path)
         return data
@@ -127,10 +134,17 @@ class RemoteFiles:
         return path
 
     def _range(self, i: int) -> tuple[int, int, int]:
-        """(shard, first byte, end) of sample i: from its first part to its last."""
+        """(shard, first byte, end) of sample i: from its first part to its last. Raises ShardError for none."""
         row = self.index.places[i]
         ends = row["offsets"] + row["sizes"]
-        return int(row["shard"]), int(row["offsets"].min()), int(ends.max())
+        shard, start, stop = int(row["shard"]), int(row["offsets"].min()), int(ends.max())
+        size = self._shards[shard].size if shard < len(self._shards) else 0
+        if not start < stop <= min(size, start + MAX_SAMPLE):
+            raise ShardError(
+                f"{self._set.url}: the index of {self.split} places sample {i} at bytes {start} to {stop} of shard "
+                f"{shard}, which has {size}. Publish the set again."
+            )
+        return shard, start, stop
 
     def _sample(self, i: int) -> bytes:
         """The bytes of sample i from the cache, or else from the store."""
@@ -188,7 +202,7 @@ class RemoteFiles:
 def fetch_manifest(store: Store) -> Manifest:
     """dataset.json as it is now. Raises ShardError where there is none, or one that is damaged."""
     try:
-        return parse_manifest(store.read(FILE), store.url / FILE)
+        return parse_manifest(store.read(FILE, limit=MAX_BYTES), store.url / FILE)
     except AbsentError:
         raise no_manifest(store.url) from None
 
@@ -196,10 +210,7 @@ def fetch_manifest(store: Store) -> Manifest:
 def find_home(store: Store, manifest: Manifest) -> str:
     """Where the set's files are: "revisions/…/" as `publish` lays them out, "" beside dataset.json."""
     home = revision(manifest)
-    try:
-        return home if store.has(home + FILE) else ""
-    except StoreError:  # some stores deny what is not there
-        return ""
+    return home if store.has(home + FILE) else ""
 
 
 def revision(manifest: Manifest) -> str:
@@ -213,14 +224,21 @@ def parse_sums(data: bytes, where: Url) -> dict[str, str]:
     for digest, name in rows:
         pure = PurePosixPath(name)
         if not HEX.fullmatch(digest) or not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
-            raise ShardError(f"{where / SUMS}: the line of {name!r} is no digest of a file in the folder. Refused.")
+            raise ShardError(
+                f"{where / SUMS}: the line of {name[:200]!r} is no digest of a file in the folder. Refused."
+            )
     return {name: digest for digest, name in rows}
 
 
-def read_listed(store: Store, path: str, start: int = 0, stop: int | None = None) -> bytes:
-    """A file that must be there."""
+def side_limit(manifest: Manifest) -> int:
+    """Bytes of a file beside the shards: of the largest column of the index, or of a small set's documents."""
+    return min(LIMIT + ROW * sum(map(manifest.samples, manifest.splits)), MAX_COLUMN)
+
+
+def read_listed(store: Store, path: str, start: int = 0, stop: int | None = None, limit: int = LIMIT) -> bytes:
+    """A file that must be there, or a part of it."""
     try:
-        return store.read(path, start, stop)
+        return store.read(path, start, stop, limit)
     except AbsentError:
         raise ShardError(
             f"{store.url / path}: no such file, though {FILE} lists it: the set is incomplete. Publish it again."

@@ -55,7 +55,10 @@ class LocalFiles:
         shard, offset, size = self.index.place(i, part)
         if shard >= len(self._shards):
             raise ShardError(f"{self.path}: the index of {self._split} names shard {shard} of {len(self._shards)}.")
-        return self._map(shard)[offset : offset + size]
+        data = self._map(shard)
+        if offset + size > len(data):
+            raise ShardError(f"{self.path}: the index of {self._split} leads behind the end of shard {shard}.")
+        return data[offset : offset + size]
 
     def shard(self, number: int) -> bytes:
         row = self._shards[number]

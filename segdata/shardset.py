@@ -4,7 +4,6 @@ Needs neither webdataset nor cityscapesScripts nor torch.
 """
 
 import builtins
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segdata.codecs import Window, decode_image, decode_map, decode_planes
+from segdata.codecs import Window, decode_image, decode_map, decode_meta, decode_planes
 from segdata.errors import CodecError, ShardError
+from segdata.files import read_file
 from segdata.index import read_digests
 from segdata.manifest import SIDE, Manifest, read_manifest
 from segdata.order import Permutation
 from segdata.scene import U8
 from segdata.shardfiles import LocalFiles, SplitFiles
 from segdata.statistics import ClassCounts, ImageSums
-from segdata.taxonomy import Taxonomy, read_taxonomy
+from segdata.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
 from segdata.url import Place, place
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ShardSet:
         name, path = self.path / "taxonomy.yaml", self._files.side("taxonomy.yaml")
         if path is None:
             raise ShardError(f"{name}: no such file. Run prepare again.")
-        taxonomy = read_taxonomy(path.read_bytes(), str(name))
+        taxonomy = read_taxonomy(read_file(path, MAX_YAML_BYTES, ShardError), str(name))
         if taxonomy.digest != self.manifest.document["taxonomy"]["digest"]:
             raise ShardError(f"{name}: not the taxonomy that the shards were made with.")
         return taxonomy
@@ -83,11 +83,13 @@ class ShardSet:
     def statistics(self) -> tuple[ClassCounts | None, ImageSums | None]:
         """(counts per class, None in an unlabelled split; image sums, None where images were not decoded)."""
         entry = self.manifest.document["splits"][self.split]
-        counts, sums = entry.get("classes"), entry.get("image")
-        return (
-            ClassCounts(np.array(counts["pixels"]), np.array(counts["images"]), counts["samples"]) if counts else None,
-            ImageSums(sums["pixels"], np.array(sums["values"]), np.array(sums["squares"])) if sums else None,
-        )
+        counts = ClassCounts.parse(entry["classes"]) if "classes" in entry else None
+        if counts and len(counts.pixels) != len(self.taxonomy.classes) + 1:
+            raise ShardError(
+                f"{self.path}: {len(counts.pixels) - 1} classes are counted in {self.split}, not those "
+                "of the taxonomy. Run `segdata verify`."
+            )
+        return counts, ImageSums.parse(entry["image"]) if "image" in entry else None
 
     @property
     def digest(self) -> str:
@@ -139,12 +141,26 @@ class ShardSet:
             raise ShardError(f"{self.path}: no targets x{missing[0]} in {self.split} (it has {have}).")
         self._check_window(i, window, wanted)
         try:
-            image = decode_image(part(self._image_part), window)
-            targets = {scale: self._target(part, scale, window) for scale in wanted}
-            meta = json.loads(part("json"))
-        except (CodecError, ValueError) as error:
-            raise ShardError(f"{self.path}: {self.key(i)} in {self.split} is damaged: {error}") from error
+            image = self._picture(i, self._image_part, part, window)
+            targets = {scale: self._picture(i, self._target_parts[scale], part, window) for scale in wanted}
+            meta = decode_meta(part("json"))
+        except CodecError as error:
+            raise self._damaged(i, error) from error
         return Record(self.key(i), image, targets, meta)
+
+    def picture(self, i: int, part: str) -> U8:
+        """One part of sample i: the image (H, W, 3), ids (H/S, W/S) or counts (K+1, H/S, W/S)."""
+        try:
+            return self._picture(i, part, lambda name: self.bytes(i, name), None)
+        except CodecError as error:
+            raise self._damaged(i, error) from error
+
+    def meta(self, i: int) -> dict[str, Any]:
+        """The metadata of sample i."""
+        try:
+            return decode_meta(self.bytes(i, "json"))
+        except CodecError as error:
+            raise self._damaged(i, error) from error
 
     def bytes(self, i: int, part: str) -> bytes:
         """The stored bytes of one part ("image.png", "target8.png", "json")."""
@@ -169,14 +185,21 @@ class ShardSet:
     def __setstate__(self, state: "tuple[Place, str, Cache | None]") -> None:
         self.__init__(*state)  # type: ignore[misc]  # a worker opens the folder for itself
 
-    def _target(self, part: Callable[[str], builtins.bytes], scale: int, window: Window | None) -> U8:
-        name = self._target_parts[scale]
-        data = part(name)
+    def _picture(self, i: int, name: str, part: Callable[[str], builtins.bytes], window: Window | None) -> U8:
+        data, (height, width) = part(name), self.size_of(i)
+        if name.startswith("image."):
+            return decode_image(data, window, (height, width))
+        scale = _scale(name)
+        size = height // scale, width // scale
         if window is not None:
             window = (window[0] // scale, window[1] // scale, window[2] // scale, window[3] // scale)
         if name.startswith("coverage"):
-            return decode_planes(data, len(self.taxonomy.classes) + 1, window)
-        return decode_map(data, window)
+            return decode_planes(data, len(self.taxonomy.classes) + 1, window, size)
+        return decode_map(data, window, size)
+
+    def _damaged(self, i: int, error: CodecError) -> ShardError:
+        found = str(error).rstrip(".")
+        return ShardError(f"{self.path}: {self.key(i)} in {self.split} is damaged: {found}. Run `segdata verify`.")
 
     def _check_window(self, i: int, window: Window | None, scales: Sequence[int]) -> None:
         if window is None:
@@ -196,7 +219,11 @@ class ShardSet:
     @cached_property
     def _target_parts(self) -> Mapping[int, str]:
         names = [part for part in self.parts if part.startswith(("target", "coverage"))]
-        return {int("".join(filter(str.isdigit, name))): name for name in names}
+        return {_scale(name): name for name in names}
+
+
+def _scale(part: str) -> int:
+    return int("".join(filter(str.isdigit, part)))
 
 
 def manifest_of(path: Place) -> Manifest:

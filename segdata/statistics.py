@@ -31,6 +31,18 @@ class ClassCounts:
         return cls(pixels, (pixels > 0).astype(np.int64), 1)
 
     @classmethod
+    def parse(cls, document: Any) -> "ClassCounts":
+        """From what `document` gave. Raises for anything else."""
+        counts = cls(_array(document["pixels"]), _array(document["images"]), _whole(document["samples"]))
+        if len(counts.pixels) != len(counts.images) or any(counts.images > counts.samples):
+            raise ValueError("counts of classes that are not of each other")
+        return counts
+
+    def document(self) -> dict[str, Any]:
+        """As manifests and receipts have it."""
+        return {"pixels": self.pixels.tolist(), "images": self.images.tolist(), "samples": self.samples}
+
+    @classmethod
     def total(cls, parts: Iterable["ClassCounts"], classes: int) -> "ClassCounts":
         pixels, images, samples = np.zeros(classes + 1, np.int64), np.zeros(classes + 1, np.int64), 0
         for part in parts:
@@ -60,6 +72,18 @@ class ClassCounts:
         return np.asarray(weight * (n > 0).sum() / max(weight.sum(), 1e-300), np.float64)
 
 
+def _array(values: Any) -> Counts:
+    """A list of counts, whose sum no int64 overflows either."""
+    _whole(sum(map(_whole, values)))
+    return np.array(values, np.int64)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= np.iinfo(np.int64).max:
+        raise ValueError(f"a count of type {type(value).__name__}, expected an integer of 0 to 2**63 - 1")
+    return value
+
+
 def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
 
@@ -77,6 +101,18 @@ class ImageSums:
         values, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
         _sum_channels(np.ascontiguousarray(image), values, squares)
         return cls(image.shape[0] * image.shape[1], values, squares)
+
+    @classmethod
+    def parse(cls, document: Any) -> "ImageSums":
+        """From what `document` gave. Raises for anything else."""
+        sums = cls(_whole(document["pixels"]), _array(document["values"]), _array(document["squares"]))
+        if len(sums.values) != 3 or len(sums.squares) != 3:
+            raise ValueError("sums of an image that are not of three channels")
+        return sums
+
+    def document(self) -> dict[str, Any]:
+        """As manifests and receipts have it."""
+        return {"pixels": self.pixels, "values": self.values.tolist(), "squares": self.squares.tolist()}
 
     @classmethod
     def total(cls, parts: Iterable["ImageSums"]) -> "ImageSums":

@@ -4,7 +4,7 @@ import io
 import os
 from functools import lru_cache
 
-from segdata.stores import Store, open_store
+from segdata.stores import CHUNK, Store, open_store
 from segdata.url import Url
 
 
@@ -29,7 +29,7 @@ class StoreFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the stubs' Buffer has no length
-        stop = min(self._at + len(buffer), self._size or 0)
+        stop = min(self._at + min(len(buffer), CHUNK), self._size or 0)  # whoever asks for more asks again
         if stop <= self._at:
             return 0
         data = self._store.read(self._path, self._at, stop)

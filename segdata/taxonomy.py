@@ -20,12 +20,13 @@ import numpy as np
 import yaml
 
 from segdata.errors import TaxonomyError
+from segdata.files import parsing, read_file
 from segdata.scene import U8, Label
 
 T = TypeVar("T")
 
 IGNORE = 255  # target id of pixels that neither train nor score
-MAX_YAML_BYTES = 1 << 20
+MAX_YAML_BYTES = 1 << 17  # thirty times the longest here; PyYAML takes a second for it
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,10 @@ def load_taxonomy(name_or_path: str) -> Taxonomy:
     """A shipped taxonomy by name, or a user's own by path (anything with a slash or a YAML suffix)."""
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} or "/" in name_or_path:
-        if not path.is_file():
-            raise TaxonomyError(f"no taxonomy file {path}.")
-        return read_taxonomy(path.read_bytes(), str(path))
+        try:
+            return read_taxonomy(read_file(path, MAX_YAML_BYTES, TaxonomyError), str(path))
+        except FileNotFoundError:
+            raise TaxonomyError(f"no taxonomy file {path}.") from None
     if name_or_path not in taxonomy_names():
         near = get_close_matches(name_or_path, taxonomy_names(), n=2, cutoff=0.4) or taxonomy_names()
         raise TaxonomyError(f"no taxonomy {name_or_path!r}; did you mean {' or '.join(near)}?")
@@ -170,12 +172,9 @@ def read_taxonomy(data: bytes, where: str) -> Taxonomy:
     """Parse and check a YAML taxonomy; raises TaxonomyError that says what is wrong in `where`."""
     if len(data) > MAX_YAML_BYTES:
         raise TaxonomyError(f"{where}: {len(data)} bytes; a taxonomy has at most {MAX_YAML_BYTES}.")
-    try:
+    with parsing(where, TaxonomyError, "Expected plain YAML: tags, aliases and objects are refused."):
         document = yaml.load(data, _PlainLoader)
         taxonomy = _parse(_table(document, {"name", "classes"}, {"description", "ignore"}, where), where)
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]  # PyYAML lets Python's own errors through
-        raise TaxonomyError(f"{where}: not plain YAML ({first}); tags, aliases and objects are refused.") from error
     _check_alone(taxonomy, where)
     return taxonomy
 

@@ -5,18 +5,16 @@ A root may be an unpacked tree, a folder that holds the zips, a folder with one 
 """
 
 import os
-import stat
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from segdata.errors import AbsentError, LinkError, SourceError, TooLargeError
+from segdata.errors import AbsentError, LinkError, RangeError, SourceError, TooLargeError
+from segdata.files import parsing, read_file
 from segdata.findings import Finding
 from segdata.url import Place, Url
-from segdata.zips import INFLATE, MAX_MEMBER_BYTES, read_zipped, safe_names
+from segdata.zips import MAX_MEMBER_BYTES, read_zipped, safe_names
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,17 +31,12 @@ class Member:
         """The file's bytes. Raises SourceError when it cannot be read or is far too large."""
         if self.fault:
             raise LinkError(f"{self.where}: {self.fault}")
-        try:
+        with parsing(self.where, SourceError):
             if self.zipped:
                 return read_zipped(self.container, self.inner)
             if isinstance(self.container, Url):
                 return _read_stored(self.container, self.inner)
             return _read_file(self.container / self.inner)
-        except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
-            # RuntimeError: encrypted; ValueError: the directory says that it begins before the file
-            raise SourceError(f"{self.where}: cannot be read ({error}).") from error
-        except (zlib.error, INFLATE.error) as error:
-            raise SourceError(f"{self.where}: its compressed bytes are damaged ({error}).") from error
 
     @property
     def where(self) -> str:
@@ -52,24 +45,20 @@ class Member:
 
 
 def _read_file(path: Path) -> bytes:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
-        raise SourceError(f"{path}: not a regular file.")
-    if status.st_size > MAX_MEMBER_BYTES:
-        raise TooLargeError(f"{path}: {status.st_size} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
-    return path.read_bytes()
+    if (size := path.stat().st_size) > MAX_MEMBER_BYTES:
+        raise TooLargeError(f"{path}: {size} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
+    return read_file(path, MAX_MEMBER_BYTES, SourceError)
 
 
 def _read_stored(url: Url, inner: str) -> bytes:
     from segdata.storefile import local_store
 
     try:
-        data = local_store(url, os.getpid()).read(inner)
+        return local_store(url, os.getpid()).read(inner, limit=MAX_MEMBER_BYTES)
     except AbsentError as error:
         raise SourceError(str(error)) from None
-    if len(data) > MAX_MEMBER_BYTES:
-        raise TooLargeError(f"{url / inner}: {len(data)} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
-    return data
+    except RangeError as error:
+        raise TooLargeError(str(error)) from None
 
 
 class Tree(Protocol):
@@ -129,7 +118,7 @@ class FolderTree:
     def found(self) -> str:
         if not self.root.exists():
             return "no such folder"
-        if self.root.is_file():
+        if not self.root.is_dir():
             return f"a file: {self.root.name}"
         return some(entry.name for entry in self.root.iterdir())
 

@@ -6,21 +6,22 @@ places; writers of different ones never touch each other's. Run again, it sends 
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segdata.cache import cache_folder
 from segdata.canonical import digest_bytes
-from segdata.errors import AbsentError, ShardError, StoreError
+from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
 from segdata.lock import locked
-from segdata.manifest import FILE, SUMS, Manifest, read_manifest
-from segdata.prepare import Job, Result, prepare
+from segdata.manifest import FILE, MAX_BYTES, SUMS, Manifest, read_manifest
+from segdata.prepare import Job, Result, Say, prepare
 from segdata.remote import fetch_manifest, find_home, parse_sums, revision
+from segdata.standing import another, described_change, differences, identity
 from segdata.stores import READ_ONLY, Entry, Store, chunk_size, open_store
 from segdata.url import Url
+from segdata.workfolder import claim, own_folder, remove
 
 THREADS = 4  # files that are sent at a time
 Progress = Callable[[int, int], None]
@@ -34,6 +35,7 @@ class Published:
     copied: int
     stood: int
     changed: bool  # whether readers see another version than before
+    change: str = ""  # how it differs from that
 
 
 @dataclass(frozen=True)
@@ -66,24 +68,27 @@ def stage(url: Url, work_dir: Path | None) -> Path:
     Raises StoreError for a URL that nobody can publish to.
     """
     _check_writable(url)
-    return work_dir or cache_folder() / "work" / digest_bytes(str(url).encode())[:16]
+    return own_folder(work_dir or cache_folder() / "work", url.name or "set", str(url))
 
 
-def prepare_to(url: Url, job: Job, progress: Progress, sending: Progress, *, keep: bool) -> tuple[Result, Published]:
+def prepare_to(
+    url: Url, job: Job, progress: Progress, sending: Progress, say: Say = lambda line: None, *, keep: bool
+) -> tuple[Result, Published]:
     """Make `job.out` (the folder `set` of `stage`), and publish it; `keep` leaves it for the next time.
 
     A killed run is continued by the same call, whether it was converting or sending.
     """
     home = job.out.parent
-    home.mkdir(parents=True, exist_ok=True)
-    _current(open_store(url))  # a store that cannot be reached says so now, not after an hour of converting
+    claim(home, f"a set for {url}")
+    old = _current(open_store(url))  # a store that cannot be reached says so now, not after an hour of converting
+    if old and not job.replace and (found := differences(identity(old), job.identity(old.splits))):
+        raise another(url, found)
     with locked(home / "lock", f"segdata prepare {job.source.name} --out {url}"):
-        result = prepare(job, progress)
-        published = publish(job.out, url, sending)
+        staged = replace(job, replace=True)  # what an earlier run left here is nobody's; what stands at `url` counts
+        result = prepare(staged, progress, say)
+        published = publish(job.out, url, sending, replace=job.replace)
         if not keep:
-            shutil.rmtree(job.out)
-    if not keep:
-        home.rmdir()
+            remove(home)
     return result, published
 
 
@@ -93,15 +98,19 @@ def _check_writable(url: Url) -> None:
         raise StoreError(f"{url}: a web server is only read from. Publish to s3://, gs:// or a folder.")
 
 
-def publish(folder: Path, url: Url, progress: Progress = lambda done, total: None) -> Published:
+def publish(
+    folder: Path, url: Url, progress: Progress = lambda done, total: None, *, replace: bool = False
+) -> Published:
     """Make the folder's set the one at `url`; progress counts files.
 
-    Raises ShardError where the folder is not complete, StoreError where the store does not take it.
+    Raises ShardError where the folder is not complete, StoreError where the store does not take it, SegdataError
+    where another set, or another file of that name, stands there and is not to be replaced.
     """
     _check_writable(url)
     manifest, sums = read_manifest(folder), _listed(folder, url)
     store, home = open_store(url), revision(manifest)
     old = _current(store)
+    _may_replace(url, old, manifest, has_file=old is None and store.has(FILE), replace=replace)
     there = store.files()
     files = [(path, sha256) for path, sha256 in sums.items()] + [(SUMS, manifest.document["sha256sums"])]
     upload = _Upload(store, folder, home, there, dict(_before(store, old, manifest)))
@@ -119,7 +128,20 @@ def publish(folder: Path, url: Url, progress: Progress = lambda done, total: Non
         store.write(home + FILE, data)
     if changed:
         store.write(FILE, data)
-    return Published(how.count("sent"), how.count("copied"), how.count("stood"), changed)
+    change = described_change(old, manifest) if changed else ""
+    return Published(how.count("sent"), how.count("copied"), how.count("stood"), changed, change)
+
+
+def _may_replace(url: Url, old: Manifest | None, new: Manifest, *, has_file: bool, replace: bool) -> None:
+    if replace:
+        return
+    if has_file:
+        raise SegdataError(
+            f"{url / FILE}: a file that is no manifest of ours, or another version's. Name another place, or give "
+            "--replace to replace it."
+        )
+    if old is not None and (found := differences(identity(old), identity(new))):
+        raise another(url, found)
 
 
 def stands(entry: Entry | None, local: Path) -> bool:
@@ -157,10 +179,10 @@ def _before(store: Store, old: Manifest | None, new: Manifest) -> Iterator[tuple
         return
     home = find_home(store, old)
     try:
-        data = store.read(home + SUMS)
+        data = store.read(home + SUMS, limit=MAX_BYTES)
         for path, sha256 in parse_sums(data, store.url).items() if _is(data, old) else ():
             yield sha256, home + path
-    except (AbsentError, ShardError):
+    except (AbsentError, RangeError, ShardError):
         return
 
 

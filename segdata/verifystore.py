@@ -1,14 +1,14 @@
 """Check a set in a store: the bytes of every file against its digests. Nothing is kept on the way."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from segdata.canonical import digest_bytes
 from segdata.errors import AbsentError, ShardError, StoreError
 from segdata.findings import Finding
-from segdata.manifest import FILE, SUMS, no_manifest
-from segdata.remote import REVISIONS, fetch_manifest, find_home, parse_sums
-from segdata.stores import Store, blocks, open_store
+from segdata.manifest import FILE, MAX_BYTES, SUMS, no_manifest
+from segdata.remote import REVISIONS, fetch_manifest, find_home, parse_sums, side_limit
+from segdata.stores import CHUNK, Store, open_store
 from segdata.url import Url
 
 Progress = Callable[[int, int], None]
@@ -25,17 +25,18 @@ def verify_store(url: Url, progress: Progress) -> list[Finding]:
         return [Finding("bad-manifest", FILE, str(error))]
     home = find_home(store, manifest)
     try:
-        data = store.read(home + SUMS)
+        data = store.read(home + SUMS, limit=MAX_BYTES)
     except AbsentError:
         return [Finding("missing-file", SUMS, "no such file")]
     if digest_bytes(data) != manifest.document["sha256sums"]:
         return [Finding("changed-bytes", SUMS, f"not the file whose digest {FILE} states")]
     listed = parse_sums(data, url)
+    sizes = {row.name: row.size for split in manifest.splits for row in manifest.shards(split)}
     extra = _files(store, home) - {*listed, SUMS, FILE}
     findings = [Finding("extra-file", path, "not listed in SHA256SUMS") for path in extra]
     for done, (path, sha256) in enumerate(sorted(listed.items())):
         progress(done, len(listed))
-        findings += _check(store, home, path, sha256)
+        findings += _check(store, home, path, sha256, sizes.get(path, side_limit(manifest)))
     progress(len(listed), len(listed))
     return sorted(set(findings))
 
@@ -49,10 +50,13 @@ def _files(store: Store, home: str) -> set[str]:
     return {path for path in paths if not path.startswith(f"{REVISIONS}/")}
 
 
-def _check(store: Store, home: str, path: str, sha256: str) -> list[Finding]:
+def _check(store: Store, home: str, path: str, sha256: str, limit: int) -> list[Finding]:
     digest = hashlib.sha256()
     try:
-        for block in blocks(store, home + path):
+        size = store.size(home + path)
+        if size is not None and size > limit:
+            return [Finding("changed-bytes", path, f"{size} bytes, expected at most {limit}")]
+        for block in _blocks(store, home + path, size, limit):
             digest.update(block)
     except AbsentError:
         return [Finding("missing-file", path, "no such file")]
@@ -61,3 +65,11 @@ def _check(store: Store, home: str, path: str, sha256: str) -> list[Finding]:
     if digest.hexdigest() == sha256:
         return []
     return [Finding("changed-bytes", path, f"sha256 {digest.hexdigest()[:12]}…, listed is {sha256[:12]}…")]
+
+
+def _blocks(store: Store, path: str, size: int | None, limit: int) -> Iterator[bytes]:
+    """The file piece by piece; in one where the server does not say how long it is."""
+    if size is None:
+        yield store.read(path, limit=limit)
+    for start in range(0, size or 0, CHUNK):
+        yield store.read(path, start, min(start + CHUNK, size or 0))

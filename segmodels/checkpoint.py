@@ -5,17 +5,13 @@ Every file appears as a whole or not at all, and none is ever executed: checkpoi
 """
 
 import hashlib
-import json
-import os
 import pickle
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import safetensors
 import torch
@@ -23,11 +19,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from segdata.canonical import canonical_json
+from segdata.files import parsing, read_file, regular, replacing
+from segmodels.documents import make, parse_json
 from segmodels.errors import SegmodelsError
 
 Weights = dict[str, Tensor]
 
 METADATA_KEY = "segmodels"
+LARGEST = 1 << 34  # bytes of weights or a checkpoint: no network here has a tenth of it
+ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,23 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the checkpoint; the previous file of this name stays whole until the new one is."""
     with replacing(path) as file:
-        torch.save({each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}, file)
+        try:
+            torch.save({each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}, file)
+        except RuntimeError as error:
+            raise _system_error(error) or error from None
 
 
 def load_checkpoint(path: Path, run: str) -> Checkpoint:
     """The checkpoint of run `run`, on the CPU. Raises SegmodelsError for any other or damaged file."""
     if not path.exists():
         raise SegmodelsError(f"no checkpoint {path}")
-    if not _is_intact(path):
-        raise SegmodelsError(f"{path} is damaged, or no checkpoint at all: remove it")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise SegmodelsError(f"{path} holds Python code, which is never run: no checkpoint of ours") from None
-    except (RuntimeError, OSError) as error:
-        raise SegmodelsError(f"cannot read checkpoint {path}: {_first_line(error)}") from None
-    if not isinstance(content, dict) or content.keys() != {each.name for each in fields(Checkpoint)}:
-        raise SegmodelsError(f"{path} is a torch file, but not a checkpoint of this version of segmodels")
-    checkpoint = Checkpoint(**content)
+    regular(path, LARGEST, SegmodelsError)
+    with parsing(f"{path} is no checkpoint", SegmodelsError, "Remove it, and the same command starts anew."):
+        _check_archive(path, sums=True)
+        content = load_torch(path)
+        if not isinstance(content, dict) or content.keys() != {each.name for each in fields(Checkpoint)}:
+            raise SegmodelsError(f"{path} is a torch file, but not a checkpoint of this version of segmodels")
+        checkpoint = make(Checkpoint, content)
     if checkpoint.run != run:
         raise SegmodelsError(
             f"{path} is a checkpoint of run {checkpoint.run[:12]}, this run is {run[:12]}: "
@@ -74,13 +73,39 @@ def load_checkpoint(path: Path, run: str) -> Checkpoint:
     return checkpoint
 
 
-def _is_intact(path: Path) -> bool:
-    """Whether the checksums of a torch file (a zip) hold: `torch.load` itself passes over a flipped bit."""
+def load_torch(path: Path) -> Any:
+    """What `torch.save` wrote into a regular file, on the CPU; no code in it is run. Call it inside `parsing`.
+
+    Of a zip, which torch has written since 1.6, the tensors are views of the file, changed in memory alone: what a
+    tensor claims to have beyond the file's bytes is an error, and is never allocated. Older files are read as a whole
+    first, for from a file torch reads whatever length they declare.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(len(ZIP)) == ZIP
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError):
-        return False
+        if is_zip:
+            _check_archive(path, sums=False)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(BytesIO(read_file(path, LARGEST)), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise SegmodelsError(
+            f"{path} is no file of tensors alone: it is damaged, or holds Python code, which is never run"
+        ) from error
+
+
+def _check_archive(path: Path, *, sums: bool) -> None:
+    """Raise where a zip's members are packed, declare more bytes than the file has or, with `sums`, have other bits.
+
+    `torch.load` itself passes over a flipped bit.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("a zip whose members are compressed, which torch never writes")
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("a zip whose members are larger than itself")
+        if sums and (name := archive.testzip()):
+            raise ValueError(f"other bits than were written in {name}")
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
@@ -111,18 +136,40 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, 
 
 
 def load_weights(path: Path) -> tuple[Weights, dict[str, Any]]:
-    """The weights on the CPU, and what `save_weights` was told about them."""
+    """The weights on the CPU, and what `save_weights` was told about them. Raises SegmodelsError."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        weights, metadata = read_safetensors(path)
     except FileNotFoundError:
         raise SegmodelsError(f"no weights {path}") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise SegmodelsError(f"cannot read weights {path}: {_first_line(error)}") from None
     if METADATA_KEY not in metadata:
         raise SegmodelsError(f"{path} holds weights, but does not say of which network: segmodels did not write it")
-    return weights, json.loads(metadata[METADATA_KEY])
+    with parsing(f"what {path} says about its weights", SegmodelsError, "Train again."):
+        about = parse_json(metadata[METADATA_KEY])
+        if not isinstance(about, dict):
+            raise ValueError(f"{type(about).__name__}, expected an object")
+    return weights, about
+
+
+def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
+    """Tensors on the CPU, and metadata. Raises SegmodelsError, and FileNotFoundError where there is no file.
+
+    The format's own checks hold the header to the file: tensors lie side by side and have their types' sizes.
+    """
+    regular(path, LARGEST, SegmodelsError)
+    with (
+        parsing(f"cannot read weights {path}", SegmodelsError, "Take another copy, or train again."),
+        safetensors.safe_open(path, framework="pt") as file,
+    ):
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """The first tensor that is missing, too many, or of another type or shape; empty where all fit."""
+    for name in (*expected, *(name for name in found if name not in expected)):
+        there, here = (_described(tensors.get(name)) for tensors in (found, expected))
+        if there != here:
+            return f"{name} is {there}, expected {here}"
+    return ""
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -134,38 +181,17 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when the block ends well, and is gone when not.
-
-    Raises SegmodelsError when it cannot be written (disk full, no permission); `path` is then untouched.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise SegmodelsError(f"cannot write {path}: {error.strerror or error}. What it held before is intact") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _system_error(error: BaseException) -> OSError | None:
+    """What the system said: torch ends its file in any case, and then tells of a wrong position instead."""
+    context = error.__context__
+    return context if context is None or isinstance(context, OSError) else _system_error(context)
 
 
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]
+def _described(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "absent"
+    return f"{tensor.dtype} {tuple(tensor.shape)}" + f" {tensor.layout}" * (tensor.layout is not torch.strided)

@@ -12,6 +12,7 @@ from typing import Any
 
 from segdata.canonical import canonical_json
 from segdata.url import Place, Url, place
+from segmodels.documents import make
 from segmodels.errors import SegmodelsError
 from segmodels.recipes import IMAGENET_MEAN, IMAGENET_STD, recipe_values
 from segmodels.spec import Size, Value
@@ -159,7 +160,11 @@ def make_config(network: str, recipe: str, given: Mapping[str, Any]) -> TrainCon
 
 
 def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
-    """The config that `document` was made from. Raises SegmodelsError where its fields are not today's."""
+    """The config that `document` was made from.
+
+    Raises SegmodelsError where its fields are not today's, and whatever else a value of another type leads to: call it
+    inside `parsing`.
+    """
     known = {field.name for field in fields(TrainConfig)}
     if document.keys() != known:
         missing, strange = sorted(known - document.keys()), sorted(document.keys() - known)
@@ -171,7 +176,7 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
     values["shards"] = place(values["shards"])
     for name in ("out", "init"):
         values[name] = None if values[name] is None else Path(values[name])
-    return TrainConfig(**values)
+    return make(TrainConfig, values)
 
 
 def decisive(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from segdata.files import write_file
+from segdata.ownership import PICTURE, check_file
+from segdata.pictures import png_bytes
 from segdata.scene import U8
 from segdata.taxonomy import Taxonomy
-from segmodels.checkpoint import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,8 +73,9 @@ def answer(logits: Tensor) -> tuple[U8, NDArray[np.float32]]:
 
 
 def save_png(path: Path, picture: U8) -> None:
-    """Write (H, W) grey levels or ids, or (H, W, 3) colours; the file appears as a whole."""
-    buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    with replacing(path) as file:
-        file.write(buffer.getvalue())
+    """Write (H, W) grey levels or ids, or (H, W, 3) colours; the file appears as a whole.
+
+    Raises SegdataError where it would take the place of a file that is no picture of ours.
+    """
+    check_file("--out", path, PICTURE)
+    write_file(path, png_bytes(picture))

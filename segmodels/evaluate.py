@@ -27,7 +27,7 @@ from segmodels.data import samples
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.metrics import ConfusionMatrix, confusion
-from segmodels.scoresheet import Matrices, write_scoresheet
+from segmodels.scoresheet import FILES, Matrices, write_scoresheet
 from segmodels.trained import check_out
 from segmodels.views import Views, at_full_size, average, look
 
@@ -79,7 +79,7 @@ def evaluate(
     if not out and (benchmark.evaluator or not benchmark.submission):
         raise SegmodelsError("nowhere to write: give --out for scores, --submission for the benchmark's files, or both")
     if out:
-        check_out(out)
+        check_out(out, FILES)
     matrices, result = measure(segmenter, shards, views, benchmark, workers=workers, progress=progress)
     if out is None or matrices is None:
         return None

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from segdata.canonical import canonical_json
-from segmodels.checkpoint import replacing
+from segdata.files import read_file, replacing
+from segdata.ownership import Kind, check_file
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.networks import spec
@@ -25,6 +26,7 @@ TOLERANCE = 1e-3  # of the largest logit
 AGREEMENT = 0.999  # share of the pixels with the same class: two near-equal logits may change places
 
 
+EXPORTED = Kind("an exported network", lambda path: b"segmodels" in read_file(path, 1 << 34))  # both formats name it
 Run = Callable[[Tensor], Tensor]
 
 
@@ -67,6 +69,7 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
         raise SegmodelsError(f"{segmenter.name} cannot be exported: {why}")
     size = _fitting(segmenter, size)
     check_out(out.parent)
+    check_file("--out", out, EXPORTED)
     network = Exported(segmenter).eval().to(segmenter.device)
     about = canonical_json(_about(segmenter, size)).decode()
     with TemporaryDirectory(prefix="segmodels-") as scratch:

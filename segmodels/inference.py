@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from segdata import Record, ShardSet
 from segdata.canonical import canonical_json
+from segdata.files import parsing
 from segdata.scene import U8
 from segdata.taxonomy import Taxonomy, read_taxonomy
-from segmodels.checkpoint import load_weights
+from segmodels.checkpoint import load_weights, misfit
 from segmodels.data import normalise, samples
 from segmodels.device import autocast
+from segmodels.documents import check_types
 from segmodels.errors import SegmodelsError
 from segmodels.metrics import ConfusionMatrix, confusion
 from segmodels.networks import spec
 from segmodels.spec import Geometry, Size
 from segmodels.views import at_full_size, look
+
+
+class About(TypedDict):
+    """What is used of what weights say about themselves."""
+
+    network: str
+    options: dict[str, Any]
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    taxonomy: dict[str, Any]
+    run: str
 
 
 @dataclass(frozen=True)
@@ -53,24 +74,50 @@ class Segmenter:
 def load_segmenter(path: Path, device: torch.device, precision: str = "fp32") -> Segmenter:
     """The network of a run folder or of a weights file, in evaluation mode.
 
-    Raises SegmodelsError where the file is damaged, or does not hold what it says.
+    Raises SegmodelsError where the file is damaged, or does not hold what it says. The network is first built without
+    memory, and no further than the file has tensors: whatever its metadata declare, it takes no more than its weights.
     """
     path = path / "model.safetensors" if path.is_dir() else path
     weights, about = load_weights(path)
-    try:
+    with parsing(f"what {path} says about its network", SegmodelsError, "Train again."):
+        check_types(about, About)
         declared, size, options = spec(about["network"]), (about["size"][0], about["size"][1]), about["options"]
-        taxonomy = read_taxonomy(canonical_json(about["taxonomy"]), str(path))
-        network = declared.build(len(taxonomy.classes), size, options)
-        network.load_state_dict(weights)
         colours = about["mean"], about["std"]
-        geometry, run = declared.geometry(options), about["run"]
-    except (KeyError, TypeError, IndexError) as error:
-        raise SegmodelsError(f"{path} does not say all about its network ({error}): train again") from None
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise SegmodelsError(f"{path} does not hold the weights of {about['network']}: {first}") from None
+        if not all(map(isfinite, (*about["mean"], *about["std"]))):
+            raise ValueError(f"mean and std are {colours}, expected finite numbers")
+        taxonomy = read_taxonomy(canonical_json(about["taxonomy"]), str(path))
+        geometry = declared.geometry(options)
+    with (
+        parsing(f"{path} does not hold the weights of {declared.name}", SegmodelsError, "Train again."),
+        torch.device("meta"),
+        _at_most(2 * len(weights)),  # twice: some are registered and dropped again
+    ):
+        expected = declared.build(len(taxonomy.classes), size, options).state_dict()
+    if wrong := misfit(weights, expected):
+        raise SegmodelsError(f"{path} does not hold the weights of {declared.name}: {wrong}. Train again.")
+    network = declared.build(len(taxonomy.classes), size, options)
+    network.load_state_dict(weights)
     network.to(device).eval()
-    return Segmenter(network, declared.name, geometry, size, taxonomy, *colours, device, precision, run)
+    return Segmenter(network, declared.name, geometry, size, taxonomy, *colours, device, precision, about["run"])
+
+
+@contextmanager
+def _at_most(tensors: int) -> Iterator[None]:
+    """Raise ValueError as soon as the modules that are made inside register more parameters and buffers than this."""
+    left = tensors
+
+    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("the network that its metadata declare has more tensors")
+
+    handles = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @torch.inference_mode()

@@ -9,8 +9,6 @@ need the instances of the real gtFine: without, they are undefined.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import sys
@@ -22,14 +20,21 @@ import numpy as np
 from torch import Tensor
 
 from segdata import ShardSet
+from segdata.files import parsing, read_file
+from segdata.ownership import PICTURE, check_file
+from segdata.processes import environment
 from segdata.scene import U8
 from segdata.taxonomy import Taxonomy
 from segmodels.deterministic import resize
+from segmodels.documents import read_json
 from segmodels.draw import original_ids, save_png
 from segmodels.errors import SegmodelsError
+from segmodels.predict import open_image
 from segmodels.spec import Size
+from segmodels.trained import check_out
 
 FRAME = (1024, 2048)  # height and width of every frame of the benchmark
+MOST_PIXELS = 1 << 23  # of a picture of --ground-truth: four such frames
 KEY = re.compile(r"([A-Za-z\-]+)_\d{6}_\d{6}")  # <city>_<sequence>_<frame>
 RESULT = "resultPixelLevelSemanticLabeling.json"
 # A process of its own: the evaluator reads its paths when it is imported, prints, and exits on errors.
@@ -79,10 +84,12 @@ def ids_at(answer: Tensor, shards: ShardSet, size: Size) -> U8:
 
 def prepare_submission(folder: Path, shards: ShardSet) -> None:
     """Make the folder; what it holds of an earlier submission must be of the same frames."""
-    folder.mkdir(parents=True, exist_ok=True)
+    check_out(folder)
     wanted = {f"{key}_pred.png" for key in shards.keys}
     if strange := sorted(path.name for path in folder.iterdir() if path.name not in wanted):
         raise SegmodelsError(f"--submission {folder} holds {strange[0]}, which is no part of it. Name an empty folder")
+    for name in sorted(wanted):
+        check_file("--submission", folder / name, PICTURE)
 
 
 def write_prediction(folder: Path, key: str, ids: U8, taxonomy: Taxonomy) -> None:
@@ -104,8 +111,6 @@ def rebuild_truth(root: Path, key: str, ids: U8, taxonomy: Taxonomy) -> None:
 
 def link_truth(root: Path, real: Path, split: str, key: str) -> Size:
     """The real files of one frame as the evaluator finds them below `root`; gives their (H, W)."""
-    from PIL import Image
-
     for kind in ("labelIds", "instanceIds"):
         file = real / "gtFine" / split / _city(key) / f"{key}_gtFine_{kind}.png"
         if not file.is_file():
@@ -113,8 +118,9 @@ def link_truth(root: Path, real: Path, split: str, key: str) -> Size:
         link = _truth(root, key, kind)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(file.resolve())
-    with Image.open(link) as picture:
-        return picture.height, picture.width
+        with parsing(file, SegmodelsError), open_image(read_file(file, error=SegmodelsError), file, MOST_PIXELS) as it:
+            size = (it.height, it.width)
+    return size
 
 
 def predictions(root: Path) -> Path:
@@ -124,17 +130,17 @@ def predictions(root: Path) -> Path:
 
 def official_scores(root: Path) -> dict[str, Any]:
     """Run the evaluator on all frames below `root`: its result as it wrote it, NaN where undefined."""
-    environment = os.environ | {
+    variables = environment() | {
         "CITYSCAPES_DATASET": str(root),
         "CITYSCAPES_RESULTS": str(predictions(root)),
         "CITYSCAPES_EXPORT_DIR": str(root),
     }
     command = [sys.executable, "-c", EVALUATE]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode or not (root / RESULT).is_file():
         said = (done.stderr + done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
         raise SegmodelsError(f"cityscapesScripts' evaluator failed: {said[-1]}")
-    result: dict[str, Any] = json.loads((root / RESULT).read_bytes())
+    result: dict[str, Any] = read_json(root / RESULT)
     return result
 
 

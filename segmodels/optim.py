@@ -5,7 +5,7 @@ needs no scheduler state: the step and the history say it all.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,10 @@ from segmodels.errors import SegmodelsError
 # Every implementation (one by one, foreach, fused) rounds differently, and torch chooses by device and type: pinned,
 # so that a run has one. Fused is one kernel where foreach is a dozen a tensor list; the CPU's byte promise is older.
 IMPLEMENTATION: dict[str, dict[str, bool]] = {"cpu": {"foreach": True}, "cuda": {"fused": True}}
+
+# What each remembers of a parameter between steps.
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+STATE: dict[type[Optimizer], set[str]] = {Adam: MOMENTS, AdamW: MOMENTS, SGD: {"momentum_buffer"}}
 
 RESIDUAL_SCALES = ("alpha", "beta")  # the α and β of networks.md: scalars that gate whole branches
 TRUNK = "trunk"  # the name of a network's pretrained part, where it has one
@@ -50,6 +54,21 @@ def make_optimizer(
             raise SegmodelsError(f"optimizer is {name!r}, expected adam, adamw or sgd")
     set_learning_rate(optimizer, lr)
     return optimizer
+
+
+def restore_optimizer(optimizer: Optimizer, state: Mapping[int, Mapping[str, Any]]) -> None:
+    """Take over the state of another's `state_dict()`; the settings stay this one's. Raises where it does not fit."""
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, values in optimizer.state.items():
+        if values.keys() != STATE[type(optimizer)]:
+            raise ValueError(f"the optimiser's state is {', '.join(map(str, values)) or 'nothing'}")
+        for name, value in values.items():
+            shape = () if name == "step" else parameter.shape
+            if value is None and name == "momentum_buffer":  # SGD without momentum
+                continue
+            if not isinstance(value, Tensor) or value.shape != shape or value.layout is not torch.strided:
+                raise ValueError(f"{name} of the optimiser is no tensor of shape {tuple(shape)}")
+            values[name] = value.clone()  # `load_state_dict` copies nothing on the CPU
 
 
 def parameter_groups(model: nn.Module, weight_decay: float, trunk_lr: float = 1.0) -> list[dict[str, Any]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from segdata.files import parsing, read_file
+from segdata.ownership import PICTURE
 from segdata.scene import U8
 from segdata.show import overlay
 from segmodels.data import pad
@@ -21,6 +25,10 @@ from segmodels.prediction import Prediction
 from segmodels.trained import check_out
 from segmodels.views import Views, at_full_size, average, crop, look, outputs
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # Pillow's EPS runs Ghostscript
+LARGEST_FILE = 1 << 30  # bytes
+MOST_PIXELS = 89_478_485  # from here on Pillow itself warns of a bomb
+KINDS = ("labels", "color", "overlay", "confidence")  # of every image
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -41,7 +49,7 @@ def predict(
     """
     if stages and not (views.single and views.window == segmenter.window):
         raise SegmodelsError("--stages shows how one answer came about: leave --flip, --scales and --window away")
-    check_out(out)
+    check_out(out, {f"{name}_{kind}.png": PICTURE for name in images for kind in KINDS})
     for name, path in progress(images.items()):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         for kind, picture in _pictures(segmenter, read_image(path), views, stages=stages):
@@ -76,17 +84,29 @@ def read_image(path: Path) -> U8:
     first is taken. Raises SegmodelsError.
     """
     try:
-        with Image.open(path) as image:
+        data = read_file(path, LARGEST_FILE, SegmodelsError)
+    except FileNotFoundError:
+        raise SegmodelsError(f"no image {path}") from None
+    with parsing(f"cannot read image {path}", SegmodelsError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about metadata and the like: what it reads, it reads
+        with open_image(data, path, MOST_PIXELS) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith(("I", "F")):
                 return _deep_grey(np.asarray(upright), path)
             if "transparency" in upright.info:
                 upright = upright.convert("RGBA")
             return np.array(upright.convert("RGB"))
-    except FileNotFoundError:
-        raise SegmodelsError(f"no image {path}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SegmodelsError(f"cannot read image {path}: {str(error).splitlines()[0]}") from None
+
+
+def open_image(data: bytes, path: Path, most: int) -> Image.Image:
+    """A picture of at most that many pixels, nothing of which is decoded yet. Call it inside `parsing`."""
+    try:
+        image = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise SegmodelsError(f"cannot read image {path}: it is damaged, or none of {', '.join(FORMATS)}") from None
+    if image.width * image.height > most:
+        raise SegmodelsError(f"cannot read image {path}: {image.width}x{image.height}, expected at most {most} pixels")
+    return image
 
 
 def _deep_grey(values: np.ndarray[Any, Any], path: Path) -> U8:
@@ -105,10 +125,8 @@ def _pictures(segmenter: Segmenter, pixels: U8, views: Views, *, stages: bool) -
     size = (pixels.shape[0], pixels.shape[1])
     stride = segmenter.geometry.stride if views.single else 1
     ids, confidence = answer(at_full_size(found[-1], stride, size))
-    yield "labels", original_ids(ids, taxonomy)
-    yield "color", colours(ids, taxonomy)
-    yield "overlay", overlay(pixels, ids, taxonomy)
-    yield "confidence", grey(confidence)
+    pictures = original_ids(ids, taxonomy), colours(ids, taxonomy), overlay(pixels, ids, taxonomy), grey(confidence)
+    yield from zip(KINDS, pictures, strict=True)
     if stages and prediction and "masks" in prediction.extras:
         yield from stage_pictures(prediction, taxonomy)
     elif stages:

@@ -9,14 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segmodels.checkpoint import load_weights
+from segdata.files import parsing, regular
+from segmodels.checkpoint import LARGEST, load_torch, load_weights, read_safetensors
 from segmodels.errors import SegmodelsError
 from segmodels.resnet import ResNet
 
@@ -63,7 +60,8 @@ def load_trunk(network: nn.Module, path: Path) -> TrunkReport:
             f"nothing in {path} fits the trunk: it holds {', '.join(sorted(found)[:3]) or 'no tensors'}, "
             f"expected names of a ResNet such as {', '.join(list(ours)[:3])}"
         )
-    trunk.load_state_dict(taken, strict=False)
+    with parsing(f"{path} does not load", SegmodelsError, "Name another --init."):  # as of sparse tensors
+        trunk.load_state_dict(taken, strict=False)
     return TrunkReport(
         matched=tuple(taken),
         missing=tuple(name for name in ours if name not in found),
@@ -94,7 +92,8 @@ def load_init(network: nn.Module, name: str, path: Path) -> str:
     taken = {each: weights[each] for each in ours if each in weights and weights[each].shape == ours[each].shape}
     if not taken:
         raise SegmodelsError(f"nothing in {path} fits: it is of {name} with other options ({about.get('options')})")
-    network.load_state_dict(taken, strict=False)
+    with parsing(f"{path} does not load", SegmodelsError, "Name another --init."):
+        network.load_state_dict(taken, strict=False)
     others = [each for each in ours if each not in taken]
     return f"{path.name}: {len(taken)} of {len(ours)} tensors loaded" + (f", new: {', '.join(others)}" * bool(others))
 
@@ -102,17 +101,16 @@ def load_init(network: nn.Module, name: str, path: Path) -> str:
 def _read(path: Path) -> dict[str, Tensor]:
     """The tensors of the file by name."""
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        regular(path, LARGEST, SegmodelsError)
     except FileNotFoundError:
         raise SegmodelsError(f"no weights file {path}") from None
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "the file ends too early"
-        raise SegmodelsError(f"{path} is no .safetensors file and no .pth file of tensors: {reason}") from error
-    for nest in ("state_dict", "model"):
-        content = content.get(nest, content) if isinstance(content, dict) else {}
-    return {name: each for name, each in content.items() if isinstance(each, Tensor)}
+    with parsing(f"{path} is no .safetensors file and no .pth file of tensors", SegmodelsError, "Name another --init."):
+        if path.suffix == ".safetensors":
+            return read_safetensors(path)[0]
+        content = load_torch(path)
+        for nest in ("state_dict", "model"):
+            content = content.get(nest, content) if isinstance(content, dict) else {}
+        return {str(name): each for name, each in content.items() if isinstance(each, Tensor)}
 
 
 def _our_name(name: str) -> str:

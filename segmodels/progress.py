@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from math import isnan
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TextIO, TypeVar
 
 import torch
+
+from segdata.files import parsing
+from segmodels.documents import make, read_json
+from segmodels.errors import SegmodelsError
 
 Item = TypeVar("Item")
 
@@ -140,9 +145,14 @@ class Timing:
         return asdict(self) | derived
 
 
-def timing_from_document(document: Mapping[str, Any]) -> Timing:
-    """The sums so far, to go on with."""
-    return Timing(**{each.name: document[each.name] for each in fields(Timing)})
+def read_timing(path: Path) -> Timing:
+    """The sums so far, to go on with; all 0 where there is no file yet. Raises SegmodelsError."""
+    if not path.exists():
+        return Timing()
+    advice = "Remove it: the times begin anew, the weights are the same."
+    document = read_json(path, advice)
+    with parsing(path, SegmodelsError, advice):
+        return make(Timing, {each.name: document[each.name] for each in fields(Timing)})
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from segdata.canonical import pretty_json
-from segmodels.checkpoint import replacing
+from segdata.files import parsing, write_file
+from segdata.ownership import json_kind
+from segmodels.documents import check_types, read_json
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.networks.percentile import PercentileNet
 
 FORMAT = 1
+CALIBRATION = json_kind("a calibration", "format", "q", "run", "taxonomy")
+
+
+class Calibration(TypedDict):
+    """What is read of a file of `segmodels calibrate`."""
+
+    format: int
+    q: list[float]
+    taxonomy: str
 
 
 def with_q(segmenter: Segmenter, text: str | None) -> Segmenter:
@@ -43,8 +53,7 @@ def percentile(segmenter: Segmenter, what: str) -> PercentileNet:
 def write_q(path: Path, q: Sequence[float], segmenter: Segmenter, about: dict[str, Any]) -> None:
     """A file that `--q` takes; `about` says how it came about. Raises SegmodelsError."""
     document = {"format": FORMAT, "q": list(q), "taxonomy": segmenter.taxonomy.name, "run": segmenter.run} | about
-    with replacing(path) as file:
-        file.write(pretty_json(document))
+    write_file(path, pretty_json(document))
 
 
 def _numbers(text: str) -> float | tuple[float, ...] | None:
@@ -57,16 +66,16 @@ def _numbers(text: str) -> float | tuple[float, ...] | None:
 
 
 def _read(path: Path, segmenter: Segmenter) -> tuple[float, ...]:
-    try:
-        document = json.loads(path.read_bytes())
-        number, q, taxonomy = document["format"], document["q"], document["taxonomy"]
-        values = tuple(float(each) for each in q)
-    except OSError:
-        raise SegmodelsError("no number, no list of numbers, and no file. Expected one of them, as 0.5") from None
-    except (ValueError, TypeError, KeyError):
-        raise SegmodelsError("no file of `segmodels calibrate`, or damaged. Calibrate again") from None
-    if number != FORMAT:
-        raise SegmodelsError(f"a file of another version (format {number}, this is {FORMAT}). Calibrate again")
-    if taxonomy != segmenter.taxonomy.name:
-        raise SegmodelsError(f"for taxonomy {taxonomy}, but the run learnt {segmenter.taxonomy.name}")
+    if not path.exists() or path.is_dir():
+        raise SegmodelsError("no number, no list of numbers, and no file. Expected one of them, as 0.5")
+    document = read_json(path, "Calibrate again.")
+    with parsing("no file of `segmodels calibrate`", SegmodelsError, "Calibrate again."):
+        check_types(document, Calibration)
+        values = tuple(float(each) for each in document["q"])
+    if document["format"] != FORMAT:
+        raise SegmodelsError(
+            f"a file of another version (format {document['format']}, this is {FORMAT}). Calibrate again"
+        )
+    if document["taxonomy"] != segmenter.taxonomy.name:
+        raise SegmodelsError(f"for taxonomy {document['taxonomy']}, but the run learnt {segmenter.taxonomy.name}")
     return values

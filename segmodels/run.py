@@ -9,26 +9,84 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 from segdata import ShardSet
 from segdata.canonical import canonical_json, digest_file, pretty_json
+from segdata.files import discard, parsing, regular, temporary_of, unlink, write_file
 from segdata.lock import locked
-from segmodels.checkpoint import load_checkpoint, replacing
+from segdata.ownership import is_ours, json_kind
+from segmodels.checkpoint import LARGEST, load_checkpoint
 from segmodels.config import TrainConfig, config_from_document, decisive, run_id
+from segmodels.documents import check_types, read_json
 from segmodels.environment import describe_environment
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Size
 
 FORMAT = 1
+CHECKPOINTS = "checkpoints"
+_RUN = json_kind("a run", "config", "id")
 Document = Mapping[str, Any]
+
+
+# ---- run.json: what `describe` begins, and `train` completes --------------------------------------------------
+
+
+class _Device(TypedDict):
+    kind: str
+    name: str
+
+
+class Device(_Device, total=False):
+    threads: int  # of the CPU
+
+
+class Environment(TypedDict):
+    commit: str | None
+    versions: dict[str, str]
+    device: Device
+
+
+class Shards(TypedDict):
+    digest: str
+    name: str
+    files: dict[str, str]
+
+
+class Begun(Environment):
+    format: int
+    id: str
+    config: dict[str, Any]
+    config_digest: str
+    init: str | None
+    shards: Shards
+    taxonomy: dict[str, Any]
+    deterministic: bool
+    ranks: int
+
+
+class About(Begun, total=False):
+    """All that run.json may hold."""
+
+    resumed: list[Environment]  # where it went on under other versions
+    weights: dict[str, str]  # step -> digest of the weights after it
+    confusion: list[list[int]]  # (K, K)
+    model: str  # digest of model.safetensors
+
+
+class Results(TypedDict):
+    """What is used of metrics.json."""
+
+    miou: float | None
+
+
+# ---- the folder -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -60,17 +118,17 @@ class Run:
     @property
     def last(self) -> Path:
         """The checkpoint that an unfinished run goes on from."""
-        return self.path / "checkpoints" / "last.pt"
+        return self.path / CHECKPOINTS / "last.pt"
 
     @property
     def timing_so_far(self) -> Path:
         """timing.json of an unfinished run, beside what it goes on from: whoever clears away results leaves both."""
-        return self.path / "checkpoints" / "timing.json"
+        return self.path / CHECKPOINTS / "timing.json"
 
     @property
     def best(self) -> Path:
         """The weights with the best validation score so far, as model.safetensors has them."""
-        return self.path / "checkpoints" / "best.safetensors"
+        return self.path / CHECKPOINTS / "best.safetensors"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -82,12 +140,28 @@ class Run:
         return all(path.is_file() for path in self.files)
 
     def document(self) -> dict[str, Any]:
-        """run.json. Raises SegmodelsError where there is none, or another version's."""
-        return read_document(self.about)
+        """run.json, which holds what `About` says. Raises SegmodelsError where there is none, or another version's."""
+        document = read_document(self.about)
+        if document.get("format") != FORMAT:
+            raise SegmodelsError(
+                f"{self.path}: a run of another version (format {document.get('format')}, this is {FORMAT}). "
+                "Use another --out, or --replace to start anew"
+            )
+        with parsing(self.about, SegmodelsError, "Train again."):
+            check_types(document, About)
+        return document
+
+    def results(self) -> dict[str, Any]:
+        """metrics.json of a finished run. Raises SegmodelsError."""
+        document = read_document(self.metrics)
+        with parsing(self.metrics, SegmodelsError, "Train again."):
+            check_types(document, Results)
+        return document
 
     def config(self) -> TrainConfig:
         """The resolved configuration, as it was trained."""
-        return config_from_document(self.document()["config"])
+        with parsing(f"{self.about}, config", SegmodelsError, "Train again."):
+            return config_from_document(self.document()["config"])
 
 
 @contextmanager
@@ -98,6 +172,10 @@ def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
     where somebody writes there.
     """
     run = Run(path)
+    if run.finished and _is_same(run, document):
+        yield run  # nothing is written, so that the folder may be read-only
+        return
+    _check_ours(run)
     try:
         run.last.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -155,18 +233,15 @@ def about_weights(document: Document, size: Size) -> dict[str, Any]:
 
 def write_document(path: Path, document: Document) -> None:
     """JSON for people and programs; whole or not at all."""
-    with replacing(path) as file:
-        file.write(pretty_json(document))
+    write_file(path, pretty_json(document))
 
 
 def read_document(path: Path) -> dict[str, Any]:
     """A JSON file of a run. Raises SegmodelsError."""
     try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
+        document = read_json(path)
+    except FileNotFoundError as error:
         raise SegmodelsError(f"cannot read {path}: {error.strerror}. Is {path.parent} a run folder?") from None
-    except ValueError:
-        raise SegmodelsError(f"{path} is not JSON: it is damaged, or was changed by hand") from None
     if not isinstance(document, dict):
         raise SegmodelsError(f"{path} is not what `segmodels train` writes")
     return document
@@ -179,8 +254,7 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())
+    write_file(path, text.getvalue().encode())
 
 
 def differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
@@ -202,25 +276,45 @@ def environment(document: Document) -> dict[str, Any]:
     return {name: document[name] for name in ("commit", "versions", "device")}
 
 
+def _check_ours(run: Run) -> None:
+    """Raise SegmodelsError where the folder, new or a run's, would have to share its names with other things.
+
+    A run whose results were cleared away (as DVC does) is known by its checkpoints alone.
+    """
+    if run.about.exists() and not is_ours(run.about, _RUN):
+        raise SegmodelsError(f"{run.about} is damaged, or not what `segmodels train` writes. Use another --out")
+    names = {path.name for path in run.path.iterdir()} if run.path.is_dir() else set[str]()
+    others = sorted(name for name in names - {CHECKPOINTS} if not name.startswith("."))
+    if not run.about.exists() and run.weights.name in others:
+        raise SegmodelsError(f"{run.path} holds weights, but not run.json that says which. Use another --out")
+    if not run.about.exists() and others:
+        raise SegmodelsError(
+            f"{run.path} holds {', '.join(others[:3])}, and no run.json of `segmodels train`. "
+            "Use another --out, which is empty or not there yet"
+        )
+    if run.path.exists() and not run.path.is_dir():
+        raise SegmodelsError(f"{run.path} is a file. Use another --out")
+
+
+def _is_same(run: Run, document: Document) -> bool:
+    try:
+        _check_same(run, document)
+    except SegmodelsError:
+        return False
+    return True
+
+
 def _check_same(run: Run, document: Document) -> None:
     """Raise SegmodelsError, naming what differs, where the folder belongs to another run."""
     if run.about.exists():
         found = run.document()
-        if found.get("format") != FORMAT:
-            raise SegmodelsError(
-                f"{run.path}: a run of another version (format {found.get('format')}, this is {FORMAT}). "
-                "Use another --out, or --replace to start anew"
-            )
         if found["id"] != document["id"]:
             plain = json.loads(canonical_json(identity(document)))
-            what = "; ".join(differences(identity(found), plain)) or "run.json was changed by hand"
+            with parsing(f"{run.about}, config", SegmodelsError, "Use another --out, or --replace to start anew."):
+                what = "; ".join(differences(identity(found), plain)) or "run.json was changed by hand"
             raise SegmodelsError(f"{run.path} holds another run: {what}. Use another --out, or --replace to start anew")
     elif run.last.exists():
         load_checkpoint(run.last, document["id"])
-    elif run.weights.exists():
-        raise SegmodelsError(
-            f"{run.path} holds weights, but not run.json that says which. Use another --out, or --replace to start anew"
-        )
 
 
 def _note_environment(run: Run, document: Document) -> None:
@@ -234,16 +328,16 @@ def _note_environment(run: Run, document: Document) -> None:
 
 def _digest(path: Path) -> str:
     try:
-        return digest_file(path)
+        return digest_file(regular(path, LARGEST, SegmodelsError))
     except OSError as error:
         raise SegmodelsError(f"--init {path}: {error.strerror}") from None
 
 
 def _clear(run: Run) -> None:
-    for path in run.files:
-        path.unlink(missing_ok=True)
-    shutil.rmtree(run.last.parent)
-    run.last.parent.mkdir()
+    """Remove what `train` wrote, and nothing else; what shows that a run is finished goes first."""
+    for path in (*reversed(run.files), run.last, run.best, run.timing_so_far):
+        unlink(path)
+        discard(temporary_of(path))
 
 
 def _short(value: Any) -> str:

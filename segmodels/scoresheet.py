@@ -13,13 +13,24 @@ from typing import Any
 import numpy as np
 
 from segdata.canonical import pretty_json
+from segdata.files import replacing, unlink, write_file
+from segdata.ownership import headed, json_kind, marked
 from segdata.taxonomy import Taxonomy
 from segmodels import metrics
-from segmodels.checkpoint import replacing
 from segmodels.metrics import ConfusionMatrix
 from segmodels.official import largest_difference
 
-METRICS, OFFICIAL = "metrics.json", "official.json"
+METRICS, OFFICIAL, CONFUSION = "metrics.json", "official.json", "confusion.npy"
+CLASSES, IMAGES = "classes.csv", "images.csv"
+CLASS_HEADER = ("id", "class", "category", "pixels", "iou", "recall", "precision")
+IMAGE_HEADER = ("key", "pixel_accuracy", "miou", "miou_present", "micro_iou")
+FILES = {  # and how those that `evaluate` wrote are known again
+    METRICS: json_kind("scores of `evaluate`", "images", "interval", "miou", "shards"),
+    OFFICIAL: json_kind("scores of cityscapesScripts", "averageScoreClasses", "classScores"),
+    CONFUSION: marked("a confusion matrix", b"{'descr': '<i8', 'fortran_order': False, 'shape': ("),
+    CLASSES: headed("scores of classes", ",".join(CLASS_HEADER).encode()),
+    IMAGES: headed("scores of images", ",".join(IMAGE_HEADER).encode()),
+}
 
 
 @dataclass(frozen=True)
@@ -48,19 +59,19 @@ def write_scoresheet(
     confusion.npy   (N, K, K) int64 in the order of images.csv, rows are ground truth
     official.json   all that Cityscapes' evaluator says, where it ran
     """
-    (out / METRICS).unlink(missing_ok=True)
-    (out / OFFICIAL).unlink(missing_ok=True)
+    unlink(out / METRICS)
+    unlink(out / OFFICIAL)
     answer = matrices.full[-1]
     document = about | _document(matrices, taxonomy, stride)
     if official:
         document["official"] = _averages(official, document["class_iou"], taxonomy)
-        _write(out / OFFICIAL, pretty_json(_plain(official)))
-    _write(out / "classes.csv", _table(CLASS_HEADER, _class_rows(answer.sum(0), taxonomy)))
-    _write(out / "images.csv", _table(IMAGE_HEADER, _image_rows(matrices.keys, answer, taxonomy)))
-    with replacing(out / "confusion.npy") as file:
+        write_file(out / OFFICIAL, pretty_json(_plain(official)))
+    write_file(out / CLASSES, _table(CLASS_HEADER, _class_rows(answer.sum(0), taxonomy)))
+    write_file(out / IMAGES, _table(IMAGE_HEADER, _image_rows(matrices.keys, answer, taxonomy)))
+    with replacing(out / CONFUSION) as file:
         np.save(file, answer)
     plain: dict[str, Any] = _plain(document)
-    _write(out / METRICS, pretty_json(plain))
+    write_file(out / METRICS, pretty_json(plain))
     return plain
 
 
@@ -91,10 +102,6 @@ def _steps(matrices: Matrices, evaluated: Sequence[bool]) -> Iterable[tuple[int,
         if matrices.coarse is not None:
             step["own_stride"] = metrics.scores(matrices.coarse[index], evaluated)
         yield index + 1, step
-
-
-CLASS_HEADER = ("id", "class", "category", "pixels", "iou", "recall", "precision")
-IMAGE_HEADER = ("key", "pixel_accuracy", "miou", "miou_present", "micro_iou")
 
 
 def _class_rows(total: ConfusionMatrix, taxonomy: Taxonomy) -> Iterable[Sequence[object]]:
@@ -152,8 +159,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)

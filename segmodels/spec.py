@@ -14,6 +14,8 @@ from segmodels.errors import SegmodelsError
 if TYPE_CHECKING:
     from torch import nn
 
+LARGEST_SIDE, MOST_CLASSES = 1 << 15, 1 << 12  # that a network is built for: beyond are mistakes, and no shapes
+
 Size = tuple[int, int]  # (H, W)
 Value = bool | int | float | str | tuple[float, ...]
 Options = Mapping[str, Any]  # each value as its Option says: checked once, by `ModelSpec.resolve`
@@ -162,8 +164,9 @@ class ModelSpec:
     def build(self, classes: int, size: Size, options: Mapping[str, object]) -> nn.Module:
         """The network with fresh weights from torch's global generator. Raises SegmodelsError."""
         resolved = self.resolve(options)
-        if classes < 2:
-            raise SegmodelsError(f"{self.name}: {classes} classes, expected at least 2")
+        if not 2 <= classes <= MOST_CLASSES:
+            wanted = "at least 2" if classes < 2 else f"at most {MOST_CLASSES}"
+            raise SegmodelsError(f"{self.name}: {classes} classes, expected {wanted}")
         self._check_size(size, self.rule(resolved))
         return self.factory(classes, size, **resolved)
 
@@ -174,6 +177,8 @@ class ModelSpec:
         return self.options[name]
 
     def _check_size(self, size: Size, geometry: Geometry) -> None:
+        if max(size) > LARGEST_SIDE:
+            raise SegmodelsError(f"{self.name}: size {size[0]}x{size[1]}, expected at most {LARGEST_SIDE} a side.")
         if all(geometry.fits(side) for side in size):
             return
         below, above = zip(*(geometry.neighbours(side) for side in size), strict=True)

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from segmodels.checkpoint import Checkpoint, Weights
+from segmodels.checkpoint import Checkpoint, Weights, misfit
 from segmodels.data import Batches
 from segmodels.errors import SegmodelsError
+from segmodels.optim import restore_optimizer
 from segmodels.ranks import Ranks
 
-Row = dict[str, float]  # an epoch: epoch, step, lr, loss, and the scores where it was validated
+Row = dict[str, float]  # an epoch: ROW, and the scores where it was validated
+ROW = frozenset({"epoch", "step", "lr", "loss"})
 
 ADVICE = "The last checkpoint is from before. Try a smaller --lr, a longer --warmup or --clip 1"
 
@@ -74,11 +76,19 @@ class State:
         )
 
     def restore(self, checkpoint: Checkpoint, ranks: Ranks, device: torch.device) -> None:
-        """Be as when the checkpoint was made."""
+        """Be as when the checkpoint was made. Raises where it is not of such a network: call it inside `parsing`."""
+        ours = self.network.state_dict()
+        for tensors in (checkpoint.weights, *([] if checkpoint.ema is None else [checkpoint.ema])):
+            if wrong := misfit(tensors, ours):
+                raise ValueError(wrong)
+        if (checkpoint.ema is None) != (self.ema is None):
+            raise ValueError("averaged weights for a run without them, or none for a run with them")
+        if not all(row.keys() >= ROW for row in checkpoint.history):
+            raise ValueError(f"a history whose epochs lack one of {', '.join(sorted(ROW))}")
         self.network.load_state_dict(checkpoint.weights)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        restore_optimizer(self.optimizer, checkpoint.optimizer["state"])
         if checkpoint.ema is not None:
-            self.ema = {name: tensor.to(device) for name, tensor in checkpoint.ema.items()}
+            self.ema = {name: tensor.to(device, copy=True) for name, tensor in checkpoint.ema.items()}
         self.step, self.history, self.running = checkpoint.step, checkpoint.history, checkpoint.running
         self.digests = checkpoint.digests
         ranks.restore_random_states(checkpoint.random, device)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from segdata import ShardSet
 from segdata.canonical import digest_file
+from segdata.files import parsing
 from segmodels.augment import augmentation
 from segmodels.checkpoint import Weights, load_checkpoint, load_weights, save_checkpoint, save_weights, weights_digest
 from segmodels.config import TrainConfig
@@ -33,14 +34,13 @@ from segmodels.networks import spec
 from segmodels.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
 from segmodels.prediction import Prediction
 from segmodels.pretrained import load_init
-from segmodels.progress import Pace, Show, Timing, silent, timing_from_document
+from segmodels.progress import Pace, Show, read_timing, silent
 from segmodels.ranks import Ranks, join_ranks
 from segmodels.run import (
     Run,
     about_weights,
     describe,
     open_run,
-    read_document,
     write_document,
     write_history,
 )
@@ -112,7 +112,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             raise SegmodelsError(f"{run.about} is not there: the machines of a training need one file system for --out")
         if run.finished:
             show(f"{run.path} is finished: nothing to do")
-            return Outcome(run, read_document(run.metrics) if ranks.rank == 0 else {}, run.document()["weights"])
+            results = run.results() if ranks.rank == 0 else {}
+            return Outcome(run, results, run.document().get("weights", {}))
 
         # ---- the network ------------------------------------------------------------------------------------
         torch.manual_seed(config.seed)
@@ -140,14 +141,16 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         # ---- where it was killed ----------------------------------------------------------------------------
         state = State(network, optimizer, start_ema(network) if config.ema else None)
         if run.last.exists():
-            state.restore(load_checkpoint(run.last, document["id"]), ranks, device)
+            checkpoint = load_checkpoint(run.last, document["id"])
+            with parsing(f"{run.last} is not of this run", SegmodelsError, "Use --replace to start anew."):
+                state.restore(checkpoint, ranks, device)
+            del checkpoint  # and with it the view of the file
             show(f"{run.path}: going on after step {state.step} of {total}")
         if state.step != ranks.highest(state.step, device):
             raise SegmodelsError(
                 f"{run.last} is not the others': the machines of a training need one file system for --out"
             )
-        before = run.timing_so_far
-        timing = timing_from_document(read_document(before)) if before.exists() else Timing()
+        timing = read_timing(run.timing_so_far)
         timing.sessions += 1
         validated: tuple[int, ConfusionMatrix] | None = None
         pace = Pace(state.step, total, config.batch_size)

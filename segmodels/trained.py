@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
+from segdata import ownership
+from segdata.ownership import Kind
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter, load_segmenter
 from segmodels.run import Run
 from segmodels.spec import Size
-from segmodels.views import Views
+from segmodels.views import SCALES, Views
 
 
 def load_trained(path: Path, device: torch.device) -> Segmenter:
@@ -32,30 +36,39 @@ def load_trained(path: Path, device: torch.device) -> Segmenter:
     return segmenter
 
 
-def check_out(out: Path) -> None:
-    """Make the folder for results. Raises SegmodelsError, before the work and not after it, where it is a run's."""
+def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> None:
+    """Make the folder for results, of which `files` names those that are known before.
+
+    Raises SegdataError, before the work and not after it, where it is a run's, or would lose another file.
+    """
     if (out / "run.json").exists():
         raise SegmodelsError(f"--out {out} is the folder of a run, in which only `train` writes. Name another one")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
+    for name, kind in files.items():
+        ownership.check_file("--out", out / name, kind)
 
 
-def check_file(option: str, path: Path) -> None:
-    """Raise SegmodelsError, before the work and not after it, where a result file would lie nowhere or in a run."""
+def check_file(option: str, path: Path, kind: Kind) -> None:
+    """Raise SegdataError, before the work and not after it, where a result file would lie nowhere, in a run, or in the
+    place of another file."""
     if (path.parent / "run.json").exists():
         raise SegmodelsError(f"{option} {path} lies in the folder of a run, in which only `train` writes. Name another")
     if not path.parent.is_dir() or path.is_dir():
         why = "is a folder, expected a file" if path.is_dir() else f"there is no folder {path.parent}"
         raise SegmodelsError(f"{option} {path}: {why}")
+    ownership.check_file(option, path, kind)
 
 
 def choose_views(segmenter: Segmenter, *, flip: bool, scales: tuple[float, ...], window: Size | None) -> Views:
     """The views as asked for. Raises SegmodelsError where a window does not fit the network."""
     name, geometry, built_for = segmenter.name, segmenter.geometry, segmenter.size
-    if not scales or not all(0.05 <= scale <= 20 for scale in scales):
-        raise SegmodelsError(f"--scales are {', '.join(map(str, scales)) or 'none'}, expected numbers from 0.05 to 20")
+    if not scales or not all(SCALES[0] <= scale <= SCALES[1] for scale in scales):
+        raise SegmodelsError(
+            f"--scales are {', '.join(map(str, scales)) or 'none'}, expected numbers from {SCALES[0]:g} to {SCALES[1]:g}"
+        )
     if window and geometry.fixed_size and window != built_for:
         raise SegmodelsError(
             f"--window is {window[0]}x{window[1]}, but {name} was built for {built_for[0]}x{built_for[1]} alone"

@@ -19,9 +19,10 @@ import torch
 from segdata import ShardSet
 from segdata.canonical import digest_file
 from segdata.errors import SegdataError
+from segdata.files import parsing, regular
 from segdata.url import Place
 from segdata.verify import verify as verify_shards
-from segmodels.checkpoint import load_weights
+from segmodels.checkpoint import LARGEST, load_weights
 from segmodels.config import TrainConfig, decisive, run_id
 from segmodels.device import arithmetic, choose_device
 from segmodels.environment import describe_environment
@@ -30,6 +31,8 @@ from segmodels.inference import count_confusions, load_segmenter
 from segmodels.progress import Show, silent
 from segmodels.run import Run, differences, environment
 from segmodels.train import train
+
+MOST_THREADS = 1 << 12  # of a CPU: beyond is a mistake
 
 
 class Report(NamedTuple):
@@ -46,17 +49,30 @@ def verify(path: Path, shards: Place | None = None, steps: int = 8, *, workers: 
     """
     run = Run(path)
     document = run.document()
-    if not run.finished or "weights" not in document:
+    if not run.finished or not document.keys() >= {"weights", "confusion", "model"}:
         raise SegmodelsError(f"{path} is not finished, so there is nothing to verify. Run its `segmodels train` again")
+    check_recorded(run, document)
     config = run.config()
     device = config.device.partition(":")[0]  # of that kind, any
     config = replace(config, shards=shards or config.shards, workers=workers, device=device, replace=False)
     notes = list(_environment_notes(config, document))
     if wrong := [*_changed_options(run, document, config), *_changed_shards(config.shards, document)]:
         return Report(notes, wrong)  # training on something else would say nothing
+    load_segmenter(run.path, torch.device("cpu"))  # holds the options to the weights before they are trained with
     with _threads(document["device"].get("threads")):
         wrong = [*_changed_steps(config, document, steps, show), *_changed_scores(run, document, config)]
     return Report([*notes, _checked(document, steps)], wrong)
+
+
+def check_recorded(run: Run, document: dict[str, Any]) -> None:
+    """Raise SegmodelsError where what run.json has of a finished training is not what training records."""
+    with parsing(run.about, SegmodelsError, "Train again."):
+        if 1 not in map(int, document["weights"]):
+            raise ValueError("no digest of the weights after step 1")
+        if np.array(document["confusion"], np.int64).ndim != 2:
+            raise ValueError("a confusion matrix that is no matrix")
+        if not 0 < document["device"].get("threads", 1) <= MOST_THREADS:
+            raise ValueError(f"{document['device']['threads']} threads")
 
 
 def _environment_notes(config: TrainConfig, document: dict[str, Any]) -> Iterator[str]:
@@ -72,15 +88,21 @@ def _environment_notes(config: TrainConfig, document: dict[str, Any]) -> Iterato
 def _changed_options(run: Run, document: dict[str, Any], config: TrainConfig) -> Iterator[str]:
     """Where run.json and the weights do not tell the same story."""
     about = load_weights(run.weights)[1]
-    trained, stated = about["training"], decisive(document["config"])
+    trained, stated = about.get("training"), decisive(document["config"])
     yield from (f"option: {each} (in model.safetensors, in run.json)" for each in differences(trained, stated))
+    for name, value in (("network", config.network), ("options", dict(document["config"]["options"]))):
+        yield from (f"{each} (in model.safetensors, in run.json)" for each in differences(about.get(name), value, name))
     stated_id = run_id(config, document["shards"]["digest"], document["init"])
-    if not stated_id == document["id"] == about["run"]:
+    if not stated_id == document["id"] == about.get("run"):
         yield "run.json: it was changed by hand, or model.safetensors is another run's"
     if digest_file(run.weights) != document["model"]:
         yield "model.safetensors: not the file that training wrote"
-    if config.init is not None and digest_file(config.init) != document["init"]:
+    if config.init is not None and _digest(config.init) != document["init"]:
         yield f"--init {config.init}: not the file that training started from"
+
+
+def _digest(init: Path) -> str:
+    return digest_file(regular(init, LARGEST, SegmodelsError))
 
 
 def _changed_shards(folder: Place, document: dict[str, Any]) -> Iterator[str]:
@@ -120,7 +142,10 @@ def _changed_scores(run: Run, document: dict[str, Any], config: TrainConfig) -> 
         if config.channels_last:
             segmenter.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         found = count_confusions(segmenter, ShardSet(config.shards, "val"), workers=config.workers).sum(0)
-    recorded = np.array(document["confusion"])
+    recorded = np.array(document["confusion"], np.int64)
+    if recorded.shape != found.shape:
+        yield f"confusion matrix: of {len(recorded)} classes, the weights have {len(found)}"
+        return
     for row, there, here in zip(segmenter.taxonomy.classes, recorded, found, strict=True):
         if moved := int(np.abs(there - here).sum()):
             yield f"confusion matrix: {row.name}: {-(-moved // 2)} pixels were taken for other classes"

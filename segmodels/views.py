@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from segmodels.prediction import Prediction
 
 
+SCALES = (0.05, 20.0)  # beyond, an image is a few pixels or does not fit into memory
+
+
 @dataclass(frozen=True)
 class Views:
     """How an image is shown to the network; the probabilities of several views are averaged."""

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from segdata.cli.output import report_findings
+from segdata.cli.output import SARIF, report_findings, say
 from segdata.cli.parameters import ANY_PATH, parse_size
+from segdata.ownership import check_file
 from segdata.progress import Progress
 from segdata.url import Url, place
 
@@ -59,7 +60,8 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
     envvar="SEGDATA_TIMEOUT",
     help="What a shard may take before another worker gets it. [default: 30 for each of its samples]",
 )
-@click.option("--work-dir", type=ANY_PATH, help="Where unfinished work is kept. [default: beside --out]")
+@click.option("--replace", is_flag=True, help="Let the set take the place of another one that stands at --out.")
+@click.option("--work-dir", type=ANY_PATH, help="Where unfinished work gets its own folder. [default: beside --out]")
 @click.option(
     "--for", "readers", multiple=True, type=click.Choice(["energon"]), help="Add the files that this loader insists on."
 )
@@ -75,15 +77,17 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     if isinstance(out, Url):
         from segdata.upload import prepare_to, stage
 
-        home = stage(out, options["work_dir"])
-        options |= {"out": home / "set", "work_dir": home / "work"}
+        options |= {"out": stage(out, options["work_dir"]) / "set", "work_dir": None}
+    check_file("--sarif", sarif, SARIF)
     job = _job(f"{source}-coarse" if coarse else source, options)
     try:
         with Progress("samples") as progress, Progress("files") as sending:
             if isinstance(out, Url):
-                result = prepare_to(out, job, progress, sending, keep=keep)[0]
+                published = prepare_to(out, job, progress, sending, say, keep=keep)
+                result, change = published[0], published[1].change
             else:
-                result = run(job, progress)
+                result = run(job, progress, say)
+                change = result.change
     except FindingsError as error:
         report_findings(error.findings, sarif)
         raise
@@ -91,6 +95,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     samples = ", ".join(f"{split} {count}" for split, count in result.samples.items())
     reused = f" ({result.reused} stood already)" if result.reused else ""
     state = "" if result.changed else ", unchanged"
+    state = f"; changed: {change}" if change else state
     click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{state}")
 
 
@@ -141,12 +146,14 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         work_dir=options["work_dir"],
         quarantine=options["on_error"] == "quarantine",
         readers=options["readers"],
+        replace=options["replace"],
     )
 
 
 @click.command()
 @click.argument("source", type=click.Choice(["cityscapes", "tas500"]))
-@click.option("--out", required=True, type=ANY_PATH)
+@click.option("--out", required=True, type=ANY_PATH, help="A folder that is not there yet, or painted before.")
+@click.option("--replace", is_flag=True, help="Paint over a dataset that was painted with other options.")
 @click.option("--train", type=click.IntRange(0), default=SPLIT_SIZES["train"], show_default=True)
 @click.option("--val", type=click.IntRange(0), default=SPLIT_SIZES["val"], show_default=True)
 @click.option("--test", type=click.IntRange(0), default=SPLIT_SIZES["test"], show_default=True)

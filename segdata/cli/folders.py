@@ -1,15 +1,18 @@
 """`segdata verify`, `stats`, `show` and `diff`: shard folders looked at, here or by URL."""
 
-import json
 from pathlib import Path
 
 import click
 
-from segdata.cli.output import report_findings, write_text
+from segdata.cli.output import SARIF, report_findings, write_json
 from segdata.cli.parameters import ANY_PATH, shard_set
 from segdata.errors import SegdataError
+from segdata.ownership import PICTURE, check_file, json_kind
 from segdata.progress import Progress
 from segdata.url import Place
+
+VERDICT = json_kind("a verdict of `verify`", "fingerprint", "pixels", "samples", "set")
+STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
 
 
 @click.command()
@@ -24,6 +27,8 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     from segdata.shardset import manifest_of
     from segdata.verify import verify as check
 
+    check_file("--sarif", sarif, SARIF)
+    check_file("--json", json_path, VERDICT)
     with Progress("samples" if pixels else "files") as progress:
         findings = check(folder, pixels, progress, workers or default_workers())
     report_findings(findings, sarif)
@@ -34,7 +39,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     samples = {split: manifest.samples(split) for split in manifest.splits}
     if json_path:
         checked = {"set": manifest.name, "fingerprint": manifest.fingerprint, "samples": samples, "pixels": pixels}
-        write_text(json_path, json.dumps(checked, sort_keys=True, indent=1) + "\n")
+        write_json(json_path, checked)
     what = "bytes and pixels" if pixels else "bytes"
     click.echo(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
 
@@ -47,11 +52,12 @@ def stats(folder: Place, json_path: Path | None) -> None:
     from segdata.stats import stats as count
     from segdata.stats import table
 
+    check_file("--json", json_path, STATS)
     with Progress("samples") as progress:
         document = count(folder, progress)
     click.echo(table(document))
     if json_path:
-        write_text(json_path, json.dumps(document, sort_keys=True, indent=1) + "\n")
+        write_json(json_path, document)
     splits = ", ".join(f"{split} {entry['samples']}" for split, entry in document["splits"].items())
     click.echo(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
 
@@ -66,6 +72,7 @@ def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     from segdata.shardset import ShardSet, manifest_of
     from segdata.show import show as draw
 
+    check_file("--out", out, PICTURE)
     chosen = split or manifest_of(folder).splits[0]
     shown = draw(ShardSet(folder, chosen), out, count)
     click.echo(f"{out}: {shown} samples of {chosen}")

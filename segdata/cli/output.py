@@ -1,13 +1,17 @@
 """What commands write besides their last line."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from segdata import __version__
+from segdata.files import write_file
 from segdata.findings import Finding
+from segdata.ownership import json_kind
 
+SARIF = json_kind("findings", "runs", where=lambda found: found["runs"][0]["tool"]["driver"]["name"] == "segdata")
 LISTED = 20  # findings that are printed one by one
 
 
@@ -20,10 +24,14 @@ def report_findings(findings: Sequence[Finding], sarif: Path | None) -> None:
     if sarif:
         from segdata.sarif import sarif as render
 
-        write_text(sarif, render(findings, __version__).decode())
+        write_file(sarif, render(findings, __version__))
 
 
-def write_text(path: Path, text: str) -> None:
-    """With the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def write_json(path: Path, document: object) -> None:
+    """For people and programs; with the folders above it."""
+    write_file(path, (json.dumps(document, sort_keys=True, indent=1) + "\n").encode())
+
+
+def say(line: str) -> None:
+    """What is out of the ordinary, on standard error."""
+    click.echo(f"segdata: {line}.", err=True)

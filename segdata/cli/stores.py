@@ -13,7 +13,8 @@ from segdata.url import Url
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("url", type=parse_url)
-def publish(folder: Path, url: Url) -> None:
+@click.option("--replace", is_flag=True, help="Let the set take the place of another one that stands at URL.")
+def publish(folder: Path, url: Url, replace: bool) -> None:
     """Send a shard FOLDER to URL, an object store; readers see all of it, or the version before.
 
     The same command again sends only what is missing.
@@ -21,8 +22,9 @@ def publish(folder: Path, url: Url) -> None:
     from segdata.upload import publish as send
 
     with Progress("files") as progress:
-        found = send(folder, url, progress)
+        found = send(folder, url, progress, replace=replace)
     state = "" if found.changed else ", unchanged"
+    state = f"; changed: {found.change}" if found.change else state
     click.echo(f"{url}: {found.sent} files sent, {found.copied} copied, {found.stood} there already{state}")
 
 

@@ -133,9 +133,12 @@ def _connect(home: Path, workers: int | None, address: str | None) -> Callable[.
         _check_reachable(address)
     import ray
 
+    job = ray.job_config.JobConfig()
+    job._client_job = True  # as Ray marks jobs from elsewhere: its workers would look for modules in our working folder
     try:
         if address is None:
             ray.init(
+                job_config=job,
                 address="local",
                 num_cpus=workers,
                 include_dashboard=False,
@@ -144,7 +147,7 @@ def _connect(home: Path, workers: int | None, address: str | None) -> Callable[.
                 _temp_dir=str(home),
             )
         else:
-            ray.init(address=address, log_to_driver=False)
+            ray.init(address=address, job_config=job, log_to_driver=False)
     except Exception as error:
         where = f"--address {address}" if address else "--engine ray"
         what = f"{where}: Ray could not be started or reached ({_first_line(error)})."

@@ -13,6 +13,7 @@ from typing import Any, Generic
 
 from segdata.engines.engine import Begun, Done, Event, Lost, R, U
 from segdata.memory import keep_freed_memory
+from segdata.processes import environment_set
 
 
 class Local(Generic[U, R]):
@@ -72,7 +73,8 @@ class Local(Generic[U, R]):
     def _start(self) -> "_Worker":
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self.function), daemon=True)
-        process.start()
+        with environment_set():
+            process.start()
         theirs.close()  # so that our end closes when the worker dies
         return _Worker(process, ours)
 

@@ -15,6 +15,7 @@ from typing import Generic
 from segdata.engines import default_workers
 from segdata.engines.engine import Event, R, U
 from segdata.errors import SegdataError
+from segdata.processes import environment_set
 
 
 class Ray(Generic[U, R]):
@@ -42,7 +43,8 @@ class Ray(Generic[U, R]):
         self._broker = context.Process(
             target=broker, args=(theirs, self._home, self.function, self.workers, self.address)
         )
-        self._broker.start()
+        with environment_set():  # and with that for the cluster that it starts
+            self._broker.start()
         theirs.close()
         try:
             self._receive()  # the cluster's slots

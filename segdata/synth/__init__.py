@@ -10,8 +10,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from segdata.errors import SegdataError
+from segdata.processes import environment_set
 from segdata.synth.frames import Frame, Member
 
 DEFAULT_SIZES = {"cityscapes": (1024, 2048), "tas500": (620, 2026)}
@@ -47,18 +49,22 @@ def paint(
     zips: bool = False,
     nested: bool = False,
     coarse: bool = False,
+    replace: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
-    """Paint a dataset into `out`: `size` is (height, width), by default the real one's."""
+    """Paint a dataset into `out`: `size` is (height, width), by default the real one's.
+
+    Raises SegdataError where `out` holds anything but an earlier painting: one with other options needs `replace`.
+    """
     from segdata.synth.layout import Archives, Tree, claim, write_marker
 
     height, width = _checked(source, (train, val, test), size, seed, zips, nested, coarse)
-    frames, counts, owned = _plan(source, train, val, test, (height, width), seed, coarse)
+    frames, counts = _plan(source, train, val, test, (height, width), seed, coarse)
     facts: dict[str, object] = {
         "painted": True, "source": source, "seed": seed, "size": [height, width], "counts": counts, "coarse": coarse,
         "layout": "zip" if zips else "nested" if nested else "tree",
     }  # fmt: skip
-    claim(out, owned, facts)
+    claim(out, _names, facts, replace=replace)
     files = size_of_all = 0
     with Archives(out) if zips else Tree(out, nested) as sink:
         for done, members in enumerate(_painted(frames, workers), start=1):
@@ -99,20 +105,27 @@ def _checked(
 
 def _plan(
     source: str, train: int, val: int, test: int, size: tuple[int, int], seed: int, coarse: bool
-) -> tuple[list[Frame], dict[str, int], list[str]]:
-    """The frames, how many there are of each split, and which names at the root belong to the dataset."""
-    if source == "cityscapes":
-        from segdata.synth import cityscapes as layout
-    else:
-        from segdata.synth import tas500 as layout  # type: ignore[no-redef]
-    counts = layout.splits(train, val, test, coarse)
+) -> tuple[list[Frame], dict[str, int]]:
+    """The frames, and how many there are of each split."""
+    counts = _layout(source).splits(train, val, test, coarse)
     frames = [Frame(source, s, k, size, seed, coarse) for s, count in counts.items() for k in range(count)]
+    return frames, counts
+
+
+def _layout(source: str) -> Any:
+    """The module that knows the dataset's names."""
+    from segdata.synth import cityscapes, tas500
+
+    return {"cityscapes": cityscapes, "tas500": tas500}[source]
+
+
+def _names(facts: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Of a painting with these facts: which names at the root are its own, and which stems its frames have."""
+    layout = _layout(facts["source"])
     owned = [*layout.TOPS, *layout.ARCHIVES]
-    return (
-        frames,
-        counts,
-        owned + [f"{prefix}{a}.zip{end}" for a in layout.ARCHIVES for prefix, end in (("", ""), (".", ".tmp"))],
-    )
+    zips = [f"{before}{name}.zip{after}" for name in layout.ARCHIVES for before, after in (("", ""), (".", ".tmp"))]
+    stems = (layout.stem(split, number) for split, count in facts["counts"].items() for number in range(count))
+    return {*owned, *zips}, set(stems)
 
 
 def _painted(frames: list[Frame], workers: int) -> Iterator[list[Member]]:
@@ -120,10 +133,13 @@ def _painted(frames: list[Frame], workers: int) -> Iterator[list[Member]]:
     if workers <= 1:
         yield from map(paint_frame, frames)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
+    with environment_set():
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+    with pool:
         waiting: deque[Future[list[Member]]] = deque()
         for frame in frames:
-            waiting.append(pool.submit(paint_frame, frame))
+            with environment_set():  # a process is started when a frame comes that no idle one can take
+                waiting.append(pool.submit(paint_frame, frame))
             if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:

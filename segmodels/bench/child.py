@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+from segdata.processes import environment
 from segmodels.bench.case import Case, case_from_document
 from segmodels.bench.figure import Figure, measure
 from segmodels.errors import SegmodelsError
@@ -17,7 +18,7 @@ def measured(case: Case, batch: int, seconds: float) -> Figure | None:
     """`measure`, elsewhere; None where the memory was not enough. Raises SegmodelsError."""
     wanted = json.dumps({"case": case.document(), "batch": batch, "seconds": seconds})
     command = [sys.executable, "-m", "segmodels.bench.child"]
-    done = subprocess.run(command, input=wanted, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=wanted, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode == -signal.SIGKILL:  # as Linux ends what takes the last of the memory
         return None
     if done.returncode:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from segdata.canonical import pretty_json
+from segdata.files import write_file
+from segdata.ownership import headed, json_kind
 from segmodels.bench.rows import Plan, Row
-from segmodels.checkpoint import replacing
 
 FORMAT = 1
+JSON = json_kind("rows of `bench`", "format", "plan", "rows")
+CSV = headed("rows of `bench`", b"network,")
 LINE = "{:<22} {:>9} {:<34} {:>11} {:>8} {:>9} {:>9} {:>7} {:>9} {:>5} {:>8} {:>8} {:>8}"
 HEADER = LINE.format(
     *("network", "size", "setting", "parameters", "GMAC", "ms", "p95", "spread", "images/s", "at", "MB at 1", "MB"),
@@ -49,8 +52,7 @@ def write_json(path: Path, rows: Sequence[Row], plan: Plan) -> None:
         "plan": asdict(plan),
         "rows": [{name: value for name, value in asdict(row).items() if name != "environment"} for row in rows],
     }
-    with replacing(path) as file:
-        file.write(pretty_json(document))
+    write_file(path, pretty_json(document))
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -60,8 +62,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_plain(name, getattr(row, name)) for name in columns] for row in rows)
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())
+    write_file(path, text.getvalue().encode())
 
 
 def _plain(name: str, value: Any) -> Any:

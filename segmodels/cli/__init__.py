@@ -4,6 +4,7 @@ torch is imported inside the commands, so that `--help` is instant.
 """
 
 import sys
+from typing import NoReturn
 
 import click
 
@@ -14,16 +15,27 @@ from segmodels.cli.networks import list_networks, summary
 from segmodels.cli.report import report
 from segmodels.cli.train import train, verify
 from segmodels.cli.use import evaluate, export, predict
-from segmodels.errors import SegmodelsError
 
 
-def main() -> None:
-    """The console script, and the one place where an error becomes a line and exit status 1."""
+def main() -> NoReturn:
+    """Entry point: an error of ours, or of the system's, is one line on standard error and exit status 1."""
     try:
-        cli()
-    except (SegmodelsError, SegdataError) as error:
-        click.echo(f"segmodels: {error}", err=True)
-        sys.exit(1)
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _fail("stopped. Run the same command again.", 130)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except SegdataError as error:
+        code = _fail(str(error), 1)
+    except OSError as error:
+        code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 1)
+    sys.exit(code or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"segmodels: {message}", err=True)
+    return code
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

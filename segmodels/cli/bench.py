@@ -122,13 +122,13 @@ def bench(
 
 def _bench(groups: Sequence[Sequence[Case]], plan: Plan, json: Path | None, csv: Path | None) -> None:
     """Print rows as they come, then write them."""
-    from segmodels.bench.report import HEADER, line, write_csv, write_json
+    from segmodels.bench.report import CSV, HEADER, JSON, line, write_csv, write_json
     from segmodels.bench.rows import bench as measure
     from segmodels.trained import check_file
 
-    for option, path in (("--json", json), ("--csv", csv)):
+    for option, path, kind in (("--json", json, JSON), ("--csv", csv, CSV)):
         if path:
-            check_file(option, path)
+            check_file(option, path, kind)
     rows = []
     click.echo(HEADER)
     for group in groups:
@@ -162,7 +162,7 @@ def _sweep(
     from segdata import ShardSet
     from segmodels.device import arithmetic, choose_device
     from segmodels.sweep.point import points
-    from segmodels.sweep.report import table, write_sweep
+    from segmodels.sweep.report import FILES, table, write_sweep
     from segmodels.sweep.sweep import sweep
     from segmodels.trained import check_out, load_trained
 
@@ -172,7 +172,7 @@ def _sweep(
     with arithmetic(fast=setting.arithmetic == "fast"):
         segmenters = [replace(load_trained(Path(run), device), precision=setting.precision) for run in runs]
         positions, images = points(knob, segmenters, values), ShardSet(shards, split)
-        check_out(out)
+        check_out(out, FILES)
         shown = progress_bar(-(-len(images) // every))
         rows = sweep(positions, images, forwards=forwards, every=every, workers=workers, progress=shown)
         about = {"precision": setting.precision, "arithmetic": setting.arithmetic, "every": every}

@@ -49,6 +49,7 @@ def calibrate(
     from segmodels.calibration.calibrate import calibrate as find
     from segmodels.calibration.report import table, write_calibration
     from segmodels.device import arithmetic, choose_device
+    from segmodels.quantiles import CALIBRATION
     from segmodels.trained import check_file, load_trained
 
     if (budget is None) == (latency is None):
@@ -57,7 +58,7 @@ def calibrate(
         raise SegmodelsError(f"--budget is {budget:g}, expected a share of the full compute, above 0 up to 1")
     if latency is not None and not 0 < latency < float("inf"):
         raise SegmodelsError(f"--latency is {latency:g}, expected milliseconds above 0")
-    check_file("--out", out)
+    check_file("--out", out, CALIBRATION)
     chosen = choose_device(device)
     with arithmetic(fast=False):
         segmenter, images = load_trained(run, chosen), ShardSet(shards, split)

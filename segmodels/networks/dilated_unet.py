@@ -146,7 +146,7 @@ SPECS = (
             Published(classes=34, size=(512, 1024), parameters=889_366),
         ),
         options={
-            "width_factor": Option(1.0, "multiplies every channel count; 1 is as published", low=0.01),
+            "width_factor": Option(1.0, "multiplies every channel count; 1 is as published", low=0.01, high=64),
         },
     ),
 )

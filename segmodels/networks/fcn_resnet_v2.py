@@ -136,9 +136,9 @@ SPECS = (
         rule=lambda options: GEOMETRY,
         published=(Published(classes=4, size=(480, 640), parameters=15_248_682, dead=11_718),),
         options={
-            "depth": Option(56, "layers of the ResNet, 9n+2", low=11),
-            "n_layers": Option(4, "maps of the pyramid", low=1),
-            "width_factor": Option(1.0, "multiplies every channel count; 1 is as published", low=0.01),
+            "depth": Option(56, "layers of the ResNet, 9n+2", low=11, high=1001),
+            "n_layers": Option(4, "maps of the pyramid", low=1, high=16),
+            "width_factor": Option(1.0, "multiplies every channel count; 1 is as published", low=0.01, high=64),
         },
     ),
 )

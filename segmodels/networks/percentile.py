@@ -210,7 +210,7 @@ SPECS = (
             "as_published": Option(False, "the original's masks: limits pooled over the batch"),
             "mask_in_training": Option(True, "false: while training, every stage sees every pixel"),
             "skip": Option("auto", "stages 2 and 3 in evaluation: on tiles, or everywhere", choices=SKIPS),
-            "width_factor": Option(1.0, "on all channel counts", low=0.01),
+            "width_factor": Option(1.0, "on all channel counts", low=0.01, high=64),
         },
     ),
 )

@@ -220,8 +220,8 @@ BACKBONE = {
     "aux": Option(True, "auxiliary head on layer3, in training"),
 }
 CLUSTERING = {
-    "clusters": Option(40, "groups of channels", low=2),
-    "sigma": Option(0.5, "width of the affinity between channels", low=0.01),
+    "clusters": Option(40, "groups of channels", low=2, high=2048),
+    "sigma": Option(0.5, "width of the affinity between channels", low=0.01, high=1000),
     "assignment": Option("per_image", "whose groups", choices=("per_image", "shared")),
 }
 THESIS = "https://github.com/steliosav/Diploma-Thesis"

@@ -244,16 +244,16 @@ SETTING = (10, (384, 768))  # classes and size of every published setting
 
 BODY_OPTIONS = {
     "base": Option("resUnet", "what refines", choices=("resUnet", "resnet", "UPresUnet", "UPresnet")),
-    "width": Option(32, "channels f at the body's full resolution", low=1),
-    "growth": Option(2.0, "r: channels from one level to the next", low=1),
-    "depth": Option(4, "M: levels of a body", low=1),
+    "width": Option(32, "channels f at the body's full resolution", low=1, high=4096),
+    "growth": Option(2.0, "r: channels from one level to the next", low=1, high=8),
+    "depth": Option(4, "M: levels of a body", low=1, high=10),
     "norm": Option("layerHW", "layer norms fix the size", choices=("layerHW", "batch", "layerCHW")),
     "alpha_init": Option(0.0, "every α and β at the start"),
     "plain_logits": Option(False, "true: no norm and activation behind the classifier"),
 }
 STEP_OPTIONS = {
     "prenet": Option("x8", "how far the image is distilled", choices=PRENETS),
-    "steps": Option(8, "S: refinements, each supervised", low=2),
+    "steps": Option(8, "S: refinements, each supervised", low=2, high=64),
 }
 
 V6_AT_X2 = {"prenet": "x2", "width": 60, "growth": 1.5, "steps": 3}

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segdata.canonical import pretty_json
-from segmodels.checkpoint import replacing
+from segdata.files import write_file
+from segdata.ownership import json_kind, marked
 from segmodels.errors import SegmodelsError
 from segmodels.trained import check_out
 
 if TYPE_CHECKING:
     from segmodels.report.collect import Collection, Folders
 
+FILES = {
+    "index.html": marked("a report", b'<meta name="generator" content="segmodels report">'),
+    "results.json": json_kind("a leaderboard", "boards", "format"),
+}
 PACKAGES = ("altair", "jinja2", "vl_convert")
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -35,7 +40,7 @@ def report(folders: Folders, out: Path, images: int, progress: Progress = iter) 
     from segmodels.report.page import Exhibits, render
 
     collection = collect(folders)
-    check_out(out)
+    check_out(out, FILES)
     boards, runs = collection.boards, sum(len(board.results) for board in collection.boards)
     shown = tuple(choose_images(board, images_shown(images, runs)) for board in boards)
     width = map_width(sum(len(board.results) * len(images) for board, images in zip(boards, shown, strict=True)))
@@ -46,6 +51,5 @@ def report(folders: Folders, out: Path, images: int, progress: Progress = iter) 
     exhibits = Exhibits(shown, observations, tuple(sample(dataset) for dataset in collection.datasets))
     page, results = render(collection, exhibits), leaderboard(collection.boards, observations)
     for name, content in (("results.json", pretty_json(results)), ("index.html", page.encode())):
-        with replacing(out / name) as file:
-            file.write(content)
+        write_file(out / name, content)
     return collection

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segdata.files import parsing
 from segmodels.errors import SegmodelsError
 from segmodels.report.datasets import Dataset, read_datasets
 from segmodels.report.latency import FILE as LATENCY
@@ -65,7 +66,9 @@ def collect(folders: Folders) -> Collection:
         if left_out:
             notes.append(left_out)
         else:
-            results[path.name] = read_result(Run(path), folders.scores / path.name, datasets)
+            scores = folders.scores / path.name
+            with parsing(f"{path} with {scores}", SegmodelsError, f"Run `segmodels evaluate {path} --out {scores}`."):
+                results[path.name] = read_result(Run(path), scores, datasets)
     notes += [
         f"{path}: scores of a run that {folders.runs} does not have."
         for path in _entries(folders.scores, "--scores")
@@ -80,10 +83,12 @@ def collect(folders: Folders) -> Collection:
         if not (path / SWEEP).is_file() and not (path / LATENCY).is_file():
             notes.append(f"{path}: neither {SWEEP} nor {LATENCY}, so nothing was measured.")
         if (path / SWEEP).is_file():
-            found = read_sweep(path, list(results.values()))
+            with parsing(path / SWEEP, SegmodelsError, "Run its `segmodels bench --sweep` again."):
+                found = read_sweep(path, list(results.values()))
             notes.append(found) if isinstance(found, str) else sweeps.append(found)
         if (path / LATENCY).is_file() and path.name in results:
-            latencies[path.name] = read_latencies(path / LATENCY, results[path.name])
+            with parsing(path / LATENCY, SegmodelsError, "Run its `segmodels bench` again."):
+                latencies[path.name] = read_latencies(path / LATENCY, results[path.name])
             if not latencies[path.name]:
                 notes.append(f"{path / LATENCY}: times of another training than {folders.runs / path.name} holds.")
     boards = _boards(list(results.values()), sweeps, latencies)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segdata import ShardSet
+from segdata.files import parsing
 from segdata.manifest import FILE, read_manifest
 from segdata.taxonomy import Taxonomy
 from segmodels.errors import SegmodelsError
@@ -58,7 +59,11 @@ def read_datasets(shards: Path, stats: Path) -> dict[str, Dataset]:
     folders = sorted(path.parent for path in shards.glob(f"*/{FILE}"))
     if not folders:
         raise SegmodelsError(f"{shards}: no shard set in any folder of it. Name the folder that `prepare` writes into")
-    found = [_read(folder, stats / f"{folder.name}.json") for folder in folders]
+    found = []
+    for folder in folders:
+        counts = stats / f"{folder.name}.json"
+        with parsing(f"{folder} with {counts}", SegmodelsError, f"Run `segdata stats {folder} --json {counts}`."):
+            found.append(_read(folder, counts))
     times = Counter(dataset.name for dataset in found)
     return {
         each.digest: each if times[each.name] == 1 else replace(each, name=f"{each.name} ({each.folder.name})")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
+from segmodels.documents import read_json
 from segmodels.errors import SegmodelsError
+
+LARGEST = 1e300  # of numbers: beyond are mistakes, and infinities as soon as they are computed with
+MOST = 1 << 53  # of counts: beyond float64 has not every whole number
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Fields:
     def whole(self, name: str) -> int:
         """A whole number, 0 or more."""
         value = self.values.get(name)
-        return value if type(value) is int and value >= 0 else self._wrong(name, "a whole number")
+        return value if type(value) is int and 0 <= value <= MOST else self._wrong(name, "a whole number")
 
     def number(self, name: str) -> float:
         found = self.score(name)
@@ -76,17 +78,15 @@ class Fields:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in {int, float} and isfinite(value)
+    return type(value) in {int, float} and -LARGEST <= value <= LARGEST
 
 
 def read_fields(path: Path, advice: str) -> Fields:
     """The JSON object of a file. Raises SegmodelsError."""
     try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
+        values = read_json(path, f"{advice}.")
+    except FileNotFoundError as error:
         raise SegmodelsError(f"cannot read {path}: {error.strerror}. {advice}") from None
-    except (ValueError, RecursionError):
-        raise SegmodelsError(f"{path} is not JSON: it is damaged, or was changed by hand. {advice}") from None
     if not isinstance(values, dict):
         raise SegmodelsError(f"{path} holds {type(values).__name__}, expected an object. {advice}")
     return Fields(values, str(path), advice)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segdata.files import parsing, read_file, regular
 from segdata.taxonomy import Taxonomy
 from segmodels.errors import SegmodelsError
 from segmodels.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
@@ -21,8 +23,12 @@ from segmodels.report.fields import Fields, read_fields
 from segmodels.report.provenance import Provenance, read_provenance
 from segmodels.report.ranking import Interval
 from segmodels.run import Run
-from segmodels.views import Views
+from segmodels.spec import Size
+from segmodels.views import SCALES, Views
 
+LARGEST = 1 << 34  # bytes of confusion.npy: a million images of 40 classes
+LARGEST_WINDOW = 1 << 13  # that the page's few images are shown through
+MOST = 1 << 40  # pixels of one image
 SCORES = (*SPLIT_SCORES, *IMAGE_SCORES)  # names in metrics.json
 Scores = Mapping[str, float | None]
 
@@ -128,9 +134,18 @@ def _dataset(sheet: Fields, scores: Path, datasets: Mapping[str, Dataset]) -> tu
 
 
 def _views(row: Fields) -> Views:
-    window = row.values.get("window")
-    size = None if window is None else (int(row.numbers("window")[0]), int(row.numbers("window")[1]))
-    return Views(row.values.get("flip") is True, tuple(row.numbers("scales")), size)
+    size: Size | None = None
+    if row.values.get("window") is not None:
+        height, width = map(int, row.numbers("window"))
+        size = height, width
+        if not all(1 <= side <= LARGEST_WINDOW for side in size):
+            raise SegmodelsError(
+                f"{row.where}: a window of {height}x{width}, at most {LARGEST_WINDOW} a side. {row.advice}"
+            )
+    scales = row.numbers("scales")
+    if not scales or not all(SCALES[0] <= scale <= SCALES[1] for scale in scales):
+        raise SegmodelsError(f"{row.where}: scales of {scales}, expected {SCALES[0]:g} to {SCALES[1]:g}. {row.advice}")
+    return Views(row.values.get("flip") is True, scales, size)
 
 
 def _own_stride(sheet: Fields) -> Scores:
@@ -180,12 +195,9 @@ def _keys(path: Path, advice: str) -> tuple[int, str]:
 
 
 def _history(path: Path, advice: str) -> tuple[Epoch, ...]:
-    try:
-        return tuple(
-            Epoch(int(row["step"]), _number(row["loss"]), _number(row.get("miou", ""))) for row in _table(path, advice)
-        )
-    except (KeyError, ValueError) as error:
-        raise SegmodelsError(f"{path} is no history ({error}). {advice}") from None
+    rows = _table(path, advice)
+    with parsing(f"{path} is no history", SegmodelsError, advice):
+        return tuple(Epoch(int(row["step"]), _number(row["loss"]), _number(row.get("miou", ""))) for row in rows)
 
 
 def _number(text: str) -> float | None:
@@ -193,21 +205,21 @@ def _number(text: str) -> float | None:
     return value if value is None or isfinite(value) else None
 
 
-def _table(path: Path, advice: str) -> Iterator[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from csv.DictReader(file, restval="")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SegmodelsError(f"cannot read {path}: {error}. {advice}") from None
+def _table(path: Path, advice: str) -> list[dict[str, str]]:
+    with parsing(f"cannot read {path}", SegmodelsError, advice):
+        text = read_file(path, error=SegmodelsError).decode()
+        return list(csv.DictReader(io.StringIO(text, newline=""), restval=""))
 
 
 def _confusions(path: Path, expected: tuple[int, int], advice: str) -> ConfusionMatrix:
     images, classes = expected
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise SegmodelsError(f"cannot read {path}: {str(error).splitlines()[0]}. {advice}") from None
-    if not isinstance(found, np.ndarray) or found.shape != (images, classes, classes) or found.dtype != np.int64:
-        about = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "several arrays"
-        raise SegmodelsError(f"{path} holds {about}, expected int64 ({images}, {classes}, {classes}). {advice}")
+    with parsing(f"cannot read {path}", SegmodelsError, advice):
+        regular(path, LARGEST, SegmodelsError)
+        found: ConfusionMatrix = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
+    if found.shape != (images, classes, classes) or found.dtype != np.int64:
+        raise SegmodelsError(
+            f"{path} holds {found.dtype} {found.shape}, expected int64 ({images}, {classes}, {classes}). {advice}"
+        )
+    if found.min() < 0 or found.max() > MOST:
+        raise SegmodelsError(f"{path} holds {found.min()} to {found.max()}, expected counts of pixels. {advice}")
     return found

@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 
 from segdata import ShardSet
 from segdata.canonical import pretty_json
-from segmodels.checkpoint import replacing
+from segdata.files import write_file
+from segdata.ownership import headed, json_kind, marked
 from segmodels.environment import describe_device
 from segmodels.sweep.sweep import Row
 
 FORMAT = 1
+CREATOR = "segmodels bench --sweep"
 COLUMNS = (
     "value",
     "network",
@@ -34,6 +36,11 @@ COLUMNS = (
     "ms_iqr",
     "miou",
 )
+FILES = {
+    "sweep.svg": marked("a figure of `bench --sweep`", CREATOR.encode()),
+    "sweep.csv": headed("rows of `bench --sweep`", ",".join(COLUMNS).encode()),
+    "sweep.json": json_kind("a sweep", "format", "knob", "rows"),
+}
 
 
 def table(knob: str, rows: Sequence[Row]) -> list[str]:
@@ -72,8 +79,7 @@ def write_sweep(
         ("sweep.csv", _csv(rows)),
         ("sweep.json", pretty_json(document)),
     ):
-        with replacing(out / name) as file:
-            file.write(content)
+        write_file(out / name, content)
 
 
 def _csv(rows: Sequence[Row]) -> bytes:
@@ -95,7 +101,7 @@ def _figure(knob: str, rows: Sequence[Row]) -> bytes:
         _curve(right, knob, rows, [row.macs / 1e9 for row in rows], "GMAC an image, executed")
         left.set_ylabel("mIoU")
         content = io.BytesIO()
-        figure.savefig(content, format="svg", metadata={"Date": None})
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": CREATOR})
     return content.getvalue()
 
 

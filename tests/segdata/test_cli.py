@@ -117,33 +117,33 @@ def test_jpeg_quality(painted: Painted, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        (["prepare", "cityscape", "--root", ".", "--out", "x"], 1, "did you mean cityscapes"),
+        (["prepare", "cityscape", "--root", "raw", "--out", "x"], 1, "did you mean cityscapes"),
         (
             ["prepare", "cityscapes", "--root", "nowhere", "--out", "x"],
             1,
-            "no leftImg8bit/train in nowhere (found: no such folder)",
+            "/nowhere (found: no such folder)",
         ),
         (
-            ["prepare", "cityscapes", "--root", ".", "--out", "x", "--taxonomy", "cityscapes-2"],
+            ["prepare", "cityscapes", "--root", "raw", "--out", "x", "--taxonomy", "cityscapes-2"],
             1,
             "did you mean cityscapes-",
         ),
-        (["prepare", "cityscapes", "--root", ".", "--out", "x", "--taxonomy", "tas500-10"], 1, "has no destination"),
-        (["prepare", "cityscapes", "--root", ".", "--out", "x", "--name", "a/b"], 1, "--name 'a/b'"),
-        (["prepare", "cityscapes", "--root", ".", "--out", "x", "--split", "dev"], 1, "has no split 'dev'"),
-        (["prepare", "cityscapes", "--root", ".", "--out", "x", "--size", "8"], 2, "is not HEIGHTxWIDTH"),
+        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--taxonomy", "tas500-10"], 1, "has no destination"),
+        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--name", "a/b"], 1, "--name 'a/b'"),
+        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--split", "dev"], 1, "has no split 'dev'"),
+        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--size", "8"], 2, "is not HEIGHTxWIDTH"),
         (
-            ["prepare", "cityscapes", "--root", ".", "--out", "x", "--size", "8x8", "--image-codec", "keep"],
+            ["prepare", "cityscapes", "--root", "raw", "--out", "x", "--size", "8x8", "--image-codec", "keep"],
             2,
             "Choose png",
         ),
         (
-            ["prepare", "cityscapes", "--root", ".", "--out", "x", "--jpeg-quality", "95"],
+            ["prepare", "cityscapes", "--root", "raw", "--out", "x", "--jpeg-quality", "95"],
             2,
             "--jpeg-quality is for --image-codec jpeg, this is without it",
         ),
         (
-            ["prepare", "cityscapes", "--root", ".", "--out", "x", "--image-codec", "webp", "--jpeg-quality", "9"],
+            ["prepare", "cityscapes", "--root", "raw", "--out", "x", "--image-codec", "webp", "--jpeg-quality", "9"],
             2,
             "--jpeg-quality is for --image-codec jpeg, this is --image-codec webp",
         ),

@@ -355,7 +355,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *options: str) -> Job
     """The job that the command line makes of these options."""
     jobs: list[Job] = []
 
-    def take(job: Job, progress: object) -> None:
+    def take(job: Job, *_: object) -> None:
         jobs.append(job)
         raise SegdataError("far enough")
 

@@ -1,32 +1,42 @@
 """Hostile input: zips, links, bombs, YAML, and shard folders made to harm their reader. Refused in one clear line."""
 
+import io
+import json
 import os
 import shutil
 import stat
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from segdata.cli import cli
 from segdata.codecs import decode_image, encode_image
 from segdata.content import list_members
+from segdata.decoders import decode_sample
 from segdata.errors import CodecError, SegdataError, SourceError, TaxonomyError
 from segdata.findings import FindingsError
 from segdata.index import read_digests, read_index
-from segdata.manifest import SUMS, read_manifest
+from segdata.manifest import SUMS, manifest_bytes, read_manifest
 from segdata.prepare import Job, prepare
 from segdata.receipt import read_receipt
 from segdata.shardset import ShardSet
-from segdata.taxonomy import read_taxonomy
+from segdata.stats import stats
+from segdata.taxonomy import load_taxonomy, read_taxonomy
+from segdata.tree import Member
+from segdata.verify import verify
+from segdata.zips import safe_names
 
 MakeJob = Callable[..., Job]
 Draw = Callable[[str], Path]
@@ -92,7 +102,7 @@ def test_truncated_zip(zips: Path, make_job: MakeJob, tmp_path: Path, keep: floa
     path = zips / LABEL_ZIP
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data)) if keep == 0.5 else int(keep)])
-    with pytest.raises(SourceError, match=f"{LABEL_ZIP}: not a complete zip .*Download it again"):
+    with pytest.raises(SourceError, match=rf"{LABEL_ZIP}: .*BadZipFile.*Expected a complete zip\. Download it again"):
         prepare(make_job("cityscapes", zips, tmp_path / "set"))
 
 
@@ -180,7 +190,113 @@ def test_encrypted_member(zips: Path, make_job: MakeJob, tmp_path: Path) -> None
     assert [(finding.code, finding.where) for finding in stopped.value.findings] == [("unreadable", LABEL)]
 
 
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+def one_member(path: Path, content: bytes, method: int) -> Member:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("top/a.png", content)
+    return Member("top/a.png", path, "top/a.png", zipped=True)
+
+
+def change(path: Path, at: Callable[[bytes], int], value: bytes) -> None:
+    data = bytearray(path.read_bytes())
+    start = at(bytes(data))
+    data[start : start + len(value)] = value
+    path.write_bytes(data)
+
+
+@contextmanager
+def little_memory(limit: int = 1 << 23) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_of_packing(tmp_path: Path, method: int) -> None:
+    """Members stored, or packed by deflate, bzip2 or LZMA, are read; one with a changed byte is not."""
+    content = bytes(range(256)) * 40
+    member = one_member(tmp_path / "a.zip", content, method)
+    assert member.read() == content
+    change(tmp_path / "a.zip", lambda data: 30 + len("top/a.png") + 40, b"\xfe")
+    with pytest.raises(SourceError, match=r"top/a\.png: "):
+        member.read()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("declared", [1000, 0])
+def test_bombs_by_every_method(tmp_path: Path, method: int, declared: int) -> None:
+    """A member that unpacks to far more than the zip's directory declares is unpacked no further than that."""
+    member = one_member(tmp_path / "a.zip", bytes(1 << 26), method)
+    change(tmp_path / "a.zip", lambda data: entry(data, "top/a.png") + 24, struct.pack("<I", declared))
+    found = "its length or CRC-32 is not what the zip's directory says"
+    with little_memory(1 << 28 if method == zipfile.ZIP_STORED else 1 << 23), pytest.raises(SourceError, match=found):
+        member.read()
+
+
+def test_a_window_of_lzma_larger_than_its_member(tmp_path: Path) -> None:
+    """LZMA's window is as large as it can be of use, not as the member declares it: 4 GB."""
+    member = one_member(tmp_path / "a.zip", b"abc" * 999, zipfile.ZIP_LZMA)
+    change(tmp_path / "a.zip", lambda data: 30 + len("top/a.png") + 5, b"\xff\xff\xff\xff")
+    with little_memory():
+        assert member.read() == b"abc" * 999
+
+
+def test_a_member_packed_by_another_method(tmp_path: Path) -> None:
+    """Deflate64, Zstandard and the like are refused in one line."""
+    member = one_member(tmp_path / "a.zip", b"abc", zipfile.ZIP_STORED)
+    change(tmp_path / "a.zip", lambda data: entry(data, "top/a.png") + 10, struct.pack("<H", 93))
+    with pytest.raises(SourceError, match="packed by method 93, expected stored, deflate, bzip2 or LZMA"):
+        member.read()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        (6, b"\xff", "version 25.5"),
+        (8, b"\0\x08", "UnicodeDecodeError"),  # says that its name is UTF-8, which it is not
+        (28, b"\0\0\0\0\x09\0", "a member without a name"),  # what is its name is said to be a comment
+        (46, b"\0", "a member without a name"),  # names end at the first zero
+    ],
+    ids=["version", "UTF-8", "no name", "zero"],
+)
+def test_directories_that_zipfile_stumbles_over(tmp_path: Path, field: int, value: bytes, found: str) -> None:
+    """A damaged entry of the zip's directory is one line that names the zip and says to download it again."""
+    member = one_member(tmp_path / "a.zip", b"abc", zipfile.ZIP_STORED)
+    change(tmp_path / "a.zip", lambda data: entry(data, "top/a.png") + 46, b"\xffop/a.png")
+    change(tmp_path / "a.zip", lambda data: data.rindex(b"PK\1\2") + field, value)
+    for read in (member.read, lambda: safe_names(tmp_path / "a.zip")):
+        with pytest.raises(SourceError, match=rf"a\.zip: .*{found}.*Download it again\.$"):
+            read()
+
+
+def test_a_directory_of_gigabytes(tmp_path: Path) -> None:
+    """What says that its directory is larger than any is not read."""
+    path, size = tmp_path / "a.zip", 1 << 31
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 9, 9, size, 0, 0))
+    with (
+        little_memory(),
+        pytest.raises(SourceError, match="a directory of 2147483648 bytes, expected at most 33554432"),
+    ):
+        safe_names(path)
+
+
 # ---- trees --------------------------------------------------------------------------------------------------
+
+
+def test_a_zip_that_is_a_pipe(make_job: MakeJob, tmp_path: Path) -> None:
+    """Not waited for."""
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(SourceError, match=r"found: a file: a\.zip"):
+        prepare(make_job("cityscapes", tmp_path / "a.zip", tmp_path / "set"))
 
 
 def test_a_split_linked_out_of_the_root(draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:
@@ -226,6 +342,8 @@ MERGES = "".join(f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}]}}\n" for 
         "name: 2001-99-99\nclasses: []",
         "name: !!timestamp x\nclasses: []",
         "name: !!bool x\nclasses: []",
+        'name: !!int ""\nclasses: []',
+        "name: 1" + ":59" * 500 + ".5\nclasses: []",
         f"name: 0x{'f' * 9000}\nclasses: []",
         "name: x\nclasses: [{name: a, color: [0, 0, 0], from: [b], export: 0x" + "f" * 9000 + "}]",
         "x" * (1 << 21),
@@ -238,6 +356,15 @@ def test_hostile_yaml(text: str) -> None:
     with pytest.raises(TaxonomyError, match=r"^mine: ") as refused:
         read_taxonomy(text.encode(), "mine")
     assert len(str(refused.value)) < 1000
+
+
+def test_a_taxonomy_that_is_a_pipe(tmp_path: Path) -> None:
+    """Not waited for; nor is any that is too large read."""
+    os.mkfifo(tmp_path / "mine.yaml")
+    (tmp_path / "large.yaml").write_bytes(bytes(1 << 20))
+    for name, found in (("mine", "a pipe, expected a regular file"), ("large", "1048576 bytes, expected at most")):
+        with pytest.raises(TaxonomyError, match=found):
+            load_taxonomy(str(tmp_path / f"{name}.yaml"))
 
 
 def test_a_taxonomy_on_the_command_line(draw: Draw, tmp_path: Path) -> None:
@@ -278,6 +405,11 @@ def _as_zip(path: Path) -> None:
         archive.writestr("keys.npy", b"")
 
 
+def _header(text: str) -> bytes:
+    padded = text.ljust(117) + "\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(padded)) + padded.encode()
+
+
 HOSTILE_COLUMNS: dict[str, Callable[[Path], Any]] = {
     "nothing": lambda path: path.write_bytes(b""),
     "a zip": _as_zip,
@@ -287,6 +419,19 @@ HOSTILE_COLUMNS: dict[str, Callable[[Path], Any]] = {
     "a table": lambda path: np.save(path, np.zeros((4, 4), "S3")),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "a bad header": lambda path: path.write_bytes(path.read_bytes()[:10] + b"(" * 99),
+    "an open bracket": lambda path: path.write_bytes(_header("{'descr': [('a', '<u4'")),
+    "a bad escape": lambda path: path.write_bytes(_header(r"{'descr': '\d', 'fortran_order': False, 'shape': (1,)}")),
+    "of Python 2": lambda path: path.write_bytes(_header("{'descr': '<u4', 'fortran_order': False, 'shape': (3L,)}")),
+    "nothing but brackets": lambda path: path.write_bytes(_header("(" * 110)),
+    "more rows than bytes": lambda path: path.write_bytes(
+        _header("{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000000, 32)}")
+    ),
+    "rows past counting": lambda path: path.write_bytes(
+        _header("{'descr': '|S8', 'fortran_order': False, 'shape': (2305843009213693953,)}") + bytes(64)
+    ),
+    "rows below none": lambda path: path.write_bytes(
+        _header("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 32)}") + bytes(64)
+    ),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
 }
@@ -326,17 +471,170 @@ def test_hostile_receipt(shards: Callable[..., Path], data: bytes) -> None:
     assert read_receipt(path) is None
 
 
-@pytest.mark.parametrize("codec", ["jpeg", "webp"])
-def test_images_that_declare_too_much(shards: Callable[..., Path], codec: str) -> None:
-    """A JPEG or WebP whose header declares far more pixels than it holds is our error."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda receipt: receipt.update(size=-1),
+        lambda receipt: receipt.update(sha256="x"),
+        lambda receipt: receipt["samples"][0].update(size=[1 << 40, 24]),
+        lambda receipt: receipt["samples"][0].update(size=[16.0, 24]),
+        lambda receipt: receipt["samples"][0].update(key="a" * 101),
+        lambda receipt: receipt["samples"][0].update(key="\ud800"),
+        lambda receipt: receipt["samples"][0].update(digest="xy" * 32),
+        lambda receipt: receipt["samples"][0]["places"].update({"target.png": [0, 1]}),
+        lambda receipt: receipt["samples"][0]["places"].update({"json": [0, -1]}),
+        lambda receipt: receipt["samples"][0]["places"].update({"json": [1 << 64, 1]}),
+        lambda receipt: receipt["samples"][0]["pixels"].update({"target1.png": 5}),
+        lambda receipt: receipt["counts"].update(pixels=["a"]),
+        lambda receipt: receipt["counts"].update(samples=-1),
+        lambda receipt: receipt.update(sums={"pixels": 1, "values": [1, 2], "squares": [1, 2]}),
+        lambda receipt: receipt.update(quarantined=[{"code": "x", "where": "", "found": ""}]),
+    ],
+)
+def test_receipts_of_odd_values(shards: Callable[..., Path], change: Callable[[Any], None]) -> None:
+    """Neither are those whose numbers, names or digests no shard can have."""
+    path = shards() / ".segdata/receipts/camvid-11-train-000000.json"
+    assert read_receipt(path)
+    receipt = json.loads(path.read_bytes())
+    change(receipt)
+    path.write_text(json.dumps(receipt))
+    assert read_receipt(path) is None
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {"pixels": [1] * 11, "images": [1] * 12, "samples": 4},
+        {"pixels": [1] * 5, "images": [1] * 5, "samples": 4},  # no taxonomy of so few
+        {"pixels": ["1"] * 12, "images": [1] * 12, "samples": 4},
+        {"pixels": [1.5] * 12, "images": [1] * 12, "samples": 4},
+        {"pixels": [-1] * 12, "images": [1] * 12, "samples": 4},
+        {"pixels": [1 << 62] * 12, "images": [1] * 12, "samples": 4},
+        {"pixels": [1] * 12, "images": [5] * 12, "samples": 4},
+        {"pixels": [1] * 12, "images": [1] * 12, "samples": "4"},
+        {"pixels": [[1]] * 12, "images": [1] * 12, "samples": 4},
+        {"pixels": 1, "images": 1, "samples": 4},
+        [],
+    ],
+    ids=repr,
+)
+def test_forged_statistics(shards: Callable[..., Path], statistics: Any) -> None:
+    """A manifest with counts that are no counts of its classes is refused, its fingerprint right or not."""
+    folder = shards()
+    document = dict(read_manifest(folder).document)
+    del document["fingerprint"]
+    document["splits"]["train"]["classes"] = statistics
+    (folder / "dataset.json").write_bytes(manifest_bytes(document))
+    with pytest.raises(SegdataError, match=str(folder)):
+        stats(folder)
+    assert verify(folder, pixels=True)
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "taxonomy.yaml", ".segdata/receipts/camvid-11-train-000000.json"])
+def test_pipes_in_a_shard_folder(shards: Callable[..., Path], name: str) -> None:
+    """Not waited for, but found."""
+    folder = shards()
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert ("unreadable", name) in {(finding.code, finding.where) for finding in verify(folder)}
+
+
+def declaring(codec: str, height: int, width: int) -> bytes:
+    """A picture of 8x8 whose header says another size."""
     data = bytearray(encode_image(np.zeros((8, 8, 3), np.uint8), codec))
     if codec == "jpeg":
         at = data.index(b"\xff\xc0") + 5
-        data[at : at + 4] = struct.pack(">HH", 65_000, 65_000)
+        data[at : at + 4] = struct.pack(">HH", height, width)
     else:
-        data = data[:20]
+        data[21:25] = struct.pack(
+            "<I", int.from_bytes(data[21:25], "little") & ~0xFFFFFFF | height - 1 << 14 | width - 1
+        )
+    return bytes(data)
+
+
+NOT_DECODED = [
+    (declaring("jpeg", 32_000, 32_000), None, "32000x32000 pixels, expected 1 to 322048"),
+    (declaring("jpeg", 0, 8), None, "8x0 pixels, expected 1 to"),
+    (declaring("jpeg", 64, 64), (8, 8), "64x64 pixels, expected 8x8"),
+    (declaring("webp", 16_383, 16_383), None, "16383x16383 pixels, expected 1 to"),
+    (declaring("webp", 9_000, 9_000), (8, 8), "9000x9000 pixels, expected 8x8"),
+    (declaring("webp", 8, 8)[:20], None, "expected the header of a picture"),
+    (declaring("jpeg", 8, 8)[:50], None, "expected the header of a Huffman-coded frame"),
+    (declaring("jpeg", 8, 8).replace(b"\xff\xc0", b"\xff\xc9"), None, "Huffman-coded frame"),  # arithmetic codes
+    (declaring("jpeg", 8, 8).replace(b"\xff\xc0", b"\xff\xc3"), None, "Huffman-coded frame"),  # lossless
+]
+
+
+@pytest.mark.parametrize(("data", "size", "found"), NOT_DECODED, ids=[found for _, _, found in NOT_DECODED])
+def test_what_is_not_decoded(
+    data: bytes, size: tuple[int, int] | None, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JPEG or WebP whose header declares more than it can hold, or another size than is due, meets no decoder."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: pytest.fail("decoded"))
+    with pytest.raises(CodecError, match=found):
+        decode_image(data, size=size)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tiff", ".ppm", ".gif", ".avif", ".jp2", ".exr"])
+def test_pictures_of_other_formats(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV reads them; no shard holds them."""
+    heads = {".gif": b"GIF89a", ".avif": b"\0\0\0\x1cftypavif", ".jp2": b"\0\0\0\x0cjP  ", ".exr": b"v/1\1"}
+    data = heads.get(suffix) or cv2.imencode(suffix, np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: pytest.fail("decoded"))
+    with pytest.raises(CodecError, match="expected a PNG, JPEG or WebP"):
+        decode_image(data)
+
+
+def test_flat_pictures_are_read(tmp_path: Path) -> None:
+    """The smallest files for their sizes: of one colour, by every kind of JPEG and WebP."""
+    flat = np.full((1024, 2048, 3), 128, np.uint8)
+    for options in (
+        {},
+        {"progressive": True},
+        {"quality": 1, "optimize": True},
+        {"quality": 1, "subsampling": "4:1:1"},
+    ):
+        Image.fromarray(flat).save(tmp_path / "a.jpg", **options)
+        assert np.array_equal(decode_image((tmp_path / "a.jpg").read_bytes(), size=(1024, 2048)), flat)
+    for options in ({}, {"lossless": True}, {"lossless": True, "icc_profile": b"x"}):
+        Image.fromarray(flat).save(tmp_path / "a.webp", **options)
+        assert decode_image((tmp_path / "a.webp").read_bytes(), size=(1024, 2048)).shape == flat.shape
+
+
+def test_a_camera_s_note_turns_nothing() -> None:
+    """EXIF's orientation changes no pixel, as no chunk beside the picture does in a PNG."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(file, "JPEG", exif=exif)
+    assert decode_image(file.getvalue(), size=(8, 16)).shape == (8, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"json": b"[" * 99_999},
+        {},
+        {"json": b'{"height": 8}'},
+        {"target0.png": b""},
+        {"other.txt": b""},
+        {"target1.png": b""},
+    ],
+)
+def test_samples_that_are_none(parts: dict[str, bytes]) -> None:
+    """`decode_sample` raises our error for metadata or parts that no sample has."""
     with pytest.raises(CodecError):
-        decode_image(bytes(data))
+        decode_sample({"json": b'{"height": 8, "width": 8}', **parts} if parts and "json" not in parts else parts)
+
+
+def test_an_index_that_leads_out_of_its_shard(shards: Callable[..., Path]) -> None:
+    """What would be cut short is refused."""
+    folder = shards()
+    path = folder / ".segdata/train.places.npy"
+    places = np.load(path)
+    places["sizes"][0] = 2**32 - 1
+    np.save(path, places)
+    with pytest.raises(SegdataError, match="leads behind the end of shard 0"):
+        ShardSet(folder, "train").read(0)
 
 
 def test_a_reader_of_a_changed_shard(shards: Callable[..., Path]) -> None:

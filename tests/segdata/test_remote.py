@@ -53,9 +53,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int | None]]:
     found: list[tuple[str, int, int | None]] = []
     real = FsspecStore.read
 
-    def noting(self: FsspecStore, path: str, start: int = 0, stop: int | None = None) -> bytes:
+    def noting(
+        self: FsspecStore, path: str, start: int = 0, stop: int | None = None, *rest: Any, **options: Any
+    ) -> bytes:
         found.append((path, start, stop))
-        return real(self, path, start, stop)
+        return real(self, path, start, stop, *rest, **options)
 
     monkeypatch.setattr(FsspecStore, "read", noting)
     return found
@@ -234,7 +236,7 @@ def test_what_is_no_set(published: Url) -> None:
     with pytest.raises(ShardError, match="no split 'dev'; it has train, val, test"):
         ShardSet(published, "dev")
     open_store(published).write(FILE, b"{")
-    with pytest.raises(ShardError, match=r"dataset\.json: not a manifest"):
+    with pytest.raises(ShardError, match=r"dataset\.json: .*JSONDecodeError.*Expected a manifest"):
         ShardSet(published, "train")
 
 
@@ -242,7 +244,7 @@ def test_a_version_that_is_replaced_meanwhile(published: Url, finished: Finished
     """Who has the set open goes on with the version that was opened; who opens it then sees the new one, whole."""
     before, after = finished("camvid"), finished("camvid", scales=(1, 2))
     shards = ShardSet(published, "train")
-    publish(after, published)
+    publish(after, published, replace=True)
     assert all(same(shards.read(i), ShardSet(before, "train").read(i)) for i in range(4))
     check_same(published, after)
 

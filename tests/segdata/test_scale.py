@@ -175,7 +175,7 @@ def test_publishing_holds_one_receipt_at_a_time(
         path.write_bytes(each.to_json())
         finished.append(Finished(ShardEntry(name, each.sha256, each.size, len(each.samples)), path))
     monkeypatch.setattr(Finished, "read", counting)
-    release = Release("set", made_for.conversion, "", True, 64, 0, warnings=(), dropped=())
+    release = Release("set", made_for.conversion, "", True, made_for.options, warnings=(), dropped=())
     write_side_files(folder, release, {"train": finished})
     assert len(alive) == 40
     assert max(alive) <= 1

@@ -25,9 +25,10 @@ from segdata.remote import fetch_manifest, find_home
 from segdata.revisions import remove_revisions, revisions
 from segdata.shardset import ShardSet
 from segdata.stores import FsspecStore, Store, open_store
-from segdata.upload import publish, stands
+from segdata.upload import publish, stage, stands
 from segdata.url import Url, place
 from segdata.verify import verify
+from segdata.workfolder import claim
 
 MakeJob = Callable[..., Job]
 Finished = Callable[..., Path]
@@ -222,7 +223,7 @@ def test_stopped_at_every_write(finished: Finished, monkeypatch: pytest.MonkeyPa
     for _ in range(2 * files):
         Dying.left = 3
         try:
-            stood.append(publish(after, url).stood)
+            stood.append(publish(after, url, replace=True).stood)
             break
         except KeyboardInterrupt:
             assert sums(url) == (before / SUMS).read_bytes()
@@ -316,13 +317,16 @@ def test_prepare_to_a_store_keeps_its_work_folder(draw: Draw, tmp_path: Path) ->
     images = sorted((root / "val").iterdir())
     shutil.copy(images[1], images[0])
     assert "(4 stood already)" in run(*command)
-    assert sums(url) == (tmp_path / "work" / "set" / SUMS).read_bytes()
+    (own,) = (tmp_path / "work").iterdir()
+    assert sums(url) == (own / "set" / SUMS).read_bytes()
 
 
 def test_the_second_writer_of_a_url_is_told(draw: Draw, tmp_path: Path) -> None:
     """On one machine; on two machines, neither writes where the other does."""
-    with locked(tmp_path / "lock", "segdata prepare here"), pytest.raises(LockedError, match="segdata prepare here"):
-        run("prepare", "camvid", "--root", draw("camvid"), "--out", memory().exact, "--work-dir", tmp_path)
+    root, url, work = draw("camvid"), memory(), tmp_path / "work"
+    claim(home := stage(url, work), "a set")
+    with locked(home / "lock", "segdata prepare here"), pytest.raises(LockedError, match="segdata prepare here"):
+        run("prepare", "camvid", "--root", root, "--out", url.exact, "--work-dir", work)
 
 
 def test_two_writers_do_not_mix(finished: Finished) -> None:
@@ -330,8 +334,8 @@ def test_two_writers_do_not_mix(finished: Finished) -> None:
     url = memory()
     one, other = finished("camvid"), finished("camvid", scales=(1, 2))
     publish(one, url)
-    publish(other, url)
-    publish(one, url)
+    publish(other, url, replace=True)
+    publish(one, url, replace=True)
     assert sums(url) == (one / SUMS).read_bytes()
     for row in revisions(open_store(url)):
         assert verify(url / f"revisions/{row.name}") == []
@@ -365,8 +369,10 @@ def test_a_zip_in_a_store_is_not_fetched_whole(
     asked: list[int] = []
     real = FsspecStore.read
 
-    def counting(self: FsspecStore, path: str, start: int = 0, stop: int | None = None) -> bytes:
-        data = real(self, path, start, stop)
+    def counting(
+        self: FsspecStore, path: str, start: int = 0, stop: int | None = None, *rest: Any, **options: Any
+    ) -> bytes:
+        data = real(self, path, start, stop, *rest, **options)
         asked.append(len(data))
         return data
 

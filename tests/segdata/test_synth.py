@@ -241,9 +241,11 @@ def test_a_folder_painted_before_is_painted_anew(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        paint("cityscapes", tmp_path, train=3, val=0, test=0, size=TINY, seed=4, zips=True, progress=kill)
+        paint("cityscapes", tmp_path, train=3, val=0, test=0, size=TINY, seed=4, zips=True, replace=True, progress=kill)
     assert json.loads((tmp_path / "segdata-synth.json").read_text())["complete"] is False
-    paint("cityscapes", tmp_path, train=1, val=0, test=0, size=TINY, seed=3)
+    with pytest.raises(SegdataError, match=r"seed 4 to 3, counts .*, layout zip to tree.*--replace"):
+        paint("cityscapes", tmp_path, train=1, val=0, test=0, size=TINY, seed=3)
+    paint("cityscapes", tmp_path, train=1, val=0, test=0, size=TINY, seed=3, replace=True)
     paint("cityscapes", tmp_path / "fresh", train=1, val=0, test=0, size=TINY, seed=3)
     again = {path: data for path, data in files(tmp_path).items() if not path.startswith("fresh/")}
     assert again == files(tmp_path / "fresh")

@@ -120,7 +120,7 @@ def parse(text: str) -> Taxonomy:
         (HEAD + ROAD + SKY.replace("[2, 2, 2]", "[2, 2, 256]"), r"color is \[2, 2, 256\]"),
         (HEAD + ROAD + SKY.replace("name: sky", "name: 7"), "found 7, expected a value of type str"),
         (HEAD + ROAD + "  - !!python/object/apply:os.system ['true']\n", "tags, aliases and objects are refused"),
-        ("name: own\nclasses: [\n", "not plain YAML"),
+        ("name: own\nclasses: [\n", "Expected plain YAML"),
         ("[]", "found \\[\\], expected a value of type dict"),
     ],
 )

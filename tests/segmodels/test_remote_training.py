@@ -105,7 +105,7 @@ def test_another_set_at_the_url(lessons: Path, make_lessons: Callable[[str], Pat
     url = Url(f"memory://{os.urandom(6).hex()}/set")
     publish(lessons, url)
     train(small(url, tmp_path / "run"), until=1)
-    publish(make_lessons("tas500"), url)
+    publish(make_lessons("tas500"), url, replace=True)
     with pytest.raises(SegmodelsError, match="holds another run: shards is"):
         train(small(url, tmp_path / "run"))
 

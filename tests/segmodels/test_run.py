@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from segdata.canonical import digest_file
-from segdata.errors import LockedError
+from segdata.errors import LockedError, SegdataError
 from segdata.lock import locked
 from segmodels import SegmodelsError
 from segmodels.checkpoint import load_checkpoint, load_weights, weights_digest
@@ -205,15 +205,55 @@ def test_checkpoints_of_another_network(lesson: Lesson) -> None:
     assert train(replace(other, replace=True)).digests.keys() == {"1"}
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 0}'])
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 1}'])
 def test_a_run_json_that_is_none(lesson: Lesson, content: bytes) -> None:
-    """A damaged, strange or older run.json stops with one line; --replace gets rid of it."""
+    """What nothing shows to be ours stops with one line, and stays whatever is asked."""
     config = lesson(steps=1)
     config.out.mkdir()
     (config.out / "run.json").write_bytes(content)
-    with pytest.raises(SegmodelsError, match=r"damaged|not what|another version"):
+    for replaced in (False, True):
+        with pytest.raises(SegmodelsError, match=r"run\.json is damaged, or not what"):
+            train(replace(config, replace=replaced))
+    assert (config.out / "run.json").read_bytes() == content
+
+
+def test_a_run_of_another_version(lesson: Lesson) -> None:
+    """One line; with --replace it is trained anew."""
+    config = lesson(steps=1)
+    config.out.mkdir()
+    (config.out / "run.json").write_bytes(b'{"format": 0, "id": "0123", "config": {}}')
+    with pytest.raises(SegmodelsError, match="another version"):
         train(config)
     train(replace(config, replace=True))
+
+
+def test_other_things_stay(lesson: Lesson) -> None:
+    """A folder with other things is no place for a run; what somebody puts into a run outlives --replace."""
+    config = lesson(steps=1)
+    (config.out / "checkpoints").mkdir(parents=True)
+    (config.out / "history.csv").write_text("mine")
+    for replaced in (False, True):
+        with pytest.raises(SegmodelsError, match=r"holds history\.csv, and no run\.json"):
+            train(replace(config, replace=replaced))
+    assert (config.out / "history.csv").read_text() == "mine"
+    (config.out / "history.csv").rename(config.out / "checkpoints/notes.txt")
+    train(config)
+    other = lesson(network="distill_x2", options={"width": 4, "depth": 2}, steps=1)
+    train(replace(other, replace=True))
+    assert (config.out / "checkpoints/notes.txt").read_text() == "mine"
+
+
+def test_a_finished_run_on_a_read_only_disk(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is to be written, so nothing is tried."""
+    config = lesson(steps=1)
+    first = train(config)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(config.out))
+
+    for name in ("mkdir", "unlink", "replace", "ftruncate", "fsync"):
+        monkeypatch.setattr(os, name, refuse)
+    assert train(config).metrics == first.metrics
 
 
 def test_weights_without_run_json(lesson: Lesson) -> None:
@@ -230,7 +270,7 @@ def test_out_is_a_file(lesson: Lesson) -> None:
     """One line, and the file is as it was."""
     config = lesson()
     config.out.write_text("mine")
-    with pytest.raises(SegmodelsError, match="cannot write the run folder"):
+    with pytest.raises(SegmodelsError, match="is a file"):
         train(config)
     assert config.out.read_text() == "mine"
 
@@ -245,7 +285,7 @@ def test_a_full_disk(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch, pytest.raises(SegmodelsError, match="No space left on device"):
+    with monkeypatch.context() as patch, pytest.raises(SegdataError, match="No space left on device"):
         patch.setattr(os, "fsync", full)
         train(config)
     assert Run(config.out).last.read_bytes() == saved

@@ -1,0 +1,133 @@
+"""File systems that lack something: locks, links, fsync of folders, a step that lets two folders change places."""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segdata.cache import Cache
+from segdata.errors import LockedError, SegdataError
+from segdata.lock import locked
+from segdata.manifest import SUMS
+from segdata.prepare import Job, prepare
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK], ids=["Lustre", "NFS"])
+def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """flock fails as on Lustre without -o flock, or NFS without lockd."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def note(pid: int) -> str:
+    return json.dumps({"pid": pid, "host": socket.gethostname(), "work": "segdata prepare"})
+
+
+@pytest.fixture(scope="module")
+def ended() -> int:
+    """The number of a process that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_one_writer_without_locks(tmp_path: Path, ended: int) -> None:
+    """The file is the lock, until it is gone or the process that it names is."""
+    path = tmp_path / "lock"
+    refused = pytest.raises(LockedError, match=rf"process {os.getpid()} .*remove this file")
+    with locked(path, "here"), refused, locked(path, "there"):
+        pass
+    assert not path.exists()
+    path.write_text(note(ended))
+    with locked(path, "here"):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    path.write_text(note(ended).replace(socket.gethostname(), "elsewhere"))
+    with pytest.raises(LockedError), locked(path, "here"):
+        pass
+
+
+def test_a_file_with_the_name_of_a_lock(tmp_path: Path) -> None:
+    """One that we did not write is named and stays."""
+    path = tmp_path / ".set.lock"
+    path.write_text("my notes")
+    with pytest.raises(SegdataError, match="a file that segdata did not write"), locked(path, "here"):
+        pass
+    assert path.read_text() == "my notes"
+
+
+def test_clean_up_does_not_hide_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What went wrong is told, even where the lock cannot be removed after it."""
+
+    def refuse(path: Any, **options: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with pytest.raises(ZeroDivisionError), locked(tmp_path / "lock", "here"):
+        monkeypatch.setattr(os, "unlink", refuse)
+        1 / 0  # noqa: B018
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_the_cache_without_locks(tmp_path: Path) -> None:
+    """It keeps pieces, and stays within its bound."""
+    cache = Cache(tmp_path / "cache", 40960)
+    for i in range(30):
+        cache.put(f"a/{i}", bytes(5000))
+    assert cache.get("a/29") == bytes(5000)
+    assert 1 <= len(list((tmp_path / "cache/a").iterdir())) <= 5
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_prepare_where_nearly_all_is_missing(
+    finished: Callable[..., Path], make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CIFS: no locks, no links, no fsync of folders, no exchange. The first version, and its update."""
+    fsync = os.fsync
+
+    def files_alone(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    def no_link(*paths: Any, **options: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr("segdata.files._exchange_call", lambda: None)
+    set_made = finished("camvid")
+    prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", rule="stride"))
+    prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", replace=True))
+    assert (tmp_path / "set" / SUMS).read_bytes() == (set_made / SUMS).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no second file system at /dev/shm")
+def test_unfinished_work_on_another_disk(
+    finished: Callable[..., Path], make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    """The first version and every later one: what is finished comes over by copies."""
+    import tempfile
+
+    set_made = finished("camvid")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
+        if Path(scratch).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm is the same file system")
+        for rule in ("stride", "majority"):
+            job = make_job("camvid", set_made.parent / "dataset", tmp_path / "set", rule=rule, replace=True)
+            prepare(Job(**{**job.__dict__, "work_dir": Path(scratch)}))
+        assert not list(Path(scratch).iterdir())
+    assert (tmp_path / "set" / SUMS).read_bytes() == (set_made / SUMS).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
