@@ -141,6 +141,11 @@ class Cache:
     def _usage(self) -> Iterator[int]:
         """The open file `usage`, locked: threads and processes come one after the other."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / "usage").exists() and any(self.folder.iterdir()):
+            raise SegdataError(
+                f"cache {self.folder}: a folder with other things, which would be removed for want of room. Set "
+                "SEGDATA_CACHE to another folder."
+            )
         descriptor = os.open(self.folder / "usage", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             flock(descriptor, fcntl.LOCK_EX)  # where there are no locks, the sum is a guess

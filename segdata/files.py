@@ -124,7 +124,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 raise
         sync_folder(path.parent)
     except OSError as error:
-        raise SegdataError(f"cannot write {path}: {error.strerror or error}. What it held before is intact.") from None
+        kept = " What it held before is intact." if path.is_file() else ""
+        raise SegdataError(f"cannot write {path}: {error.strerror or error}.{kept}") from None
 
 
 def temporary_of(path: Path) -> Path:

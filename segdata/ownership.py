@@ -4,6 +4,7 @@ A place is free where there is no file, an empty one, or a device or pipe such a
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ def check_file(option: str, path: Path | None, kind: Kind) -> None:
             f"{option} {path}: there is a file of this name, not {kind.name} that we wrote. It is left as it is: "
             "name another file, or remove it."
         )
+    home = next(folder for folder in path.absolute().parents if folder.exists())
+    if not os.access(home, os.W_OK):
+        raise SegdataError(f"{option} {path}: {home} cannot be written to. Name another place.")
 
 
 def is_ours(path: Path, kind: Kind) -> bool:

@@ -1,5 +1,6 @@
 """The versions of a set that a store holds: the one that readers see, older ones, and what unfinished uploads left."""
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from segdata.remote import REVISIONS, fetch_manifest, revision
 from segdata.stores import Store, open_store
 from segdata.url import Url
 
+NAME = re.compile(rf"{REVISIONS}/([0-9a-f]{{32}})/.")  # as `remote.revision` gives it
 CURRENT, OLDER, UNFINISHED = "current", "older", "unfinished"
 
 
@@ -30,14 +32,14 @@ def revisions(store: Store) -> list[Revision]:
         current = ""
     files: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for path, entry in store.files().items():
-        if path.startswith(f"{REVISIONS}/"):
-            files[path.split("/")[1]].append((path, entry.size or 0))
-    found = []
+        if found := NAME.match(path):  # what else lies there is not ours to list, or to remove
+            files[found[1]].append((path, entry.size or 0))
+    rows_found = []
     for name, rows in files.items():
         finished = f"{REVISIONS}/{name}/{FILE}" in {path for path, _ in rows}
         state = CURRENT if name == current else OLDER if finished else UNFINISHED
-        found.append(Revision(name, state, tuple(path for path, _ in rows), sum(size for _, size in rows)))
-    return sorted(found, key=lambda row: (row.state != CURRENT, row.state, row.name))
+        rows_found.append(Revision(name, state, tuple(path for path, _ in rows), sum(size for _, size in rows)))
+    return sorted(rows_found, key=lambda row: (row.state != CURRENT, row.state, row.name))
 
 
 def remove_revisions(url: Url, states: set[str]) -> list[Revision]:

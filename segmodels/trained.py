@@ -66,9 +66,8 @@ def choose_views(segmenter: Segmenter, *, flip: bool, scales: tuple[float, ...],
     """The views as asked for. Raises SegmodelsError where a window does not fit the network."""
     name, geometry, built_for = segmenter.name, segmenter.geometry, segmenter.size
     if not scales or not all(SCALES[0] <= scale <= SCALES[1] for scale in scales):
-        raise SegmodelsError(
-            f"--scales are {', '.join(map(str, scales)) or 'none'}, expected numbers from {SCALES[0]:g} to {SCALES[1]:g}"
-        )
+        found = ", ".join(map(str, scales)) or "none"
+        raise SegmodelsError(f"--scales are {found}, expected numbers from {SCALES[0]:g} to {SCALES[1]:g}")
     if window and geometry.fixed_size and window != built_for:
         raise SegmodelsError(
             f"--window is {window[0]}x{window[1]}, but {name} was built for {built_for[0]}x{built_for[1]} alone"

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from segdata.cache import Cache
 from segdata.cli import cli as segdata
 from segdata.errors import SegdataError
 from segdata.manifest import read_manifest
@@ -326,6 +327,26 @@ def test_painted_data_with_other_things_stays(here: Path, raw: Path) -> None:
     notes.unlink()
     call(f"{line} --train 2 --replace")
     call(f"{line} --train 2")
+
+
+def test_only_revisions_are_removed(here: Path) -> None:
+    """What else lies below `revisions/` is neither listed nor removed."""
+    import fsspec
+
+    url, store = f"memory://{here.name}/place", fsspec.filesystem("memory")
+    call(f"publish shards {url}")
+    store.pipe_file(f"/{here.name}/place/revisions/notes/mine.txt", MINE)
+    assert call(f"revisions {url} --remove unfinished --remove older").endswith("1 revisions, 0 removed\n")
+    assert store.cat_file(f"/{here.name}/place/revisions/notes/mine.txt") == MINE
+
+
+def test_a_cache_in_a_folder_with_other_things(here: Path) -> None:
+    """It keeps nothing there, for it removes what was read longest ago."""
+    (here / "pieces").mkdir()
+    (here / "pieces/puzzle").write_bytes(MINE)
+    with pytest.raises(SegdataError, match=r"a folder with other things.*SEGDATA_CACHE"):
+        Cache(here / "pieces", 8192).put("a", bytes(5000))
+    assert content(here / "pieces") == {"puzzle": MINE}
 
 
 def test_a_published_set_is_replaced_on_request(here: Path, raw: Path) -> None:
