@@ -84,10 +84,10 @@ class Cache:
 
     def _write(self, path: Path, data: bytes, cost: int) -> None:
         """The piece, counted before it is there; whatever fails, nothing is left open, lying about or counted."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}")
         with ExitStack() as stack:
             with self._usage() as usage:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 used = _read_number(usage)
                 if used is None or used + cost > self.limit:
                     used = self._evict(int(self.limit * ROOM) - cost)

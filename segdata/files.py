@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from segdata.errors import SegdataError
 
 LIMIT = 1 << 26  # 64 MiB: documents, tables and the like
 NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})  # CIFS and some FUSE: no fsync of folders
-NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
+NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV})
 STANDARD = frozenset({"/dev/stdout", "/dev/stderr"})  # may lead to a file, which the shell has open: write, not replace
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h of macOS
@@ -78,6 +78,8 @@ def described(cause: BaseException) -> str:
     """An exception of a foreign parser in one short line."""
     if isinstance(cause, OSError) and cause.strerror:
         return f"cannot be read ({cause.strerror})"
+    if isinstance(cause, RecursionError | MemoryError):
+        return "nested too deeply" if isinstance(cause, RecursionError) else "more than the memory holds"
     text = " ".join(str(cause).split()).rstrip(".")[:200]
     return f"damaged, or not what it claims to be ({type(cause).__name__}{': ' * bool(text)}{text})"
 
@@ -110,7 +112,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             with path.open("wb") as file:
                 yield file
             return
-        path = path.resolve()
+        path = resolved(path)
         temporary = temporary_of(path)
         with open(_only_writer(temporary), "wb") as file:
             try:
@@ -145,7 +147,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 def unlink(path: Path) -> None:
     """Remove a result, where there is one; a link to it stays, and the next result is written where it leads."""
-    path.resolve().unlink(missing_ok=True)
+    resolved(path).unlink(missing_ok=True)
 
 
 def discard(path: Path) -> None:
@@ -153,7 +155,15 @@ def discard(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
         return
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path, onerror=_made_writable)
+
+
+def resolved(path: Path) -> Path:
+    """Where the path leads. Raises SegdataError for links that lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        raise SegdataError(f"{path}: a link that leads in a circle. Remove it, or name another place.") from None
 
 
 def sync_folder(path: Path) -> None:
@@ -226,6 +236,15 @@ def is_stream(path: Path) -> bool:
     if str(path) in STANDARD or path.parent.name == "fd":
         return True
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _made_writable(function: Callable[..., Any], path: str, error: object) -> None:
+    """Once more, for the owner of a folder that nobody may write in: a set can be protected so."""
+    with suppress(OSError):
+        for folder in (Path(path).parent, Path(path)):
+            if folder.is_dir() and not folder.is_symlink():
+                folder.chmod(0o700)
+        function(path)
 
 
 def _raised(error: OSError) -> None:

@@ -82,7 +82,7 @@ def no_manifest(folder: Place) -> ShardError:
 
 def parse_manifest(data: bytes, path: Place) -> Manifest:
     """The manifest of these bytes, checked; `path` is for messages."""
-    with parsing(path, ShardError, "Expected a manifest. Run prepare again."):
+    with parsing(path, ShardError, "Expected a manifest. Run prepare again, with --replace."):
         document = json.loads(data)
         _check(path, document)
     return Manifest(document)
@@ -91,7 +91,9 @@ def parse_manifest(data: bytes, path: Place) -> Manifest:
 def _check(path: Place, document: dict[str, Any]) -> None:
     if document["format"] != FORMAT:
         found = document["format"]
-        raise ShardError(f"{path}: format {found}; this release reads format {FORMAT}. Run prepare again.")
+        raise ShardError(
+            f"{path}: format {found}; this release reads format {FORMAT}. Run prepare again, with --replace."
+        )
     if not document["splits"]:
         raise ValueError("no splits")
     for split, entry in document["splits"].items():

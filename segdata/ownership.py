@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segdata.errors import SegdataError
-from segdata.files import is_stream, read_file
+from segdata.files import is_stream, read_file, resolved
 
 HEAD = 4096  # bytes in which a marked file has its mark
 SOFTWARE = b"Software\0segdata"  # the tEXt chunk of every PNG that a command writes
@@ -33,11 +33,21 @@ def check_file(option: str, path: Path | None, kind: Kind) -> None:
         raise SegdataError(f"{option} {path} is a folder, expected the name of a file.")
     if path.exists() and path.stat().st_size and not is_ours(path, kind):
         raise SegdataError(
-            f"{option} {path}: there is a file of this name, not {kind.name} that we wrote. It is left as it is: "
-            "name another file, or remove it."
+            f"{option} {path}: there is a file of this name, not {kind.name} that this command wrote. It is left as it "
+            "is: name another file, or remove it."
         )
-    home = next(folder for folder in path.absolute().parents if folder.exists())
-    if not os.access(home, os.W_OK):
+    check_home(option, path)
+
+
+def check_home(option: str, path: Path) -> None:
+    """Raise SegdataError where nothing can be written at `path`, or it would lie in a shard set."""
+    parents = resolved(path).parents
+    if found := [
+        folder for folder in parents if (folder / "dataset.json").is_file() and (folder / ".segdata").is_dir()
+    ]:
+        raise SegdataError(f"{option} {path} lies in the shard set {found[0]}, in which only `prepare` writes.")
+    home = next(folder for folder in parents if folder.exists())
+    if not home.is_dir() or not os.access(home, os.W_OK):
         raise SegdataError(f"{option} {path}: {home} cannot be written to. Name another place.")
 
 

@@ -17,11 +17,12 @@ from segdata.build import Outcome, Unit, build, link, receipt_path, shard_path, 
 from segdata.convert import Conversion
 from segdata.engines import run
 from segdata.errors import SegdataError
-from segdata.files import discard
+from segdata.files import discard, resolved
 from segdata.findings import ERROR, Finding, FindingsError
 from segdata.finished import Finished, Shards
 from segdata.lock import locked
 from segdata.manifest import FILE, SIDE, ShardEntry, read_manifest
+from segdata.ownership import check_home
 from segdata.plan import PlannedShard, plan_split, shard_name
 from segdata.publish import Release, roll_back, swap_in, write_side_files
 from segdata.scene import SceneSource
@@ -115,8 +116,13 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
         folders.claim(job.out)
         if roll_back(job.out, folders.old):
             say(f"{job.out}: the version before is back in its place; an earlier run was ended while it was replaced")
-        outcomes = _build_all(job, plan, progress)
-        result = _publish(job, survey, plan, outcomes)
+            _may_replace(job, survey)
+        try:
+            outcomes = _build_all(job, plan, progress)
+            result = _publish(job, survey, plan, outcomes)
+        except BaseException:
+            folders.remove_empty()
+            raise
         for left in folders.remove():
             say(f"{left} could not be removed, and is not needed any more")
     return result
@@ -127,19 +133,24 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
 
 def _placed(job: Job) -> Job:
     """The job with paths that mean the same to every worker, links followed. Raises SegdataError where they meet."""
-    out = job.out.resolve()
+    out = resolved(job.out)
     root = job.root.absolute() if isinstance(job.root, Path) else job.root
-    work_dir = job.work_dir.resolve() if job.work_dir else None
+    work_dir = resolved(job.work_dir) if job.work_dir else None
     if out.name == "" or os.path.ismount(out):
         raise SegdataError(f"--out {out} is a file system of its own: name a folder in it, which can be replaced.")
-    if Path.cwd().is_relative_to(out):
-        raise SegdataError(f"--out {out} is the folder you are in, which would be replaced. Start from another one.")
-    places = {"--out": out, "--root": root.resolve() if isinstance(root, Path) else None, "--work-dir": work_dir}
+    if (here := Path.cwd()).is_relative_to(out):
+        where = "is" if here == out else "holds"
+        raise SegdataError(
+            f"--out {out} {where} the folder you are in: go one level above {out.name}, and start there."
+        )
+    work = work_folders(out, work_dir).made if work_dir else None  # what is really used, not the folder that holds it
+    places = {"--out": out, "--root": resolved(root) if isinstance(root, Path) else None, "--work-dir": work}
     found = [(name, place) for name, place in places.items() if place]
     for i, (name, place) in enumerate(found):
         for other, there in found[i + 1 :]:
             if place.is_relative_to(there) or there.is_relative_to(place):
                 raise SegdataError(f"{name} {place} and {other} {there} overlap. Give each a folder of its own.")
+    check_home("--out", out)
     return replace(job, out=out, root=root, work_dir=work_dir)
 
 
@@ -147,8 +158,7 @@ def _may_replace(job: Job, survey: Survey) -> Standing | None:
     """What stands at --out. Raises SegdataError where it is not to be replaced by this job's set."""
     found = standing(job.out)
     if found:
-        keys = {split: [scene.key for scene in scenes] for split, scenes in survey.scenes.items()}
-        found.check(job.identity(survey.scenes), keys, replace=job.replace)
+        found.check(job.identity(survey.scenes), survey.scenes, replace=job.replace)
     return found
 
 
@@ -206,6 +216,8 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         )
     made = job.folders.assembly
     discard(made)
+    if made.exists():
+        raise SegdataError(f"{made} is left of an earlier run and cannot be removed. Remove it, and run this again.")
     (made / SIDE / "receipts").mkdir(parents=True)
     built = [(planned.split, entry) for planned in plan if (entry := outcomes[planned.name].shard)]
     shards = _assemble(job, made, built)

@@ -5,22 +5,40 @@ replaced on request. A file that is no part of the set is never removed with it.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from segdata.errors import SegdataError, ShardError
+from segdata.build import receipt_path
+from segdata.canonical import digest_file, digest_source
+from segdata.errors import SegdataError, ShardError, SourceError
 from segdata.files import read_file
 from segdata.index import read_index
 from segdata.manifest import FILE, SIDE, SUMS, Manifest, read_manifest
+from segdata.receipt import read_receipt
+from segdata.scene import Scene
 from segdata.url import Place
 
-SIDES = (SIDE, ".nv-meta")  # hidden folders that are ours with all that loaders put into them
-BESIDE = ("README.md", "taxonomy.yaml", SUMS, FILE)
+CARD = "README.md"
+BESIDE = frozenset({CARD, "taxonomy.yaml", SUMS, FILE})
+LOADERS = frozenset({".nv-meta/index.sqlite", ".nv-meta/index.uuid"})  # what Energon's own `prepare` adds to a set
+SYSTEMS = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|\.nfs.*|\.fuse_hidden.*")  # nobody's work
 SHOWN = 3
+PROBED = 4  # samples of a split whose images are compared before all are read
+KEPT = 0.5  # the share of its samples that a next version must have at least
+
+
+class Difference(NamedTuple):
+    """One thing in which two sets differ. "" stands for nothing."""
+
+    what: str
+    old: str
+    new: str
 
 
 @dataclass(frozen=True)
@@ -30,8 +48,8 @@ class Standing:
     path: Path
     manifest: Manifest | None
 
-    def check(self, new: Mapping[str, Any], keys: Mapping[str, Iterable[str]], *, replace: bool) -> None:
-        """Raise SegdataError where the new set, of the identity `new` and these keys a split, is another one."""
+    def check(self, new: Mapping[str, Any], scenes: Mapping[str, Sequence[Scene]], *, replace: bool) -> None:
+        """Raise SegdataError where the new set, of the identity `new` and these scenes a split, is another one."""
         if replace:
             return
         if self.manifest is None:
@@ -39,9 +57,13 @@ class Standing:
                 f"{self.path}: its {FILE} is damaged or another version's, so that nothing says which set it is. "
                 "Give --replace to replace it, or name another --out."
             )
-        found = differences(identity(self.manifest), new) or _foreign_keys(self.path, self.manifest, keys)
-        if found:
+        if found := differences(identity(self.manifest), new):
             raise another(self.path, found)
+        if found_text := _other_frames(self.path, self.manifest, scenes):
+            raise SegdataError(
+                f"{self.path}: {found_text}, so this is another dataset, or a part of one. Name another --out, or give "
+                "--replace to replace the set."
+            )
 
 
 def standing(out: Path) -> Standing | None:
@@ -57,14 +79,15 @@ def standing(out: Path) -> Standing | None:
     if not names:
         return None
     manifest = _manifest(out)
-    if manifest is None and not {FILE, SUMS, SIDE} <= set(names):
+    if manifest is None and not {SUMS, SIDE} <= set(names):
         raise SegdataError(
             f"{out} holds {_some(names)}, and no {FILE} of a set that segdata wrote. It is left as it is: name a "
-            "folder that is not there yet, or an earlier set's."
+            "folder that is not there yet, or an earlier set's; if this is the rest of one, remove it."
         )
     if strangers := sorted(_strangers(out, manifest)):
         raise SegdataError(
-            f"{out} holds {_some(strangers)} besides its set, which would be lost with it. Move them to another folder."
+            f"{out} holds files that are not its set's: {_some(strangers)}. They would be lost with it: move them to "
+            "another folder, then run the same command again."
         )
     return Standing(out, manifest)
 
@@ -96,39 +119,50 @@ def identity_of(
     }
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """In words: "taxonomy cityscapes-19 to cityscapes-20". A split more is the same set, a split less is not."""
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    """What differs between two identities. A split more is the same set, a split less is not."""
     found = []
     for key in dict.fromkeys((*old, *new)):
         before, after = old.get(key), new.get(key)
         if key == "splits":
-            gone = sorted(old["splits"] - new["splits"])
-            found += [f"without {' and '.join(gone)}"] if gone else []
+            found += [Difference(f"split {name}", "there", "") for name in sorted(old["splits"] - new["splits"])]
         elif before != after and key == "taxonomy":
-            same = old[key][0] == new[key][0]
-            found.append(f"another taxonomy {new[key][0]}" if same else f"taxonomy {old[key][0]} to {new[key][0]}")
+            (named, _), (name, digest) = old[key], new[key]
+            found.append(Difference(key, named, name if name != named else f"{name} of other classes ({digest[:8]})"))
         elif before != after:
-            found.append(f"{key.replace('_', ' ')} {_word(before)} to {_word(after)}")
+            found.append(Difference(key.replace("_", " "), _word(before), _word(after)))
     return found
 
 
-def another(place: Place, found: Iterable[str]) -> SegdataError:
-    return SegdataError(
-        f"{place} holds another set ({', '.join(found)}). Name another place, or give --replace to replace it."
+def another(place: Place, found: Iterable[Difference]) -> SegdataError:
+    """With what differs: "taxonomy is cityscapes-20 there, cityscapes-19 here"."""
+    what = "; ".join(
+        f"{each.what} is {each.old or 'none'} there, {each.new or 'none'} here"
+        if not each.what.startswith("split ")
+        else f"{each.what} is there, not here"
+        for each in found
     )
-
-
-def shard_changes(old: Manifest, new: Manifest) -> str:
-    """ "+2 -1 shards", by content: a shard that only got another number is neither."""
-    before, after = ({row.sha256 for split in each.splits for row in each.shards(split)} for each in (old, new))
-    return f"+{len(after - before)} -{len(before - after)} shards"
+    return SegdataError(f"{place} holds another set: {what}. Name another place, or give --replace to replace it.")
 
 
 def described_change(old: Manifest | None, new: Manifest) -> str:
-    """What a reader of the place sees change; "" where nothing was there."""
+    """What a reader of the place sees change: "+2 -1 shards, taxonomy cityscapes-19 to cityscapes-20".
+
+    "" where nothing was there; a shard that only got another number is no other one.
+    """
     if old is None:
         return ""
-    return ", ".join([shard_changes(old, new), *differences(identity(old), identity(new))])
+    if old.fingerprint == new.fingerprint:
+        return "repaired"
+    before, after = ({row.sha256 for split in each.splits for row in each.shards(split)} for each in (old, new))
+    found = differences(identity(old), identity(new))
+    if before == after and not found:
+        return "only files beside the shards"
+    changes = [f"+{len(after - before)} -{len(before - after)} shards"]
+    for each in found:
+        gone = each.what.startswith("split ")
+        changes.append(f"without {each.what}" if gone else f"{each.what} {each.old or 'none'} to {each.new or 'none'}")
+    return ", ".join(changes)
 
 
 def _manifest(out: Path) -> Manifest | None:
@@ -138,43 +172,63 @@ def _manifest(out: Path) -> Manifest | None:
         return None
 
 
-def _foreign_keys(out: Path, manifest: Manifest, keys: Mapping[str, Iterable[str]]) -> list[str]:
-    """Whether not one sample of the old set is in the new one: then the frames are another dataset's."""
+def _other_frames(out: Path, manifest: Manifest, scenes: Mapping[str, Sequence[Scene]]) -> str:
+    """Why the frames are another dataset's: too few of the set's samples are among them, or no image is as it was."""
+    total = kept = probed = same = 0
     for split in manifest.splits:
+        new = {scene.key: scene for scene in scenes.get(split, ())}
         try:
-            old = read_index(out / SIDE, split, manifest.parts(split)).keys
+            keys = read_index(out / SIDE, split, manifest.parts(split)).keys
+            receipt = read_receipt(receipt_path(out / SIDE, manifest.shards(split)[0].name))
         except ShardError:
-            return []  # damaged: to be made anew
-        if np.isin(np.array([key.encode() for key in keys.get(split, ())], "S"), old).any():
-            return []
-    total = sum(map(manifest.samples, manifest.splits))
-    return [f"none of its {total} samples is in the new one"]
+            return ""  # damaged: to be made anew
+        total += len(keys)
+        kept += int(np.isin(keys, np.array([key.encode() for key in new], "S")).sum())
+        for row in [row for row in receipt.samples if row.key in new][:PROBED] if receipt else []:
+            with suppress(SourceError):  # it becomes a finding when its turn comes
+                probed += 1
+                same += digest_source(new[row.key].image.read()) == row.sources.get("image")
+    if kept < KEPT * total:
+        return f"only {kept} of its {total} samples are in the new set"
+    return f"not one of {probed} images that were compared is as it was" if probed and not same else ""
 
 
 def _strangers(out: Path, manifest: Manifest | None) -> Iterator[str]:
-    """Files and folders that prepare did not write there, nor the loaders that it names."""
-    known = {*BESIDE, *_listed(out)}
+    """Files and folders that prepare did not write there, nor the loaders that it names; and a card that was edited."""
+    listed = _listed(out)
+    known = BESIDE | LOADERS | listed.keys()
     if manifest is not None:
         known |= {row.name for split in manifest.splits for row in manifest.shards(split)}
-    known |= {f"{name}.idx" for name in known}  # Energon's own `prepare` writes them beside the shards
-    for entry in os.scandir(out):
-        is_side = entry.name in SIDES and entry.is_dir(follow_symlinks=False)
-        if not is_side and (entry.name not in known or not entry.is_file(follow_symlinks=False)):
-            yield entry.name
+    known |= {f"{name}.idx" for name in known if name.endswith(".tar")}  # as Energon's own `prepare` adds
+    homes = {parent.as_posix() for name in known for parent in PurePosixPath(name).parents}
+    for home, folders, names in os.walk(out):
+        inner = Path(home).relative_to(out)
+        for name in [*names, *(each for each in folders if Path(home, each).is_symlink())]:
+            path = (inner / name).as_posix()
+            is_known = path in known and not Path(home, name).is_symlink()
+            if not is_known and not SYSTEMS.fullmatch(name) and not (not listed and inner.parts[:1] == (SIDE,)):
+                yield path
+        for name in [each for each in folders if (inner / each).as_posix() not in homes]:
+            folders.remove(name)
+            if not Path(home, name).is_symlink():
+                yield (inner / name).as_posix()
+    card = out / CARD
+    if CARD in listed and card.is_file() and digest_file(card) != listed[CARD]:
+        yield f"{CARD} (edited)"
 
 
-def _listed(out: Path) -> set[str]:
-    """The names of SHA256SUMS, as far as it can be read."""
+def _listed(out: Path) -> dict[str, str]:
+    """path -> sha256 of SHA256SUMS, as far as it can be read."""
     try:
         lines = read_file(out / SUMS).decode("utf-8", "replace").splitlines()
     except (SegdataError, FileNotFoundError):
-        return set()
-    return {line.partition("  ")[2] for line in lines}
+        return {}
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def _word(value: Any) -> str:
     if value is None or value in ("", []):
-        return "none"
+        return ""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -36,12 +36,21 @@ class WorkFolders:
 
     def claim(self, out: Path) -> None:
         """Make them, or find that they are ours. Raises SegdataError."""
-        for folder in (self.beside, self.made):
-            claim(folder, f"unfinished work of {out}")
+        what = f"unfinished work of {out}"
+        claim(self.beside, what, f"`prepare --out {out}` needs this name: move the folder away, or name another --out")
+        if self.made != self.beside:
+            claim(self.made, what)
 
     def remove(self) -> list[Path]:
         """Those that could not be removed."""
         return [folder for folder in dict.fromkeys((self.made, self.beside)) if not remove(folder)]
+
+    def remove_empty(self) -> None:
+        """After a run that failed: what holds no finished shard, and no version that was set aside."""
+        if not self.old.exists() and (self.made != self.beside or not any((self.made / "shards").glob("*.tar"))):
+            remove(self.beside)
+        if self.made != self.beside and not any((self.made / "shards").glob("*.tar")):
+            remove(self.made)
 
 
 def work_folders(out: Path, work_dir: Path | None) -> WorkFolders:
@@ -54,15 +63,15 @@ def own_folder(work_dir: Path, name: str, what: str) -> Path:
     return work_dir / f"segdata-{name}-{digest_bytes(what.encode())[:8]}"
 
 
-def claim(folder: Path, what: str) -> None:
+def claim(folder: Path, what: str, remedy: str = "Move it away, or name another --work-dir") -> None:
     """Make the folder with its mark, or find the mark in it. Raises SegdataError for a folder with other things."""
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / MARK
     others = [path for path in folder.iterdir() if path != temporary_of(mark)]
     if others and not is_ours(mark, WORK):
         raise SegdataError(
-            f"{folder}: a folder for unfinished work would have this name, but it holds other things and no {MARK} of "
-            "segdata's. Move it away, or name another --work-dir."
+            f"{folder}: a folder for unfinished work has this name, but this one holds other things and no {MARK} of "
+            f"segdata's. {remedy}."
         )
     write_file(mark, pretty_json({"segdata": what}))
 

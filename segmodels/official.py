@@ -29,7 +29,7 @@ from segmodels.deterministic import resize
 from segmodels.documents import read_json
 from segmodels.draw import original_ids, save_png
 from segmodels.errors import SegmodelsError
-from segmodels.predict import open_image
+from segmodels.images import open_image
 from segmodels.spec import Size
 from segmodels.trained import check_out
 

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from segdata.files import parsing, read_file
 from segdata.ownership import PICTURE
 from segdata.scene import U8
 from segdata.show import overlay
 from segmodels.data import pad
 from segmodels.draw import answer, colours, grey, original_ids, save_png, stage_pictures, step_pictures
 from segmodels.errors import SegmodelsError
+from segmodels.images import read_image
 from segmodels.inference import Segmenter
 from segmodels.prediction import Prediction
 from segmodels.trained import check_out
 from segmodels.views import Views, at_full_size, average, crop, look, outputs
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # Pillow's EPS runs Ghostscript
-LARGEST_FILE = 1 << 30  # bytes
-MOST_PIXELS = 89_478_485  # from here on Pillow itself warns of a bomb
 KINDS = ("labels", "color", "overlay", "confidence")  # of every image
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -65,6 +58,8 @@ def find_images(paths: Sequence[Path], out: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         inside = _images_below(path, out.resolve()) if path.is_dir() else [path]
+        if not inside and _images_below(path, None):
+            raise SegmodelsError(f"--out {out} holds all images of {path}: name another folder than theirs")
         if not inside:
             raise SegmodelsError(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
         for image in inside:
@@ -75,44 +70,6 @@ def find_images(paths: Sequence[Path], out: Path) -> dict[str, Path]:
                 )
             found[name] = image
     return found
-
-
-def read_image(path: Path) -> U8:
-    """An image file as (H, W, 3), upright as its camera held it (EXIF).
-
-    Grey becomes three equal channels, of 16 bits the upper 8 count, transparency is dropped, of several frames the
-    first is taken. Raises SegmodelsError.
-    """
-    try:
-        data = read_file(path, LARGEST_FILE, SegmodelsError)
-    except FileNotFoundError:
-        raise SegmodelsError(f"no image {path}") from None
-    with parsing(f"cannot read image {path}", SegmodelsError), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow, about metadata and the like: what it reads, it reads
-        with open_image(data, path, MOST_PIXELS) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith(("I", "F")):
-                return _deep_grey(np.asarray(upright), path)
-            if "transparency" in upright.info:
-                upright = upright.convert("RGBA")
-            return np.array(upright.convert("RGB"))
-
-
-def open_image(data: bytes, path: Path, most: int) -> Image.Image:
-    """A picture of at most that many pixels, nothing of which is decoded yet. Call it inside `parsing`."""
-    try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise SegmodelsError(f"cannot read image {path}: it is damaged, or none of {', '.join(FORMATS)}") from None
-    if image.width * image.height > most:
-        raise SegmodelsError(f"cannot read image {path}: {image.width}x{image.height}, expected at most {most} pixels")
-    return image
-
-
-def _deep_grey(values: np.ndarray[Any, Any], path: Path) -> U8:
-    if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() > 65535:
-        raise SegmodelsError(f"cannot read image {path}: its values are no 16-bit grey levels")
-    return np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2)
 
 
 @torch.inference_mode()
@@ -144,6 +101,7 @@ def _see(segmenter: Segmenter, pixels: U8, views: Views) -> tuple[list[Tensor], 
     return crop(outputs(prediction), geometry.stride, (pixels.shape[0], pixels.shape[1])), prediction
 
 
-def _images_below(folder: Path, out: Path) -> list[Path]:
+def _images_below(folder: Path, out: Path | None) -> list[Path]:
+    """All but those that lie in `out`."""
     images = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(path for path in images if not path.resolve().is_relative_to(out))
+    return sorted(path for path in images if out is None or not path.resolve().is_relative_to(out))

@@ -85,6 +85,7 @@ def load_init(network: nn.Module, name: str, path: Path) -> str:
     try:
         weights, about = load_weights(path)
     except SegmodelsError:
+        _read(path)  # one that is damaged is told here; another's has no word of the network
         weights, about = {}, {}
     if about.get("network") != name:
         return f"{path.name}: {load_trunk(network, path)}"

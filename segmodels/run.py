@@ -21,7 +21,7 @@ from segdata import ShardSet
 from segdata.canonical import canonical_json, digest_file, pretty_json
 from segdata.files import discard, parsing, regular, temporary_of, unlink, write_file
 from segdata.lock import locked
-from segdata.ownership import is_ours, json_kind
+from segdata.ownership import check_home, is_ours, json_kind
 from segmodels.checkpoint import LARGEST, load_checkpoint
 from segmodels.config import TrainConfig, config_from_document, decisive, run_id
 from segmodels.documents import check_types, read_json
@@ -175,6 +175,7 @@ def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
     if run.finished and _is_same(run, document):
         yield run  # nothing is written, so that the folder may be read-only
         return
+    check_home("--out", path)
     _check_ours(run)
     try:
         run.last.parent.mkdir(parents=True, exist_ok=True)
@@ -282,7 +283,10 @@ def _check_ours(run: Run) -> None:
     A run whose results were cleared away (as DVC does) is known by its checkpoints alone.
     """
     if run.about.exists() and not is_ours(run.about, _RUN):
-        raise SegmodelsError(f"{run.about} is damaged, or not what `segmodels train` writes. Use another --out")
+        raise SegmodelsError(
+            f"{run.about} is damaged, or not what `segmodels train` writes. Use another --out, or "
+            "remove the folder if it is an old run"
+        )
     names = {path.name for path in run.path.iterdir()} if run.path.is_dir() else set[str]()
     others = sorted(name for name in names - {CHECKPOINTS} if not name.startswith("."))
     if not run.about.exists() and run.weights.name in others:

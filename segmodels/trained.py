@@ -43,6 +43,7 @@ def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> No
     """
     if (out / "run.json").exists():
         raise SegmodelsError(f"--out {out} is the folder of a run, in which only `train` writes. Name another one")
+    ownership.check_home("--out", out / "results")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

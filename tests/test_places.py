@@ -116,6 +116,26 @@ def test_an_earlier_result_is_replaced(line: str, here: Path) -> None:
     assert target.read_bytes() and place.is_symlink()
 
 
+IN_A_SET = (
+    "segdata stats shards --json shards/stats.json",
+    "segdata show shards --out shards/sheet.png",
+    "segdata verify shards --json shards/checked.json",
+    "segmodels evaluate run --shards shards --out shards/scores --device cpu",
+    "segmodels predict run street.png --out shards --device cpu",
+    "segmodels export run --out shards/x.pt2",
+    "segmodels train dilated_unet --shards shards --out shards/run --steps 1 --batch-size 2 --crop 32x32 --device cpu",
+)
+
+
+@pytest.mark.parametrize("line", IN_A_SET)
+def test_results_go_into_no_set(line: str, here: Path) -> None:
+    """Only `prepare` writes in a shard set: with other files in it, it could not be replaced."""
+    before = content(here)
+    program, _, rest = line.partition(" ")
+    refused(rest, "in which only `prepare` writes", program)
+    assert content(here) == before
+
+
 def test_results_go_into_no_run(here: Path) -> None:
     """Only `train` writes in a run's folder."""
     before = content(here)
@@ -135,7 +155,7 @@ def test_a_report_in_a_folder_with_a_page(here: Path) -> None:
     call("evaluate runs/run --shards sets/shards --out scores/run --workers 0 --device cpu", "segmodels")
     (here / "site/index.html").write_bytes(b"<title>my home page</title>")
     line = "report --runs runs --scores scores --stats stats --shards sets --out site"
-    refused(line, "index.html: there is a file of this name, not a report that we wrote", "segmodels")
+    refused(line, "index.html: there is a file of this name, not a report that this command wrote", "segmodels")
     (here / "site/index.html").unlink()
     for _ in range(2):
         call(line, "segmodels")
@@ -169,6 +189,14 @@ def file(here: Path) -> None:
 def set_with_notes(here: Path) -> None:
     shutil.copytree(here / "shards", here / "place")
     (here / "place/notes.txt").write_bytes(MINE)
+    (here / "place/.segdata/mine").write_bytes(MINE)
+    (here / "place/.DS_Store").write_bytes(b"what a Mac adds")
+
+
+def set_with_an_edited_card(here: Path) -> None:
+    shutil.copytree(here / "shards", here / "place")
+    with (here / "place/README.md").open("a") as card:
+        card.write("my note")
 
 
 def set_with_a_link(here: Path) -> None:
@@ -187,8 +215,9 @@ def foreign_manifest(here: Path) -> None:
     [
         (folder, r"holds thesis\.tex, and no dataset\.json of a set that segdata wrote"),
         (file, "place is a file"),
-        (set_with_notes, r"holds notes\.txt besides its set"),
-        (set_with_a_link, r"holds README\.md besides its set"),
+        (set_with_notes, r"not its set's: \.segdata/mine, notes\.txt\. They would be lost"),
+        (set_with_a_link, r"not its set's: README\.md"),
+        (set_with_an_edited_card, r"not its set's: README\.md \(edited\)"),
         (foreign_manifest, "no dataset.json of a set that segdata wrote"),
     ],
 )
@@ -207,10 +236,10 @@ def test_what_is_no_set_stays(stand: Callable[[Path], None], says: str, here: Pa
         ("--out raw", "overlap"),
         ("--out raw/set", "overlap"),
         ("--out .", "is the folder you are in"),
-        ("--out ..", "is the folder you are in"),
+        ("--out ..", "holds the folder you are in"),
+        ("--out loop", "a link that leads in a circle"),
         ("--out set --work-dir raw", "overlap"),
         ("--out set --work-dir set", "overlap"),
-        ("--out set --work-dir .", "overlap"),
         ("--out way/to/raw", "overlap"),
         ("--out /proc", "file system of its own"),
     ],
@@ -219,6 +248,7 @@ def test_places_that_meet(line: str, says: str, here: Path, raw: Path) -> None:
     """Links are followed first; nothing is touched."""
     (here / "way").mkdir()
     (here / "way/to").symlink_to(here)
+    (here / "loop").symlink_to("loop")
     before = content(here)
     refused(f"{PREPARE} {line}", says)
     assert content(here) == before
@@ -228,7 +258,7 @@ def test_places_that_meet(line: str, says: str, here: Path, raw: Path) -> None:
     ("options", "says"),
     [
         ("--taxonomy cityscapes-19", "taxonomy cityscapes-20 to cityscapes-19"),
-        ("--split val", "without train"),
+        ("--split val", "without split train"),
         ("--rule stride", "rule majority to stride"),
         ("--scale 8", "scales 1, 4 to 1, 4, 8"),
         ("--image-codec jpeg --jpeg-quality 90", "codec keep to jpeg, jpeg quality none to 90"),
@@ -239,7 +269,9 @@ def test_places_that_meet(line: str, says: str, here: Path, raw: Path) -> None:
 def test_another_set_is_replaced_on_request(options: str, says: str, here: Path, raw: Path) -> None:
     """Else it is named, with what differs; and then the last line says the same."""
     before = content(here / "shards")
-    refused(f"{PREPARE} {options} --out shards", f"holds another set .*{says}.*--replace")
+    there = says.partition(", jpeg")[0].replace("without split train", "split train is there, not here")
+    there = re.sub(r"^(\w+) (.*) to (.*)$", r"\1 is \2 there, \3 here", there)
+    refused(f"{PREPARE} {options} --out shards", f"holds another set: .*{there}.*--replace")
     assert content(here / "shards") == before
     said = call(f"{PREPARE} {options} --out shards --replace")
     assert re.search(rf"; changed: \+\d -\d shards, .*{says}", said)
@@ -248,12 +280,17 @@ def test_another_set_is_replaced_on_request(options: str, says: str, here: Path,
 def test_another_dataset_is_replaced_on_request(here: Path) -> None:
     """Another source; and other frames of the same source, of which not one was in the set."""
     call("synth tas500 --out raw --size 64x128 --train 2 --val 1 --test 0 --workers 1")
-    refused("prepare tas500 --root raw --out shards", "source painted cityscapes to painted tas500.*--replace")
+    refused(
+        "prepare tas500 --root raw --out shards", "source is painted cityscapes there, painted tas500 here.*--replace"
+    )
     shutil.rmtree(here / "raw")
     call("synth cityscapes --out raw --size 48x96 --train 4 --val 3 --test 0 --workers 1")
     for path in [*(here / "raw").rglob("*_000019_*"), *(here / "raw").rglob("*_000294_*")]:
         path.rename(path.with_name(path.name.replace("_000019_", "_000020_").replace("_000294_", "_000295_")))
-    refused(f"{PREPARE} --out shards", "none of its 5 samples is in the new one.*--replace")
+    refused(f"{PREPARE} --out shards", "only 0 of its 5 samples are in the new set.*--replace")
+    shutil.rmtree(here / "raw")
+    call("synth cityscapes --out raw --size 48x96 --train 3 --val 2 --test 0 --seed 1 --workers 1")
+    refused(f"{PREPARE} --out shards", "not one of 3 images that were compared is as it was.*--replace")
     assert content(here / "shards") == content(OLD / "shards")
 
 
@@ -269,7 +306,13 @@ def test_a_damaged_set_is_replaced_on_request(here: Path, raw: Path) -> None:
     """Nothing says which set it was."""
     (here / "shards/dataset.json").write_bytes(b"{")
     refused(f"{PREPARE} --out shards", "damaged or another version's.*--replace")
+    assert "; changed" not in call(f"{PREPARE} --out shards --replace")
+    assert content(here / "shards") == content(OLD / "shards")
+    (here / "shards/dataset.json").unlink()
+    refused(f"{PREPARE} --out shards", "--replace")
     call(f"{PREPARE} --out shards --replace")
+    (here / "shards/.segdata/train.keys.npy").unlink()
+    assert call(f"{PREPARE} --out shards").endswith("; changed: repaired\n")
     assert content(here / "shards") == content(OLD / "shards")
 
 
@@ -317,7 +360,7 @@ def test_a_folder_with_the_name_of_unfinished_work(here: Path, raw: Path) -> Non
 def test_painted_data_with_other_things_stays(here: Path, raw: Path) -> None:
     """A user's file among the frames is named; so is a painting with other options, which --replace paints over."""
     line = "synth cityscapes --out raw --size 48x96 --val 2 --test 0 --workers 1"
-    refused(f"{line} --train 2", 'counts .*"train": 3.* to .*"train": 2.*--replace')
+    refused(f"{line} --train 2", "painted with other options .train is 3 there, 2 here.*--replace")
     notes = raw / "leftImg8bit/train/notes.txt"
     notes.write_bytes(MINE)
     before = content(raw)
@@ -356,8 +399,11 @@ def test_a_published_set_is_replaced_on_request(here: Path, raw: Path) -> None:
     url = f"memory://{here.name}/place"
     call(f"publish shards {url}")
     call(f"{PREPARE} --taxonomy cityscapes-19 --out other")
-    refused(f"publish other {url}", "taxonomy cityscapes-20 to cityscapes-19.*--replace")
-    refused(f"{PREPARE} --taxonomy cityscapes-19 --out {url}", "taxonomy cityscapes-20 to cityscapes-19.*--replace")
+    refused(f"publish other {url}", "taxonomy is cityscapes-20 there, cityscapes-19 here.*--replace")
+    refused(
+        f"{PREPARE} --taxonomy cityscapes-19 --out {url}",
+        "taxonomy is cityscapes-20 there, cityscapes-19 here.*--replace",
+    )
     assert "taxonomy cityscapes-20 to cityscapes-19" in call(f"publish other {url} --replace")
     store = fsspec.filesystem("memory")
     store.pipe_file(f"{url.removeprefix('memory:/')}/dataset.json", MINE)

@@ -17,7 +17,9 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 @click.command()
 @click.argument("source")
 @click.option("--root", required=True, type=place, help="The dataset as downloaded: a folder, its zips, or a URL.")
-@click.option("--out", required=True, type=place, help="The shard folder, or s3://…; appears whole, or not at all.")
+@click.option(
+    "--out", required=True, type=place, help="The shard folder, or s3://…: new, empty, or the same set from before."
+)
 @click.option("--taxonomy", help="A name from `segdata list`, or a YAML file. [default: the source's]")
 @click.option("--name", help="Name of the set, the first part of every shard's name. [default: the taxonomy's]")
 @click.option("--split", "splits", multiple=True, help="May be repeated. [default: all that are labelled]")
@@ -60,8 +62,14 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
     envvar="SEGDATA_TIMEOUT",
     help="What a shard may take before another worker gets it. [default: 30 for each of its samples]",
 )
-@click.option("--replace", is_flag=True, help="Let the set take the place of another one that stands at --out.")
-@click.option("--work-dir", type=ANY_PATH, help="Where unfinished work gets its own folder. [default: beside --out]")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Another set that stands at --out may go: other classes, options, source, or frames.",
+)
+@click.option(
+    "--work-dir", type=ANY_PATH, help="Unfinished work gets a folder of its own in here. [default: beside --out]"
+)
 @click.option(
     "--for", "readers", multiple=True, type=click.Choice(["energon"]), help="Add the files that this loader insists on."
 )
@@ -152,8 +160,10 @@ def _job(name: str, options: dict[str, Any]) -> Any:
 
 @click.command()
 @click.argument("source", type=click.Choice(["cityscapes", "tas500"]))
-@click.option("--out", required=True, type=ANY_PATH, help="A folder that is not there yet, or painted before.")
-@click.option("--replace", is_flag=True, help="Paint over a dataset that was painted with other options.")
+@click.option(
+    "--out", required=True, type=ANY_PATH, help="A folder that is new, empty, or painted by this command before."
+)
+@click.option("--replace", is_flag=True, help="What was painted there with other options may go.")
 @click.option("--train", type=click.IntRange(0), default=SPLIT_SIZES["train"], show_default=True)
 @click.option("--val", type=click.IntRange(0), default=SPLIT_SIZES["val"], show_default=True)
 @click.option("--test", type=click.IntRange(0), default=SPLIT_SIZES["test"], show_default=True)

@@ -7,6 +7,7 @@ import click
 from segdata.cli.output import SARIF, report_findings, write_json
 from segdata.cli.parameters import ANY_PATH, shard_set
 from segdata.errors import SegdataError
+from segdata.files import is_stream, unlink
 from segdata.ownership import PICTURE, check_file, json_kind
 from segdata.progress import Progress
 from segdata.url import Place
@@ -19,7 +20,12 @@ STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
 @click.argument("folder", type=shard_set)
 @click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
-@click.option("--json", "json_path", type=ANY_PATH, help="Write the result to this file as well.")
+@click.option(
+    "--json",
+    "json_path",
+    type=ANY_PATH,
+    help="Where all is as written, write so to this file. One from before is removed.",
+)
 @click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
 def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
     """Check a shard folder against its digests; exit status 1 when something is wrong."""
@@ -29,12 +35,17 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
 
     check_file("--sarif", sarif, SARIF)
     check_file("--json", json_path, VERDICT)
+    if json_path and not is_stream(json_path):
+        unlink(json_path)  # that of an earlier time says nothing of now
     with Progress("samples" if pixels else "files") as progress:
         findings = check(folder, pixels, progress, workers or default_workers())
     report_findings(findings, sarif)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        raise SegdataError(f"{folder}: {len(errors)} findings. Run prepare again to make the folder anew.")
+        remedy = "Run prepare again to make the set anew."
+        if all(finding.code == "extra-file" for finding in errors):
+            remedy = "Move these files out of the folder; the set is whole."
+        raise SegdataError(f"{folder}: {len(errors)} findings. {remedy}")
     manifest = manifest_of(folder)
     samples = {split: manifest.samples(split) for split in manifest.splits}
     if json_path:

@@ -57,10 +57,11 @@ def _painted(out: Path) -> Facts:
 
 
 def _changes(before: Facts, after: Facts) -> list[str]:
+    before, after = ({**facts, **facts["counts"]} for facts in (before, after))
     return [
-        f"{name} {_word(before.get(name))} to {_word(after.get(name))}"
+        f"{name} is {_word(before.get(name))} there, {_word(after.get(name))} here"
         for name in after
-        if before.get(name) != after[name]
+        if name != "counts" and before.get(name) != after[name]
     ]
 
 

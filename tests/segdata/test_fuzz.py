@@ -248,7 +248,7 @@ class Folder:
 
 # ---- the runs -------------------------------------------------------------------------------------------------
 
-QUICK, SLOW = 25, 500  # mutants of a file alone; a folder's, of which each is read many times, are a third as many
+QUICK, SLOW = 27, 540  # mutants of a file alone; a folder's, of which each is read many times, are a third as many
 
 
 @pytest.fixture(params=[QUICK, pytest.param(SLOW, marks=pytest.mark.slow)])

@@ -243,7 +243,7 @@ def test_a_folder_painted_before_is_painted_anew(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         paint("cityscapes", tmp_path, train=3, val=0, test=0, size=TINY, seed=4, zips=True, replace=True, progress=kill)
     assert json.loads((tmp_path / "segdata-synth.json").read_text())["complete"] is False
-    with pytest.raises(SegdataError, match=r"seed 4 to 3, counts .*, layout zip to tree.*--replace"):
+    with pytest.raises(SegdataError, match=r"seed is 4 there, 3 here, .*layout is zip there, tree here.*--replace"):
         paint("cityscapes", tmp_path, train=1, val=0, test=0, size=TINY, seed=3)
     paint("cityscapes", tmp_path, train=1, val=0, test=0, size=TINY, seed=3, replace=True)
     paint("cityscapes", tmp_path / "fresh", train=1, val=0, test=0, size=TINY, seed=3)

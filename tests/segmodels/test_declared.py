@@ -28,8 +28,8 @@ from segmodels import SegmodelsError
 from segmodels.checkpoint import METADATA_KEY, load_checkpoint, load_torch, load_weights
 from segmodels.cli import cli, main
 from segmodels.config import TrainConfig
+from segmodels.images import read_image
 from segmodels.inference import load_segmenter
-from segmodels.predict import read_image
 from segmodels.pretrained import load_trunk
 from segmodels.run import Run, read_document
 from segmodels.train import train
@@ -266,7 +266,9 @@ def pipe(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(120)
-def test_a_pipe_is_refused_at_once(pipe: Path, make_run: Make, tmp_path: Path) -> None:
+def test_a_pipe_is_refused_at_once(
+    pipe: Path, make_run: Make, lesson: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
     """Instead of an image, weights, q, documents or --init: nobody ever writes into it."""
     folder = make_run("dilated_unet", **UNET)
     said = "a pipe, expected a regular file"
@@ -277,16 +279,8 @@ def test_a_pipe_is_refused_at_once(pipe: Path, make_run: Make, tmp_path: Path) -
     for read in (read_document, lambda path: load_checkpoint(path, ""), lambda path: load_trunk(pspnet(), path)):
         with pytest.raises(SegmodelsError, match=said):
             read(pipe)
-    config = TrainConfig("dilated_unet", Path("shards"), tmp_path / "run", init=pipe)
     with pytest.raises(SegmodelsError, match=said):
-        segmodels_run_digest(config.init)
-
-
-def segmodels_run_digest(path: Path | None) -> str:
-    from segmodels.run import _digest
-
-    assert path
-    return _digest(path)
+        train(lesson(init=pipe))
 
 
 def pspnet() -> torch.nn.Module:

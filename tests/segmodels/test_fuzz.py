@@ -32,10 +32,10 @@ from segmodels import verify
 from segmodels.checkpoint import METADATA_KEY, load_checkpoint, save_checkpoint
 from segmodels.ema import start_ema
 from segmodels.evaluate import evaluate
+from segmodels.images import read_image
 from segmodels.inference import Segmenter, load_segmenter
 from segmodels.official import link_truth
 from segmodels.optim import make_optimizer
-from segmodels.predict import read_image
 from segmodels.pretrained import load_init
 from segmodels.progress import read_timing
 from segmodels.quantiles import with_q

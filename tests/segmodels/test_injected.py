@@ -19,6 +19,8 @@ from tests.injection import ERRORS, KILL, run
 OURS = {"SegdataError", "SegmodelsError", "OSError"}  # the last one is a line of `cli`
 OLD = Path(__file__).parents[1] / "old" / "0.1.0"
 
+ALL = (KILL, *ERRORS)
+
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
@@ -28,26 +30,25 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     return config_from_document(document | {"out": str(tmp_path / "home/run"), "shards": str(OLD / "shards")})
 
 
-@pytest.mark.parametrize("sampled", [5, pytest.param(0, marks=pytest.mark.slow)], ids=["sample", "every call"])
-def test_train(sampled: int, config: TrainConfig) -> None:
+@pytest.mark.parametrize("faults", [ALL, *(pytest.param((each,), marks=pytest.mark.slow) for each in ALL)])
+def test_train(faults: tuple[int, ...], config: TrainConfig) -> None:
     """Whatever stands in the folder is whole; the next run gives the weights of one that was never stopped."""
     torch.set_num_threads(1)  # a child has none of its parent's threads
     home = config.out.parent
     home.mkdir()
     calls = run(lambda: train(config), home, 0, KILL).calls
     due = Run(config.out).weights.read_bytes()
-    count = sampled or calls
-    for at in sorted({round(1 + i * (calls - 1) / (count - 1)) for i in range(count)}):
-        for error in (KILL, ERRORS[at % 2]) if not sampled else ((KILL, *ERRORS)[at % 3],):
-            shutil.rmtree(config.out)
-            ended = run(lambda: train(config), home, at, error)
-            where = f"call {at} of {calls}: {ended}"
-            assert ended.killed or not ended.said or ended.said.partition(":")[0] in OURS, where
-            found = Run(config.out)
-            if found.last.exists():
-                load_checkpoint(found.last, found.document()["id"])
-            if found.finished:
-                assert found.weights.read_bytes() == due, where
-            train(config)
+    sample = (1, calls // 4, calls // 2, 3 * calls // 4, calls)
+    for at in sample if faults == ALL else range(1, calls + 1):
+        shutil.rmtree(config.out)
+        ended = run(lambda: train(config), home, at, faults[at % len(faults)])
+        where = f"call {at} of {calls}: {ended}"
+        assert ended.killed or not ended.said or ended.said.partition(":")[0] in OURS, where
+        found = Run(config.out)
+        if found.last.exists():
+            load_checkpoint(found.last, found.document()["id"])
+        if found.finished:
             assert found.weights.read_bytes() == due, where
-            assert not [path for path in home.rglob("*") if path.name.endswith("-tmp")], where
+        train(config)
+        assert found.weights.read_bytes() == due, where
+        assert not [path for path in home.rglob("*") if path.name.endswith("-tmp")], where

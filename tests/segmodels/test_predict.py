@@ -16,8 +16,9 @@ from segdata import ShardSet
 from segdata.taxonomy import load_taxonomy
 from segmodels import SegmodelsError
 from segmodels.draw import original_ids
+from segmodels.images import read_image
 from segmodels.inference import Segmenter
-from segmodels.predict import find_images, read_image
+from segmodels.predict import find_images
 from segmodels.prediction import Prediction
 from segmodels.trained import load_trained
 from tests.segmodels.commands import refused, run
