@@ -7,6 +7,7 @@ the sum, holds the bytes that the pieces take; it may say too much after a kill,
 
 import fcntl
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdata.errors import SegdataError
-from segdata.files import discard
+from segdata.files import discard, read_file
 from segdata.lock import flock
 
 BLOCK = 4096  # what a file takes at least
 ROOM = 0.9  # evicting goes on down to this share of the limit, so that it is seldom done
 LIMIT = 64 << 30
+LARGEST = 1 << 32  # bytes of a piece: the largest is a column of the index
+OURS = re.compile(r"[0-9a-f]{32}")  # the folder of a set's pieces, by its fingerprint; what else lies here stays
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 PARTIAL = ".partial-"
 DEAD = 3600.0  # seconds after which a partial file is a dead process's, where there are no locks to tell
@@ -40,13 +43,13 @@ class Cache:
     folder: Path
     limit: int
 
-    def get(self, name: str) -> bytes | None:
-        """The piece, None where it is not there. The caller checks its digest."""
+    def get(self, name: str, limit: int = LARGEST) -> bytes | None:
+        """The piece, None where none of at most `limit` bytes is there. The caller checks its digest."""
         path = self.folder / name
         try:
-            data = path.read_bytes()
+            data = read_file(path, limit)
             os.utime(path)
-        except OSError:
+        except (OSError, SegdataError):
             return None
         return data
 
@@ -125,11 +128,10 @@ class Cache:
 
     def _pieces(self) -> Iterator[_Piece]:
         """All pieces, and partial files whose writers live; those of dead ones are removed. A piece may come twice."""
-        for folder, _, names in os.walk(self.folder):
+        homes = [path for path in self.folder.iterdir() if OURS.fullmatch(path.name)]
+        for folder, _, names in (walked for home in homes for walked in os.walk(home)):
             for name in names:
                 path, piece = Path(folder, name), Path(folder, name.partition(PARTIAL)[0])
-                if path == self.folder / "usage":
-                    continue
                 # A writer may rename its partial file after the names were listed: then this is where the piece is met.
                 for each in (path, piece) if path == piece or not _remove_dead(path) else (piece,):
                     with suppress(FileNotFoundError):

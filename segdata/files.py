@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from segdata.errors import SegdataError
 LIMIT = 1 << 26  # 64 MiB: documents, tables and the like
 NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})  # CIFS and some FUSE: no fsync of folders
 NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV})
-STANDARD = frozenset({"/dev/stdout", "/dev/stderr"})  # may lead to a file, which the shell has open: write, not replace
+OPEN = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")  # what is open is written to, not replaced
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h of macOS
 
@@ -43,7 +44,7 @@ def read_file(path: Path, limit: int = LIMIT, error: type[SegdataError] = Segdat
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (it has no path: it is open)
         _expect_regular(path, os.fstat(descriptor), limit, error)
         try:
-            return b"".join(iter(lambda: file.read(1 << 22), b""))
+            return file.readall()
         except OSError as refused:
             raise error(f"{path}: cannot be read ({refused.strerror}).") from None
 
@@ -214,9 +215,15 @@ def _exchange_call() -> Any:
 
 
 def _only_writer(temporary: Path) -> int:
-    """The file of this name, open and locked. Raises SegdataError where another process writes it."""
+    """The file of this name, open and locked. Raises SegdataError where another process writes it, or it is no file
+    of ours alone."""
     while True:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o666)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            os.close(descriptor)
+            raise SegdataError(f"{temporary}: not a file that segdata began to write. Move it away.")
         with suppress(OSError):  # no locks on this file system: then two writers of one file are not told apart
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -233,7 +240,7 @@ def _only_writer(temporary: Path) -> int:
 
 def is_stream(path: Path) -> bool:
     """Whether it is written to as it stands: a device, a pipe, or a name that stands for an open file."""
-    if str(path) in STANDARD or path.parent.name == "fd":
+    if OPEN.fullmatch(str(path)):
         return True
     return path.exists() and not path.is_file() and not path.is_dir()
 

@@ -19,6 +19,8 @@ from segdata.errors import ShardError
 from segdata.files import parsing, regular
 from segdata.receipt import Receipt, SampleReceipt
 
+NPY = b"\x93NUMPY\x01\x00"
+
 
 @dataclass(frozen=True)
 class Index:
@@ -152,7 +154,10 @@ def _load(path: Path) -> NDArray[Any]:
     """Maps the file: rows that its header declares and it has not are refused, and nothing of it is unpickled."""
     npy: Any = np.lib.format  # untyped
     with parsing(path, ShardError, "Expected a part of the index. Run prepare again."):
-        array: NDArray[Any] = npy.open_memmap(regular(path, sys.maxsize, ShardError), mode="r")
+        with regular(path, sys.maxsize, ShardError).open("rb") as file:
+            if file.read(len(NPY)) != NPY:  # numpy would read a header of any length that another version declares
+                raise ValueError("no .npy file of version 1.0")
+        array: NDArray[Any] = npy.open_memmap(path, mode="r")
     return array
 
 

@@ -9,12 +9,13 @@ import fcntl
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from segdata.errors import LockedError, SegdataError
-from segdata.files import discard, parsing, read_file
+from segdata.files import discard, read_file
 
 NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 NOTE_BYTES = 1 << 14
@@ -58,9 +59,7 @@ def _acquire(path: Path) -> int:
             has_locks = flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             note = _note(path, descriptor, made)
             if not has_locks and not made:
-                if not _is_dead(note):
-                    raise BlockingIOError
-                discard(path)
+                _take_away(path, note)
             elif _names(path, descriptor):
                 return descriptor
         except BlockingIOError:
@@ -74,6 +73,25 @@ def _acquire(path: Path) -> int:
         os.close(descriptor)
 
 
+def _take_away(path: Path, note: dict[str, object]) -> None:
+    """Remove the file of a dead process. Raises BlockingIOError where it lives, or another is at the same."""
+    if not _is_dead(note):
+        raise BlockingIOError
+    guard = path.with_name(f"{path.name}.stale")
+    try:
+        os.close(os.open(guard, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    except FileExistsError:
+        raise BlockingIOError from None
+    try:
+        descriptor, made = _open(path)
+        is_same = made or _note(path, descriptor, made) == note
+        os.close(descriptor)
+        if is_same:
+            discard(path)
+    finally:
+        discard(guard)
+
+
 def _open(path: Path) -> tuple[int, bool]:
     """The file's descriptor, and whether this call has made it."""
     while True:
@@ -82,9 +100,17 @@ def _open(path: Path) -> tuple[int, bool]:
         except FileExistsError:
             pass
         try:
-            return os.open(path, os.O_RDWR | os.O_NONBLOCK), False
+            descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
         except FileNotFoundError:  # its holder removed it in between
             continue
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise _foreign(path) from None
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor, False
+        os.close(descriptor)
+        raise _foreign(path)
 
 
 def _note(path: Path, descriptor: int, made: bool) -> dict[str, object]:
@@ -92,11 +118,17 @@ def _note(path: Path, descriptor: int, made: bool) -> dict[str, object]:
     data = b"" if made else os.pread(descriptor, NOTE_BYTES, 0)
     if not data:
         return {}
-    with parsing(f"{path}: a file that segdata did not write has the name of its lock", SegdataError, "Move it away."):
+    try:
         note = dict(json.loads(data))
-        if note.keys() != {"pid", "host", "work"}:
-            raise ValueError(f"it says {sorted(note)}")
-        return note
+    except Exception:  # whatever it is, it is not ours
+        raise _foreign(path) from None
+    if note.keys() != {"pid", "host", "work"}:
+        raise _foreign(path)
+    return note
+
+
+def _foreign(path: Path) -> SegdataError:
+    return SegdataError(f"{path}: something that segdata did not write has the name of its lock. Move it away.")
 
 
 def _is_dead(note: dict[str, object]) -> bool:

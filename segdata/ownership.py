@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segdata.errors import SegdataError
-from segdata.files import is_stream, read_file, resolved
+from segdata.files import is_stream, read_file, resolved, write_file
 
 HEAD = 4096  # bytes in which a marked file has its mark
 SOFTWARE = b"Software\0segdata"  # the tEXt chunk of every PNG that a command writes
@@ -39,9 +39,10 @@ def check_file(option: str, path: Path | None, kind: Kind) -> None:
     check_home(option, path)
 
 
-def check_home(option: str, path: Path) -> None:
-    """Raise SegdataError where nothing can be written at `path`, or it would lie in a shard set."""
-    parents = resolved(path).parents
+def check_home(option: str, path: Path, *, is_folder: bool = False) -> None:
+    """Raise SegdataError where nothing can be written at `path` (in it, where it `is_folder`), or it lies in a set."""
+    place = resolved(path)
+    parents = [place, *place.parents] if is_folder else [*place.parents]
     if found := [
         folder for folder in parents if (folder / "dataset.json").is_file() and (folder / ".segdata").is_dir()
     ]:
@@ -49,6 +50,12 @@ def check_home(option: str, path: Path) -> None:
     home = next(folder for folder in parents if folder.exists())
     if not home.is_dir() or not os.access(home, os.W_OK):
         raise SegdataError(f"{option} {path}: {home} cannot be written to. Name another place.")
+
+
+def write_result(option: str, path: Path, kind: Kind, data: bytes) -> None:
+    """Write the result, whole, if nothing else has come to its place meanwhile. Raises SegdataError."""
+    check_file(option, path, kind)
+    write_file(path, data)
 
 
 def is_ours(path: Path, kind: Kind) -> bool:

@@ -26,7 +26,7 @@ from segdata.ownership import check_home
 from segdata.plan import PlannedShard, plan_split, shard_name
 from segdata.publish import Release, roll_back, swap_in, write_side_files
 from segdata.scene import SceneSource
-from segdata.standing import Standing, described_change, identity_of, standing
+from segdata.standing import Standing, bring_back, described_change, identity_of, standing
 from segdata.survey import Survey, drop_bad_keys, is_painted, look
 from segdata.taxonomy import LabelMap
 from segdata.tree import open_tree
@@ -143,7 +143,10 @@ def _placed(job: Job) -> Job:
         raise SegdataError(
             f"--out {out} {where} the folder you are in: go one level above {out.name}, and start there."
         )
-    work = work_folders(out, work_dir).made if work_dir else None  # what is really used, not the folder that holds it
+    folders = work_folders(out, work_dir)
+    if work_dir and work_dir.is_relative_to(folders.beside):
+        raise SegdataError(f"--work-dir {work_dir} is what prepare itself makes beside --out. Name another, or none.")
+    work = folders.made if work_dir else None  # what is really used, not the folder that holds it
     places = {"--out": out, "--root": resolved(root) if isinstance(root, Path) else None, "--work-dir": work}
     found = [(name, place) for name, place in places.items() if place]
     for i, (name, place) in enumerate(found):
@@ -244,6 +247,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         if before and before.manifest:
             change = described_change(before.manifest, read_manifest(made))
         swap_in(made, job.out, job.folders.old)
+        bring_back([made, job.folders.old], job.out)
     return Result(
         samples={split: sum(shard.entry.samples for shard in finished) for split, finished in shards.items()},
         shards=sum(map(len, shards.values())),

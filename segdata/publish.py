@@ -57,14 +57,13 @@ def write_side_files(folder: Path, release: Release, shards: Shards) -> list[Fin
 
 
 def swap_in(made: Path, out: Path, old: Path) -> None:
-    """Let the finished folder take the place of `out` in one step; the version before it is then at `made` or gone.
+    """Let the finished folder take the place of `out` in one step; the version before it is then at `made` or `old`.
 
-    All of it is durable before, and an older version is removed after. Where the file system has no such step, the
-    older version stands at `old` for a moment: `roll_back` is for a kill in it.
+    All of it is durable before. Where the file system has no such step, the older version stands at `old` and nothing
+    in its place for a moment: `roll_back` is for a kill in it.
     """
     sync_tree(made)
-    if out.exists():
-        made.chmod(out.stat().st_mode & 0o7777)  # a folder that its group shares goes on to be one
+    mode = out.stat().st_mode & 0o7777 if out.exists() else None
     if not out.exists() or not any(out.iterdir()):
         made.rename(out)  # also over an empty folder, in one step
     elif not exchange(made, out):
@@ -74,14 +73,16 @@ def swap_in(made: Path, out: Path, old: Path) -> None:
         except BaseException:
             old.rename(out)
             raise
+    if mode is not None:
+        out.chmod(mode)  # a folder that its group shares goes on to be one
     sync_folder(out.parent)
 
 
 def roll_back(out: Path, old: Path) -> bool:
     """Give a version that was set aside its place again, where a kill kept the new one from it; whether it did."""
-    if out.exists() or not old.exists():
+    if not old.exists() or (out.exists() and any(out.iterdir())):
         return False
-    old.rename(out)
+    old.rename(out)  # also over an empty folder, which somebody made meanwhile
     sync_folder(out.parent)
     return True
 

@@ -157,7 +157,7 @@ class RemoteFiles:
         return self._fetch_with_shard(i) if data is None else data
 
     def _cached(self, i: int) -> bytes | None:
-        data = self._set.cache.get(self._name(i))
+        data = self._set.cache.get(self._name(i), MAX_SAMPLE)
         if data is None or self._is_good(i, data):
             return data
         self._set.cache.drop(self._name(i))

@@ -10,7 +10,10 @@ from segdata.remote import REVISIONS, fetch_manifest, revision
 from segdata.stores import Store, open_store
 from segdata.url import Url
 
-NAME = re.compile(rf"{REVISIONS}/([0-9a-f]{{32}})/.")  # as `remote.revision` gives it
+NAME = re.compile(  # what `publish` writes, and nothing else that may lie there
+    rf"{REVISIONS}/([0-9a-f]{{32}})/"
+    r"(README\.md|taxonomy\.yaml|SHA256SUMS|dataset\.json|[^/]+-\d{6}\.tar(\.idx)?|\.segdata/.+|\.nv-meta/.+)"
+)
 CURRENT, OLDER, UNFINISHED = "current", "older", "unfinished"
 
 
@@ -32,7 +35,7 @@ def revisions(store: Store) -> list[Revision]:
         current = ""
     files: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for path, entry in store.files().items():
-        if found := NAME.match(path):  # what else lies there is not ours to list, or to remove
+        if found := NAME.fullmatch(path):
             files[found[1]].append((path, entry.size or 0))
     rows_found = []
     for name, rows in files.items():

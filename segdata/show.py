@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segdata.files import write_file
+from segdata.ownership import PICTURE, write_result
 from segdata.pictures import png_bytes
 from segdata.scene import U8
 from segdata.shardset import Record, ShardSet
@@ -25,7 +25,7 @@ def show(shards: ShardSet, out: Path, count: int) -> int:
     width = max(row.shape[1] for row in rows)
     legend = _legend(shards.taxonomy, width)
     sheet = np.concatenate([_widened(part, width) for part in [*rows, legend]])
-    write_file(out, png_bytes(sheet))
+    write_result("--out", out, PICTURE, png_bytes(sheet))
     return count
 
 

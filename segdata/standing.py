@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segdata.build import receipt_path
 from segdata.canonical import digest_file, digest_source
@@ -28,6 +29,7 @@ CARD = "README.md"
 BESIDE = frozenset({CARD, "taxonomy.yaml", SUMS, FILE})
 LOADERS = frozenset({".nv-meta/index.sqlite", ".nv-meta/index.uuid"})  # what Energon's own `prepare` adds to a set
 SYSTEMS = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|\.nfs.*|\.fuse_hidden.*")  # nobody's work
+SHARD = re.compile(r"[^/]+-\d{6}\.tar(\.idx)?")
 SHOWN = 3
 PROBED = 4  # samples of a split whose images are compared before all are read
 KEPT = 0.5  # the share of its samples that a next version must have at least
@@ -59,11 +61,8 @@ class Standing:
             )
         if found := differences(identity(self.manifest), new):
             raise another(self.path, found)
-        if found_text := _other_frames(self.path, self.manifest, scenes):
-            raise SegdataError(
-                f"{self.path}: {found_text}, so this is another dataset, or a part of one. Name another --out, or give "
-                "--replace to replace the set."
-            )
+        if why := _other_frames(self.path, self.manifest, scenes):
+            raise other_frames(self.path, why)
 
 
 def standing(out: Path) -> Standing | None:
@@ -92,6 +91,15 @@ def standing(out: Path) -> Standing | None:
     return Standing(out, manifest)
 
 
+def bring_back(versions: Iterable[Path], out: Path) -> None:
+    """What somebody put into the old version while the new one took its place goes where it was put."""
+    for old in versions:
+        for name in sorted(_strangers(old, _manifest(old))) if old.is_dir() else ():
+            if (old / name).exists() and not (out / name).exists():
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (old / name).rename(out / name)
+
+
 def identity(manifest: Manifest) -> dict[str, Any]:
     """What makes it this set and no other; `splits` in order."""
     document = manifest.document
@@ -113,7 +121,7 @@ def identity_of(
     return {
         "name": name,
         "source": f"painted {source}" if painted else source,
-        "taxonomy": (taxonomy, options["taxonomy"]),
+        "taxonomy": (taxonomy, str(options.get("taxonomy"))),
         "splits": set(splits),
         **others,
     }
@@ -143,6 +151,13 @@ def another(place: Place, found: Iterable[Difference]) -> SegdataError:
         for each in found
     )
     return SegdataError(f"{place} holds another set: {what}. Name another place, or give --replace to replace it.")
+
+
+def other_frames(place: Place, why: str) -> SegdataError:
+    return SegdataError(
+        f"{place}: {why}, so this is another dataset, or a part of one. Name another place, or give --replace to "
+        "replace the set."
+    )
 
 
 def described_change(old: Manifest | None, new: Manifest) -> str:
@@ -183,14 +198,24 @@ def _other_frames(out: Path, manifest: Manifest, scenes: Mapping[str, Sequence[S
         except ShardError:
             return ""  # damaged: to be made anew
         total += len(keys)
-        kept += int(np.isin(keys, np.array([key.encode() for key in new], "S")).sum())
+        kept += shared(keys, new)
         for row in [row for row in receipt.samples if row.key in new][:PROBED] if receipt else []:
             with suppress(SourceError):  # it becomes a finding when its turn comes
                 probed += 1
                 same += digest_source(new[row.key].image.read()) == row.sources.get("image")
-    if kept < KEPT * total:
-        return f"only {kept} of its {total} samples are in the new set"
+    if found := too_few(kept, total):
+        return found
     return f"not one of {probed} images that were compared is as it was" if probed and not same else ""
+
+
+def shared(keys: NDArray[np.bytes_], others: Iterable[str]) -> int:
+    """How many of the keys are among the others."""
+    return int(np.isin(keys, np.array([key.encode() for key in others], "S")).sum())
+
+
+def too_few(kept: int, total: int) -> str:
+    """Why a set that keeps so many of its samples is no next version, "" where it is one."""
+    return f"only {kept} of its {total} samples are in the new set" if kept < KEPT * total else ""
 
 
 def _strangers(out: Path, manifest: Manifest | None) -> Iterator[str]:
@@ -200,21 +225,26 @@ def _strangers(out: Path, manifest: Manifest | None) -> Iterator[str]:
     if manifest is not None:
         known |= {row.name for split in manifest.splits for row in manifest.shards(split)}
     known |= {f"{name}.idx" for name in known if name.endswith(".tar")}  # as Energon's own `prepare` adds
+    shards = SHARD if not listed and manifest is None else None  # the rest of a set: its shards by their names
     homes = {parent.as_posix() for name in known for parent in PurePosixPath(name).parents}
     for home, folders, names in os.walk(out):
         inner = Path(home).relative_to(out)
         for name in [*names, *(each for each in folders if Path(home, each).is_symlink())]:
             path = (inner / name).as_posix()
             is_known = path in known and not Path(home, name).is_symlink()
+            if shards and shards.fullmatch(path):
+                continue
             if not is_known and not SYSTEMS.fullmatch(name) and not (not listed and inner.parts[:1] == (SIDE,)):
                 yield path
         for name in [each for each in folders if (inner / each).as_posix() not in homes]:
             folders.remove(name)
             if not Path(home, name).is_symlink():
                 yield (inner / name).as_posix()
-    card = out / CARD
-    if CARD in listed and card.is_file() and digest_file(card) != listed[CARD]:
-        yield f"{CARD} (edited)"
+    for name, digest in sorted(listed.items()):
+        file = out / name  # of the texts that people edit; a shard that differs is damaged
+        is_text = name == CARD or name.startswith(".nv-meta/")
+        if is_text and file.is_file() and not file.is_symlink() and digest_file(file) != digest:
+            yield f"{name} (edited)"
 
 
 def _listed(out: Path) -> dict[str, str]:

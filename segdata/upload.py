@@ -17,8 +17,9 @@ from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, St
 from segdata.lock import locked
 from segdata.manifest import FILE, MAX_BYTES, SUMS, Manifest, read_manifest
 from segdata.prepare import Job, Result, Say, prepare
-from segdata.remote import fetch_manifest, find_home, parse_sums, revision
-from segdata.standing import another, described_change, differences, identity
+from segdata.remote import RemoteFiles, fetch_manifest, find_home, parse_sums, revision
+from segdata.shardset import ShardSet
+from segdata.standing import another, described_change, differences, identity, other_frames, shared, too_few
 from segdata.stores import READ_ONLY, Entry, Store, chunk_size, open_store
 from segdata.url import Url
 from segdata.workfolder import claim, own_folder, remove
@@ -110,7 +111,7 @@ def publish(
     manifest, sums = read_manifest(folder), _listed(folder, url)
     store, home = open_store(url), revision(manifest)
     old = _current(store)
-    _may_replace(url, old, manifest, has_file=old is None and store.has(FILE), replace=replace)
+    _may_replace(url, folder, old, manifest, has_file=old is None and store.has(FILE), replace=replace)
     there = store.files()
     files = [(path, sha256) for path, sha256 in sums.items()] + [(SUMS, manifest.document["sha256sums"])]
     upload = _Upload(store, folder, home, there, dict(_before(store, old, manifest)))
@@ -132,7 +133,7 @@ def publish(
     return Published(how.count("sent"), how.count("copied"), how.count("stood"), changed, change)
 
 
-def _may_replace(url: Url, old: Manifest | None, new: Manifest, *, has_file: bool, replace: bool) -> None:
+def _may_replace(url: Url, folder: Path, old: Manifest | None, new: Manifest, *, has_file: bool, replace: bool) -> None:
     if replace:
         return
     if has_file:
@@ -140,8 +141,19 @@ def _may_replace(url: Url, old: Manifest | None, new: Manifest, *, has_file: boo
             f"{url / FILE}: a file that is no manifest of ours, or another version's. Name another place, or give "
             "--replace to replace it."
         )
-    if old is not None and (found := differences(identity(old), identity(new))):
+    if old is None or old.fingerprint == new.fingerprint:
+        return
+    if found := differences(identity(old), identity(new)):
         raise another(url, found)
+    total = kept = 0
+    for split in old.splits:
+        try:
+            keys = RemoteFiles(url, split).index.keys
+        except ShardError:
+            return  # damaged: to be published anew
+        total, kept = total + len(keys), kept + shared(keys, ShardSet(folder, split).keys)
+    if why := too_few(kept, total):
+        raise other_frames(url, why)
 
 
 def stands(entry: Entry | None, local: Path) -> bool:

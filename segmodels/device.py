@@ -75,3 +75,9 @@ def compiled(network: nn.Module) -> Callable[[Tensor], Prediction]:
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """`bf16` computes convolutions and products in bfloat16; weights, α, β and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory: it has a class for that on CUDA, and words on the CPU."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segdata.files import write_file
-from segdata.ownership import PICTURE, check_file
+from segdata.ownership import PICTURE, write_result
 from segdata.pictures import png_bytes
 from segdata.scene import U8
 from segdata.taxonomy import Taxonomy
@@ -77,5 +76,4 @@ def save_png(path: Path, picture: U8) -> None:
 
     Raises SegdataError where it would take the place of a file that is no picture of ours.
     """
-    check_file("--out", path, PICTURE)
-    write_file(path, png_bytes(picture))
+    write_result("--out", path, PICTURE, png_bytes(picture))

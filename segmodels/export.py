@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import zipfile
 from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segdata.canonical import canonical_json
-from segdata.files import read_file, replacing
+from segdata.files import replacing
 from segdata.ownership import Kind, check_file
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
@@ -26,7 +28,7 @@ TOLERANCE = 1e-3  # of the largest logit
 AGREEMENT = 0.999  # share of the pixels with the same class: two near-equal logits may change places
 
 
-EXPORTED = Kind("an exported network", lambda path: b"segmodels" in read_file(path, 1 << 34))  # both formats name it
+ONNX_MARK = b"\x0a\x09segmodels\x12"  # of the entry in the file's metadata, as protobuf has it
 Run = Callable[[Tensor], Tensor]
 
 
@@ -84,9 +86,22 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
         parity = _compare(network, run, size, segmenter.device)
         if not (parity.difference <= TOLERANCE * parity.scale and parity.agreement >= AGREEMENT):
             raise SegmodelsError(f"{out.name} was not written, as it computes something else: {describe(parity)}")
+        check_file("--out", out, EXPORTED)  # once more: the work may have taken minutes
         with replacing(out) as target:
             target.write(file.read_bytes())
     return parity
+
+
+def _is_exported(path: Path) -> bool:
+    """Whether it bears what `export` writes into a file of its kind."""
+    if path.suffix == ".pt2":
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/segmodels.json") for name in archive.namelist())
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return data.rfind(ONNX_MARK) >= 0
+
+
+EXPORTED = Kind("an exported network", _is_exported)
 
 
 def describe(parity: Parity) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from segdata.canonical import pretty_json
-from segdata.files import parsing, write_file
-from segdata.ownership import json_kind
+from segdata.files import parsing
+from segdata.ownership import json_kind, write_result
 from segmodels.documents import check_types, read_json
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
@@ -53,7 +53,7 @@ def percentile(segmenter: Segmenter, what: str) -> PercentileNet:
 def write_q(path: Path, q: Sequence[float], segmenter: Segmenter, about: dict[str, Any]) -> None:
     """A file that `--q` takes; `about` says how it came about. Raises SegmodelsError."""
     document = {"format": FORMAT, "q": list(q), "taxonomy": segmenter.taxonomy.name, "run": segmenter.run} | about
-    write_file(path, pretty_json(document))
+    write_result("--out", path, CALIBRATION, pretty_json(document))
 
 
 def _numbers(text: str) -> float | tuple[float, ...] | None:

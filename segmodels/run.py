@@ -175,8 +175,8 @@ def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
     if run.finished and _is_same(run, document):
         yield run  # nothing is written, so that the folder may be read-only
         return
-    check_home("--out", path)
     _check_ours(run)
+    check_home("--out", path, is_folder=True)
     try:
         run.last.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,6 +19,7 @@ from segdata.taxonomy import Taxonomy
 from segmodels import metrics
 from segmodels.metrics import ConfusionMatrix
 from segmodels.official import largest_difference
+from segmodels.trained import check_out
 
 METRICS, OFFICIAL, CONFUSION = "metrics.json", "official.json", "confusion.npy"
 CLASSES, IMAGES = "classes.csv", "images.csv"
@@ -59,6 +60,7 @@ def write_scoresheet(
     confusion.npy   (N, K, K) int64 in the order of images.csv, rows are ground truth
     official.json   all that Cityscapes' evaluator says, where it ran
     """
+    check_out(out, FILES)  # once more: the work may have taken hours
     unlink(out / METRICS)
     unlink(out / OFFICIAL)
     answer = matrices.full[-1]

@@ -43,7 +43,9 @@ def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> No
     """
     if (out / "run.json").exists():
         raise SegmodelsError(f"--out {out} is the folder of a run, in which only `train` writes. Name another one")
-    ownership.check_home("--out", out / "results")
+    if out.exists() and not out.is_dir():
+        raise SegmodelsError(f"cannot write to --out {out}: it is a file, expected a folder")
+    ownership.check_home("--out", out, is_folder=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

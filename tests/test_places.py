@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -12,10 +13,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from segdata import publish as publication
 from segdata.cache import Cache
 from segdata.cli import cli as segdata
 from segdata.errors import SegdataError
 from segdata.manifest import read_manifest
+from segdata.workfolder import claim
 from segmodels.cli import cli as segmodels
 
 OLD = Path(__file__).parent / "old" / "0.1.0"
@@ -241,6 +244,7 @@ def test_what_is_no_set_stays(stand: Callable[[Path], None], says: str, here: Pa
         ("--out set --work-dir raw", "overlap"),
         ("--out set --work-dir set", "overlap"),
         ("--out way/to/raw", "overlap"),
+        ("--out set --work-dir .set.work", "what prepare itself makes beside --out"),
         ("--out /proc", "file system of its own"),
     ],
 )
@@ -316,6 +320,31 @@ def test_a_damaged_set_is_replaced_on_request(here: Path, raw: Path) -> None:
     assert content(here / "shards") == content(OLD / "shards")
 
 
+def test_what_comes_while_a_set_is_replaced(here: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that somebody puts into the old version at the last moment is in the new one."""
+    sync = publication.sync_tree
+
+    def busy(made: Path) -> None:
+        sync(made)
+        (here / "shards/notes.txt").write_bytes(MINE)
+        (here / "shards/mine").mkdir()
+        (here / "shards/mine/notes.txt").write_bytes(MINE)
+
+    monkeypatch.setattr(publication, "sync_tree", busy)
+    call(f"{PREPARE} --scale 8 --out shards --replace")
+    assert (here / "shards/notes.txt").read_bytes() == (here / "shards/mine/notes.txt").read_bytes() == MINE
+    assert read_manifest(here / "shards").parts("val")[-1] == "target8.png"
+
+
+def test_a_version_that_was_set_aside_is_no_leftover(here: Path, raw: Path) -> None:
+    """On a file system without exchange, a kill in between; then somebody makes the folder: it comes back first."""
+    claim(here / ".place.work", "a test")
+    shutil.move(here / "shards", here / ".place.work/old")
+    (here / "place").mkdir()
+    refused(f"{PREPARE} --name other --out place", "holds another set")
+    assert content(here / "place") == content(OLD / "shards")
+
+
 def test_a_link_stays_one(here: Path, raw: Path) -> None:
     """The set is written, and replaced, where the link leads, on that disk; its folder keeps the rights it had."""
     (here / "disk").mkdir()
@@ -354,22 +383,48 @@ def test_a_folder_with_the_name_of_unfinished_work(here: Path, raw: Path) -> Non
     assert content(here / ".place.work") == {"mine": MINE}
 
 
+def test_a_result_that_comes_meanwhile(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that appears while the work is done stays as well."""
+    monkeypatch.setattr("segdata.stats.stats", lambda *_: (here / "found").write_bytes(MINE) and {"splits": {}})
+    refused("stats shards --json found", "name another file, or remove it")
+    assert (here / "found").read_bytes() == MINE
+
+
+@pytest.mark.parametrize("name", [".found.segdata-tmp", "fd/found"])
+def test_names_that_mean_something(name: str, here: Path) -> None:
+    """A pipe with the name of an unfinished file is no file to write; a folder called fd is any folder."""
+    if name.startswith("fd"):
+        (here / "fd").mkdir()
+        (here / name).write_bytes(MINE)
+        refused(f"stats shards --json {name}", "name another file, or remove it")
+        return
+    os.mkfifo(here / name)
+    refused("stats shards --json found", "cannot write .*found|not a file that segdata began")
+
+
 # ---- painted data, stores -----------------------------------------------------------------------------------
 
 
 def test_painted_data_with_other_things_stays(here: Path, raw: Path) -> None:
     """A user's file among the frames is named; so is a painting with other options, which --replace paints over."""
     line = "synth cityscapes --out raw --size 48x96 --val 2 --test 0 --workers 1"
-    refused(f"{line} --train 2", "painted with other options .train is 3 there, 2 here.*--replace")
+    refused(f"{line} --train 2", "painted with other options: train is 3 there, 2 here.*--replace")
     notes = raw / "leftImg8bit/train/notes.txt"
     notes.write_bytes(MINE)
     before = content(raw)
     for option in ("--train 3", "--train 2 --replace"):
-        refused(f"{line} {option}", r"leftImg8bit/train/notes\.txt among its painted frames")
+        refused(f"{line} {option}", r"leftImg8bit/train/notes\.txt among its painted files")
     assert content(raw) == before
     notes.unlink()
+    for name in ("gtFine_trainvaltest.zip", "leftImg8bit/train/farbstadt/farbstadt_000000_000019_notes.md"):
+        (raw / name).write_bytes(MINE)
+    refused(f"{line} --train 3 --zip --replace", "among its painted files")
+    (raw / "gtFine_trainvaltest.zip").rename(raw / "gtFine_trainvaltest.zip.bak")
+    refused(f"{line} --train 3", r"farbstadt_000000_000019_notes\.md among its painted files")
+    (raw / "leftImg8bit/train/farbstadt/farbstadt_000000_000019_notes.md").unlink()
     call(f"{line} --train 2 --replace")
     call(f"{line} --train 2")
+    assert (raw / "gtFine_trainvaltest.zip.bak").read_bytes() == MINE
 
 
 def test_only_revisions_are_removed(here: Path) -> None:
@@ -379,8 +434,10 @@ def test_only_revisions_are_removed(here: Path) -> None:
     url, store = f"memory://{here.name}/place", fsspec.filesystem("memory")
     call(f"publish shards {url}")
     store.pipe_file(f"/{here.name}/place/revisions/notes/mine.txt", MINE)
+    store.pipe_file(f"/{here.name}/place/revisions/{'0f' * 16}/mine.txt", MINE)
     assert call(f"revisions {url} --remove unfinished --remove older").endswith("1 revisions, 0 removed\n")
-    assert store.cat_file(f"/{here.name}/place/revisions/notes/mine.txt") == MINE
+    for each in ("notes", "0f" * 16):
+        assert store.cat_file(f"/{here.name}/place/revisions/{each}/mine.txt") == MINE
 
 
 def test_a_cache_in_a_folder_with_other_things(here: Path) -> None:
@@ -388,8 +445,15 @@ def test_a_cache_in_a_folder_with_other_things(here: Path) -> None:
     (here / "pieces").mkdir()
     (here / "pieces/puzzle").write_bytes(MINE)
     with pytest.raises(SegdataError, match=r"a folder with other things.*SEGDATA_CACHE"):
-        Cache(here / "pieces", 8192).put("a", bytes(5000))
+        Cache(here / "pieces", 8192).put(f"{'0f' * 16}/0", bytes(5000))
     assert content(here / "pieces") == {"puzzle": MINE}
+    cache = Cache(here / "cache", 40960)
+    cache.put(f"{'0f' * 16}/0", bytes(5000))
+    (here / "cache/thesis").mkdir()
+    (here / "cache/thesis/1.tex").write_bytes(MINE)
+    for i in range(30):
+        cache.put(f"{'0f' * 16}/{i}", bytes(5000))
+    assert (here / "cache/thesis/1.tex").read_bytes() == MINE
 
 
 def test_a_published_set_is_replaced_on_request(here: Path, raw: Path) -> None:
@@ -405,6 +469,10 @@ def test_a_published_set_is_replaced_on_request(here: Path, raw: Path) -> None:
         "taxonomy is cityscapes-20 there, cityscapes-19 here.*--replace",
     )
     assert "taxonomy cityscapes-20 to cityscapes-19" in call(f"publish other {url} --replace")
+    call("synth cityscapes --out few --size 48x96 --train 1 --val 1 --test 0 --workers 1")
+    call(f"{PREPARE.replace('raw', 'few')} --out some")
+    call(f"publish shards {url} --replace")
+    refused(f"publish some {url}", "only 2 of its 5 samples are in the new set")
     store = fsspec.filesystem("memory")
     store.pipe_file(f"{url.removeprefix('memory:/')}/dataset.json", MINE)
     refused(f"publish shards {url}", "no manifest of ours")

@@ -33,7 +33,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"segdata: {message}", err=True)
+    click.echo("segdata: " + message.replace("\n", "\\n"), err=True)  # of a path, say: an error is one line
     return code
 
 

@@ -7,6 +7,7 @@ import click
 
 from segdata.cli.output import SARIF, report_findings, say
 from segdata.cli.parameters import ANY_PATH, parse_size
+from segdata.files import resolved
 from segdata.ownership import check_file
 from segdata.progress import Progress
 from segdata.url import Url, place
@@ -87,6 +88,8 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
 
         options |= {"out": stage(out, options["work_dir"]) / "set", "work_dir": None}
     check_file("--sarif", sarif, SARIF)
+    if sarif and isinstance(out, Path) and resolved(sarif).is_relative_to(resolved(out)):
+        raise click.UsageError(f"--sarif {sarif} lies in --out, in which only the set does.")
     job = _job(f"{source}-coarse" if coarse else source, options)
     try:
         with Progress("samples") as progress, Progress("files") as sending:

@@ -33,6 +33,8 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     from segdata.shardset import manifest_of
     from segdata.verify import verify as check
 
+    if sarif and sarif == json_path:
+        raise click.UsageError("--json and --sarif are two files: give each its own name.")
     check_file("--sarif", sarif, SARIF)
     check_file("--json", json_path, VERDICT)
     if json_path and not is_stream(json_path):
@@ -50,7 +52,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     samples = {split: manifest.samples(split) for split in manifest.splits}
     if json_path:
         checked = {"set": manifest.name, "fingerprint": manifest.fingerprint, "samples": samples, "pixels": pixels}
-        write_json(json_path, checked)
+        write_json(json_path, VERDICT, checked)
     what = "bytes and pixels" if pixels else "bytes"
     click.echo(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
 
@@ -68,7 +70,7 @@ def stats(folder: Place, json_path: Path | None) -> None:
         document = count(folder, progress)
     click.echo(table(document))
     if json_path:
-        write_json(json_path, document)
+        write_json(json_path, STATS, document)
     splits = ", ".join(f"{split} {entry['samples']}" for split, entry in document["splits"].items())
     click.echo(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from segdata import __version__
-from segdata.files import write_file
 from segdata.findings import Finding
-from segdata.ownership import json_kind
+from segdata.ownership import Kind, json_kind, write_result
 
 SARIF = json_kind("findings", "runs", where=lambda found: found["runs"][0]["tool"]["driver"]["name"] == "segdata")
 LISTED = 20  # findings that are printed one by one
@@ -24,12 +23,12 @@ def report_findings(findings: Sequence[Finding], sarif: Path | None) -> None:
     if sarif:
         from segdata.sarif import sarif as render
 
-        write_file(sarif, render(findings, __version__))
+        write_result("--sarif", sarif, SARIF, render(findings, __version__))
 
 
-def write_json(path: Path, document: object) -> None:
+def write_json(path: Path, kind: Kind, document: object) -> None:
     """For people and programs; with the folders above it."""
-    write_file(path, (json.dumps(document, sort_keys=True, indent=1) + "\n").encode())
+    write_result("--json", path, kind, (json.dumps(document, sort_keys=True, indent=1) + "\n").encode())
 
 
 def say(line: str) -> None:

@@ -4,6 +4,7 @@ A frame is a pure function of (source, seed, split, number, size): neither how m
 how many workers paint changes a byte.
 """
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from segdata.errors import SegdataError
+from segdata.lock import locked
 from segdata.processes import environment_set
 from segdata.synth.frames import Frame, Member
 
 DEFAULT_SIZES = {"cityscapes": (1024, 2048), "tas500": (620, 2026)}
 SMALLEST = (48, 96)
+MOST_FRAMES = 100_000
 AHEAD = 3  # frames in flight per worker: bounds memory
 
 
@@ -56,7 +59,7 @@ def paint(
 
     Raises SegdataError where `out` holds anything but an earlier painting: one with other options needs `replace`.
     """
-    from segdata.synth.layout import Archives, Tree, claim, write_marker
+    from segdata.synth.layout import LOCK, Archives, Tree, check, claim, write_marker
 
     height, width = _checked(source, (train, val, test), size, seed, zips, nested, coarse)
     frames, counts = _plan(source, train, val, test, (height, width), seed, coarse)
@@ -64,16 +67,19 @@ def paint(
         "painted": True, "source": source, "seed": seed, "size": [height, width], "counts": counts, "coarse": coarse,
         "layout": "zip" if zips else "nested" if nested else "tree",
     }  # fmt: skip
-    claim(out, _names, facts, replace=replace)
-    files = size_of_all = 0
-    with Archives(out) if zips else Tree(out, nested) as sink:
-        for done, members in enumerate(_painted(frames, workers), start=1):
-            for member in members:
-                sink.write(member)
-                files, size_of_all = files + 1, size_of_all + len(member.data)
-            if progress is not None:
-                progress(done, len(frames))
-    write_marker(out, facts | {"complete": True})
+    check(out, _names, facts, replace=replace)  # before anything is touched, and once more under the lock
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / LOCK, f"segdata synth {source}"):
+        claim(out, _names, facts, replace=replace)
+        files = size_of_all = 0
+        with Archives(out) if zips else Tree(out, nested) as sink:
+            for done, members in enumerate(_painted(frames, workers), start=1):
+                for member in members:
+                    sink.write(member)
+                    files, size_of_all = files + 1, size_of_all + len(member.data)
+                if progress is not None:
+                    progress(done, len(frames))
+        write_marker(out, facts | {"complete": True})
     return Summary(source, out, counts, files, size_of_all)
 
 
@@ -119,13 +125,20 @@ def _layout(source: str) -> Any:
     return {"cityscapes": cityscapes, "tas500": tas500}[source]
 
 
-def _names(facts: dict[str, Any]) -> tuple[set[str], set[str]]:
-    """Of a painting with these facts: which names at the root are its own, and which stems its frames have."""
-    layout = _layout(facts["source"])
-    owned = [*layout.TOPS, *layout.ARCHIVES]
-    zips = [f"{before}{name}.zip{after}" for name in layout.ARCHIVES for before, after in (("", ""), (".", ".tmp"))]
-    stems = (layout.stem(split, number) for split, count in facts["counts"].items() for number in range(count))
-    return {*owned, *zips}, set(stems)
+def _names(facts: dict[str, Any]) -> set[str]:
+    """The paths of a painting with these facts, below its root. Raises ValueError for more frames than are painted."""
+    layout, counts = _layout(facts["source"]), facts["counts"]
+    if not all(type(count) is int for count in counts.values()) or sum(counts.values()) > MOST_FRAMES:
+        raise ValueError(f"{counts} frames")
+    members = {
+        member
+        for split, count in counts.items()
+        for number in range(count)
+        for member in layout.names(split, number, facts["coarse"])
+    }
+    if facts["layout"] == "zip":
+        return {f"{archive}.zip" for archive, _ in members}
+    return {f"{archive}/{path}" if facts["layout"] == "nested" else path for archive, path in members}
 
 
 def _painted(frames: list[Frame], workers: int) -> Iterator[list[Member]]:
@@ -147,8 +160,11 @@ def _painted(frames: list[Frame], workers: int) -> Iterator[list[Member]]:
 
 
 def _one_thread() -> None:
-    """Workers share the cores already: OpenCV's own threads would only get into each other's way."""
+    """Workers share the cores already: OpenCV's own threads would only get into each other's way. Ctrl-C is the
+    driver's."""
     import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     cv2.setNumThreads(1)
 

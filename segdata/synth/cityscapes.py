@@ -45,6 +45,19 @@ def splits(train: int, val: int, test: int, coarse: bool) -> dict[str, int]:
     return {"train": train, "val": val, "test": test} | ({"train_extra": train} if coarse else {})
 
 
+def names(split: str, number: int, coarse: bool) -> Iterator[tuple[str, str]]:
+    """Archive and path of every file of a frame, as `paint_frame` gives them."""
+    name = stem(split, number)
+    extra = split == "train_extra"
+    archive = "leftImg8bit_trainextra" if extra else "leftImg8bit_trainvaltest"
+    yield archive, f"leftImg8bit/{split}/{_city(name)}/{name}_leftImg8bit.png"
+    kinds = [] if extra else [("gtFine", "gtFine_trainvaltest")]
+    kinds += [("gtCoarse", "gtCoarse")] if coarse and split != "test" else []
+    for kind, archive in kinds:
+        for suffix in ("color.png", "instanceIds.png", "labelIds.png", "polygons.json"):
+            yield archive, f"{kind}/{split}/{_city(name)}/{name}_{kind}_{suffix}"
+
+
 def paint_frame(frame: Frame) -> list[Member]:
     """All files of one frame."""
     height, width = frame.size

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Container
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,38 +14,65 @@ from segdata.synth.frames import Member
 
 MARKER = "segdata-synth.json"
 FILE, FOLDER = 0o100644 << 16, (0o40755 << 16) | 0x10  # Unix mode bits of archive members
-
-
+LOCK = f".{MARKER}.lock"
 Facts = dict[str, Any]
-Names = Callable[[Facts], tuple[Container[str], Container[str]]]
+Names = Callable[[Facts], set[str]]  # the paths, below its root, of all files of a painting
+
+
+def check(out: Path, names: Names, facts: Facts, *, replace: bool) -> set[str]:
+    """The files of an earlier painting, which go before the new one. Raises SegdataError.
+
+    `out` is a new or empty folder, or one painted before. A file of somebody else's at a place that the old or the
+    new painting has, or among their files, stays, and so does the painting.
+    """
+    if out.exists() and not out.is_dir():
+        raise SegdataError(f"synth: {out} is a file. Choose an empty or new folder.")
+    own = {LOCK, temporary_of(out / MARKER).name}
+    found = {path.name for path in out.iterdir()} - own if out.exists() else set()
+    if not found:
+        return set()
+    if MARKER not in found:
+        raise SegdataError(
+            f"synth: {out} holds {', '.join(sorted(found)[:3])} and no {MARKER}: not painted by this command. "
+            "Choose an empty or new folder."
+        )
+    before = _painted(out)
+    if not replace and (changes := _changes(before, facts)):
+        raise SegdataError(
+            f"synth: {out} was painted with other options: {', '.join(changes)}. Choose another folder, or give "
+            "--replace to paint over it."
+        )
+    with parsing(f"synth: {out / MARKER}", SegdataError, "Choose an empty or new folder."):
+        old = names(before)
+    old |= {f".{name}.tmp" for name in old if name.endswith(".zip")}  # of a run that was killed
+    there = {path for top in {name.partition("/")[0] for name in old | names(facts)} for path in _below(out, top)}
+    if strange := sorted(there - old):
+        raise SegdataError(
+            f"synth: {out} holds {strange[0]} among its painted files, where it would be lost. Move it elsewhere."
+        )
+    return there
 
 
 def claim(out: Path, names: Names, facts: Facts, *, replace: bool) -> None:
-    """Take an empty folder, or one painted before, whose old frames go; anything else is an error.
-
-    `names` says, of the facts of a painting, which names at its root are its own and which stems its frames have:
-    with any other file the painting stays. The marker is there from the first moment, so that a run that was killed
-    can be told from a user's own data; `complete` turns true at the end."""
-    if out.exists() and not out.is_dir():
-        raise SegdataError(f"synth: {out} is a file. Choose an empty or new folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    found = sorted(path.name for path in out.iterdir() if path.name != temporary_of(out / MARKER).name)
-    if found and MARKER not in found:
-        raise SegdataError(
-            f"synth: {out} holds {', '.join(found[:3])} and no {MARKER}: not painted by this command. "
-            "Choose an empty or new folder."
-        )
-    if found:
-        before = _painted(out)
-        if not replace and (changes := _changes(before, facts)):
-            raise SegdataError(
-                f"synth: {out} was painted with other options ({', '.join(changes)}). Choose another folder, or give "
-                "--replace to paint over it."
-            )
-        with parsing(f"synth: {out / MARKER}", SegdataError, "Choose an empty or new folder."):
-            own = names(before)
-        _remove(out, *own)
+    """Remove what `check` names, and mark the folder from the first moment, so that a run that was killed can be told
+    from a user's own data; `complete` turns true at the end."""
+    for name in check(out, names, facts, replace=replace):
+        (out / name).unlink()
+        for folder in (out / name).parents:
+            if folder == out or any(folder.iterdir()):
+                break
+            folder.rmdir()
     write_marker(out, facts | {"complete": False})
+
+
+def _below(out: Path, top: str) -> Iterator[str]:
+    """Paths, from `out`, of the files at or below one name; a link counts as a file."""
+    if (out / top).is_symlink() or (out / top).is_file():
+        yield top
+        return
+    for home, folders, names in os.walk(out / top):
+        links = [name for name in folders if Path(home, name).is_symlink()]
+        yield from (Path(home, name).relative_to(out).as_posix() for name in (*names, *links))
 
 
 def _painted(out: Path) -> Facts:
@@ -67,35 +94,6 @@ def _changes(before: Facts, after: Facts) -> list[str]:
 
 def _word(value: object) -> str:
     return json.dumps(value, sort_keys=True).strip('"')
-
-
-def _remove(out: Path, tops: Container[str], stems: Container[str]) -> None:
-    """The painting at `out`. Raises SegdataError, and removes nothing, where something else lies among it."""
-    archives, files, folders = list[Path](), list[Path](), list[Path]()
-    for top in sorted(path for path in out.iterdir() if path.name in tops):
-        if top.is_symlink() or not top.is_dir():
-            archives.append(top)
-            continue
-        for home, below, names in os.walk(top, topdown=False):
-            folders += [Path(home, name) for name in below]
-            files += [Path(home, name) for name in names]
-        folders.append(top)
-    strange = [path for path in files if not _is_frame(path.name, stems)]
-    if strange or any(folder.is_symlink() for folder in folders):
-        raise SegdataError(
-            f"synth: {out} holds {(strange or folders)[0].relative_to(out)} among its painted frames, which would be "
-            "lost with them. Move it to another folder."
-        )
-    for file in (*archives, *files):
-        file.unlink()
-    for folder in folders:
-        folder.rmdir()
-
-
-def _is_frame(name: str, stems: Container[str]) -> bool:
-    """Whether it is a file of a painted frame: the stem, then what kind of file it is."""
-    pieces = name.partition(".")[0].split("_")
-    return any("_".join(pieces[:length]) in stems for length in range(1, len(pieces) + 1))
 
 
 def write_marker(out: Path, facts: Facts) -> None:

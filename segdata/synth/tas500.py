@@ -1,5 +1,7 @@
 """Painted off-road scenes in the layout of TAS500 v1.1: images, colour masks, id masks; test without any."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from segdata.sources.tas500 import LABELS
@@ -23,6 +25,13 @@ def stem(split: str, number: int) -> str:
 def splits(train: int, val: int, test: int, coarse: bool) -> dict[str, int]:
     """How many frames of each split; there are no coarse labels."""
     return {"train": train, "val": val, "test": test}
+
+
+def names(split: str, number: int, coarse: bool) -> Iterator[tuple[str, str]]:
+    """Archive and path of every file of a frame, as `paint_frame` gives them."""
+    kinds = (split,) if split == "test" else (split, f"{split}_labels", f"{split}_labels_ids")
+    for kind in kinds:
+        yield ROOT, f"{ROOT}/{kind}/{stem(split, number)}.png"
 
 
 def paint_frame(frame: Frame) -> list[Member]:

@@ -11,6 +11,7 @@ from typing import Any
 from segdata.processes import environment
 from segmodels.bench.case import Case, case_from_document
 from segmodels.bench.figure import Figure, measure
+from segmodels.device import is_out_of_memory
 from segmodels.errors import SegmodelsError
 
 
@@ -40,16 +41,10 @@ def main() -> None:
     except SegmodelsError as error:
         answer = {"error": str(error)}
     except (RuntimeError, MemoryError) as error:
-        if not _is_memory(error):
+        if not is_out_of_memory(error):
             raise
         answer = {"figure": None}
     print(json.dumps(answer))
-
-
-def _is_memory(error: Exception) -> bool:
-    """Whether torch ran out of memory: it has a class for that on CUDA, and words on the CPU."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segdata.canonical import pretty_json
-from segdata.files import write_file
-from segdata.ownership import headed, json_kind
+from segdata.ownership import headed, json_kind, write_result
 from segmodels.bench.rows import Plan, Row
 
 FORMAT = 1
@@ -52,7 +51,7 @@ def write_json(path: Path, rows: Sequence[Row], plan: Plan) -> None:
         "plan": asdict(plan),
         "rows": [{name: value for name, value in asdict(row).items() if name != "environment"} for row in rows],
     }
-    write_file(path, pretty_json(document))
+    write_result("--json", path, JSON, pretty_json(document))
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -62,7 +61,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_plain(name, getattr(row, name)) for name in columns] for row in rows)
-    write_file(path, text.getvalue().encode())
+    write_result("--csv", path, CSV, text.getvalue().encode())
 
 
 def _plain(name: str, value: Any) -> Any:

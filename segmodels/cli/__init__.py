@@ -34,7 +34,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"segmodels: {message}", err=True)
+    click.echo("segmodels: " + message.replace("\n", "\\n"), err=True)  # of a path, say: an error is one line
     return code
 
 

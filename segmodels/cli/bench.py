@@ -126,6 +126,8 @@ def _bench(groups: Sequence[Sequence[Case]], plan: Plan, json: Path | None, csv:
     from segmodels.bench.rows import bench as measure
     from segmodels.trained import check_file
 
+    if json and json == csv:
+        raise SegmodelsError("--json and --csv are two files: give each its own name")
     for option, path, kind in (("--json", json, JSON), ("--csv", csv, CSV)):
         if path:
             check_file(option, path, kind)

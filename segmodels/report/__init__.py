@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segdata.canonical import pretty_json
-from segdata.files import write_file
-from segdata.ownership import json_kind, marked
+from segdata.ownership import json_kind, marked, write_result
 from segmodels.errors import SegmodelsError
 from segmodels.trained import check_out
 
@@ -51,5 +50,5 @@ def report(folders: Folders, out: Path, images: int, progress: Progress = iter) 
     exhibits = Exhibits(shown, observations, tuple(sample(dataset) for dataset in collection.datasets))
     page, results = render(collection, exhibits), leaderboard(collection.boards, observations)
     for name, content in (("results.json", pretty_json(results)), ("index.html", page.encode())):
-        write_file(out / name, content)
+        write_result("--out", out / name, FILES[name], content)
     return collection

@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 from segdata import ShardSet
 from segdata.canonical import pretty_json
-from segdata.files import write_file
-from segdata.ownership import headed, json_kind, marked
+from segdata.ownership import headed, json_kind, marked, write_result
 from segmodels.environment import describe_device
 from segmodels.sweep.sweep import Row
 
@@ -79,7 +78,7 @@ def write_sweep(
         ("sweep.csv", _csv(rows)),
         ("sweep.json", pretty_json(document)),
     ):
-        write_file(out / name, content)
+        write_result("--out", out / name, FILES[name], content)
 
 
 def _csv(rows: Sequence[Row]) -> bytes:

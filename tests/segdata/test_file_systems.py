@@ -63,9 +63,18 @@ def test_a_file_with_the_name_of_a_lock(tmp_path: Path) -> None:
     """One that we did not write is named and stays."""
     path = tmp_path / ".set.lock"
     path.write_text("my notes")
-    with pytest.raises(SegdataError, match="a file that segdata did not write"), locked(path, "here"):
+    with pytest.raises(SegdataError, match="something that segdata did not write"), locked(path, "here"):
         pass
     assert path.read_text() == "my notes"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_lock(kind: str, tmp_path: Path) -> None:
+    """Neither waited for nor followed."""
+    path = tmp_path / ".set.lock"
+    path.symlink_to("nowhere") if kind == "link" else os.mkfifo(path)
+    with pytest.raises(SegdataError, match="something that segdata did not write"), locked(path, "here"):
+        pass
 
 
 def test_clean_up_does_not_hide_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +93,9 @@ def test_the_cache_without_locks(tmp_path: Path) -> None:
     """It keeps pieces, and stays within its bound."""
     cache = Cache(tmp_path / "cache", 40960)
     for i in range(30):
-        cache.put(f"a/{i}", bytes(5000))
-    assert cache.get("a/29") == bytes(5000)
-    assert 1 <= len(list((tmp_path / "cache/a").iterdir())) <= 5
+        cache.put(f"{'0f' * 16}/{i}", bytes(5000))
+    assert cache.get(f"{'0f' * 16}/29") == bytes(5000)
+    assert 1 <= len(list((tmp_path / "cache" / ("0f" * 16)).iterdir())) <= 5
 
 
 @pytest.mark.usefixtures("no_locks")

@@ -20,6 +20,7 @@ from tests.injection import ERRORS, KILL, Ended, run
 
 MakeJob = Callable[..., Job]
 Content = dict[str, bytes]
+SET = "0f" * 16  # the folder of a set's pieces in a cache
 
 
 def content(folder: Path) -> Content | None:
@@ -130,12 +131,12 @@ def test_the_cache(tmp_path: Path) -> None:
 
     def put() -> None:
         before = len(list(Path("/proc/self/fd").iterdir()))
-        cache.put("a/1", b"x" * 5000)
+        cache.put(f"{SET}/1", b"x" * 5000)
         assert len(list(Path("/proc/self/fd").iterdir())) == before, "a descriptor was left open"
 
     def start() -> None:
         shutil.rmtree(cache.folder, ignore_errors=True)
-        cache.put("a/0", b"x" * 5000)
+        cache.put(f"{SET}/0", b"x" * 5000)
 
     start()
     calls = run(put, tmp_path, 0, KILL).calls
@@ -144,12 +145,12 @@ def test_the_cache(tmp_path: Path) -> None:
             start()
             ended = run(put, tmp_path, at, error)
             assert ended.said == "", f"call {at} of {calls}"
-            kept = [path for path in (cache.folder / "a").iterdir() if ".partial-" not in path.name]
+            kept = [path for path in (cache.folder / SET).iterdir() if ".partial-" not in path.name]
             assert all(path.read_bytes() == b"x" * 5000 for path in kept)
             counted = int((cache.folder / "usage").read_bytes() or 8192 * len(kept))
             assert counted >= 8192 * len(kept), "never too little"
             if error != KILL:
-                assert sorted(kept) == sorted((cache.folder / "a").iterdir()), "a partial file was left"
+                assert sorted(kept) == sorted((cache.folder / SET).iterdir()), "a partial file was left"
                 assert counted <= 8192 * max(len(kept), 2), "counted without being kept"
     assert calls >= 6
 

@@ -30,6 +30,8 @@ from segdata.stores import FsspecStore, open_store
 from segdata.upload import publish
 from segdata.url import Url
 
+SET = "0f" * 16  # the folder of a set's pieces in a cache
+
 Finished = Callable[..., Path]
 Web = Callable[[Path], str]
 
@@ -262,20 +264,20 @@ def test_the_bound_is_kept(tmp_path: Path) -> None:
     """Whatever is put in, the files never take more; what was read last stays longest."""
     cache = Cache(tmp_path, 100_000)
     for n in range(60):
-        cache.put(f"a/{n}", bytes([n]) * (n * 300))
-        assert cache.get("a/5") is not None or n < 5
+        cache.put(f"{SET}/{n}", bytes([n]) * (n * 300))
+        assert cache.get(f"{SET}/5") is not None or n < 5
         assert used(cache) <= cache.limit
-    assert cache.get("a/59") == bytes([59]) * 59 * 300
-    assert cache.get("a/20") is None
-    cache.put("large", bytes(100_001))
-    assert cache.get("large") is None
+    assert cache.get(f"{SET}/59") == bytes([59]) * 59 * 300
+    assert cache.get(f"{SET}/20") is None
+    cache.put(f"{SET}/large", bytes(100_001))
+    assert cache.get(f"{SET}/large") is None
 
 
 def fill(folder: Path, start: int) -> int:
     cache = Cache(folder, 400_000)
     most = 0
     for n in range(start, start + 80):
-        cache.put(f"{n % 7}/{n % 130}", n.to_bytes(2, "big") * (500 + n * 37 % 9000))
+        cache.put(f"{n % 7:032x}/{n % 130}", n.to_bytes(2, "big") * (500 + n * 37 % 9000))
         most = max(most, used_at_once(cache))
     return most
 
@@ -312,17 +314,17 @@ import os, signal, sys
 from pathlib import Path
 from segdata.cache import Cache
 Path.rename = lambda self, target: os.kill(os.getpid(), signal.SIGKILL)
-Cache(Path(sys.argv[1]), 100_000).put("piece", bytes(50_000))
+Cache(Path(sys.argv[1]), 100_000).put("SET/piece", bytes(50_000))
 """
-    ran = subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    ran = subprocess.run([sys.executable, "-c", code.replace("SET", SET), tmp_path], check=False)
     assert ran.returncode == -signal.SIGKILL
     cache = Cache(tmp_path, 100_000)
-    assert cache.get("piece") is None
+    assert cache.get(f"{SET}/piece") is None
     assert used(cache) > 50_000
     for n in range(3):
-        cache.put(str(n), bytes(30_000))
+        cache.put(f"{SET}/{n}", bytes(30_000))
         assert used(cache) <= cache.limit
-    assert cache.get("2") is not None
+    assert cache.get(f"{SET}/2") is not None
     assert not list(tmp_path.rglob("*partial*"))
 
 

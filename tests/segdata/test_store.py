@@ -238,7 +238,7 @@ def test_what_another_upload_left_unfinished(finished: Finished) -> None:
     """It is listed, and removed on request; what readers see is never removed."""
     url = memory()
     publish(finished("camvid"), url)
-    open_store(url).write(f"revisions/{'0123' * 8}/x.tar", b"half")
+    open_store(url).write(f"revisions/{'0123' * 8}/x-train-000000.tar", b"half")
     assert "unfinished" in run("revisions", url)
     assert "1 removed" in run("revisions", url, "--remove", "unfinished", "--remove", "older")
     assert [row.state for row in revisions(open_store(url))] == ["current"]

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,13 @@ def test_the_default_size_is_the_real_one(tmp_path: Path) -> None:
     (mask,) = (tmp_path / "c").rglob("*_labelIds.png")
     assert 8e3 < mask.stat().st_size < 26e3
     assert {opened(path)[1] for path in (tmp_path / "t").rglob("*.png")} == {(2026, 620)}
+
+
+@pytest.mark.parametrize(("source", "coarse"), [("cityscapes", False), ("cityscapes", True), ("tas500", False)])
+def test_names_are_those_of_the_files(source: str, coarse: bool) -> None:
+    """What a painting is known again by, before it is painted over."""
+    layout = import_module(f"segdata.synth.{source}")
+    for split in layout.splits(1, 1, 1, coarse):
+        for number in (0, 1):
+            members = paint_frame(Frame(source, split, number, TINY, 0, coarse))
+            assert [(each.archive, each.path) for each in members] == list(layout.names(split, number, coarse))
