@@ -46,11 +46,11 @@ class WorkFolders:
         return [folder for folder in dict.fromkeys((self.made, self.beside)) if not remove(folder)]
 
     def remove_empty(self) -> None:
-        """After a run that failed: what holds no finished shard, and no version that was set aside."""
-        if not self.old.exists() and (self.made != self.beside or not any((self.made / "shards").glob("*.tar"))):
-            remove(self.beside)
-        if self.made != self.beside and not any((self.made / "shards").glob("*.tar")):
-            remove(self.made)
+        """After a run that failed: what holds neither a finished shard nor a version of the set."""
+        for folder in dict.fromkeys((self.made, self.beside)):
+            kept = [*(folder / "shards").glob("*.tar"), *folder.glob("set"), *folder.glob("old")]
+            if not kept:
+                remove(folder)
 
 
 def work_folders(out: Path, work_dir: Path | None) -> WorkFolders:

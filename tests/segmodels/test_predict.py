@@ -222,6 +222,19 @@ def test_unreadable_images(make_run: Make, tmp_path: Path) -> None:
     )
 
 
+def test_an_image_that_is_too_large(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the memory ends it is said, with what takes less of it."""
+
+    def ask(*arguments: object, **options: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999999 bytes")
+
+    monkeypatch.setattr("segmodels.predict._pictures", ask)
+    image = photo(tmp_path / "a.png", (4, 4))
+    assert "--window takes less" in refused(
+        "predict", make_run("dilated_unet", **UNET), image, "--out", tmp_path / "out"
+    )
+
+
 def test_two_images_of_one_name(tmp_path: Path) -> None:
     """Neither overwrites the other's pictures: both are named, before any work."""
     for folder in ("x", "y"):
