@@ -66,7 +66,7 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 @click.option(
     "--replace",
     is_flag=True,
-    help="Another set that stands at --out may go: other classes, options, source, or frames.",
+    help="Allow --out to hold another set (other classes, options, source, frames): it is deleted.",
 )
 @click.option(
     "--work-dir", type=ANY_PATH, help="Unfinished work gets a folder of its own in here. [default: beside --out]"
@@ -166,7 +166,7 @@ def _job(name: str, options: dict[str, Any]) -> Any:
 @click.option(
     "--out", required=True, type=ANY_PATH, help="A folder that is new, empty, or painted by this command before."
 )
-@click.option("--replace", is_flag=True, help="What was painted there with other options may go.")
+@click.option("--replace", is_flag=True, help="Allow --out to hold a painting with other options: it is deleted.")
 @click.option("--train", type=click.IntRange(0), default=SPLIT_SIZES["train"], show_default=True)
 @click.option("--val", type=click.IntRange(0), default=SPLIT_SIZES["val"], show_default=True)
 @click.option("--test", type=click.IntRange(0), default=SPLIT_SIZES["test"], show_default=True)

@@ -24,7 +24,7 @@ STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
     "--json",
     "json_path",
     type=ANY_PATH,
-    help="Where all is as written, write so to this file. One from before is removed.",
+    help="If all is as written, say so in this file; else an earlier one is removed.",
 )
 @click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
 def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:

@@ -13,7 +13,7 @@ from segdata.url import Url
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("url", type=parse_url)
-@click.option("--replace", is_flag=True, help="Readers of URL may see this set instead of another one.")
+@click.option("--replace", is_flag=True, help="Allow URL to hold another set, which readers then see no more.")
 def publish(folder: Path, url: Url, replace: bool) -> None:
     """Send a shard FOLDER to URL, an object store; readers see all of it, or the version before.
 
