@@ -242,7 +242,7 @@ def _strangers(out: Path, manifest: Manifest | None) -> Iterator[str]:
                 yield (inner / name).as_posix()
     for name, digest in sorted(listed.items()):
         file = out / name  # of the texts that people edit; a shard that differs is damaged
-        is_text = name == CARD or name.startswith(".nv-meta/")
+        is_text = name == CARD or (name.startswith(".nv-meta/") and name.endswith(".yaml"))  # the rest Energon counts
         if is_text and file.is_file() and not file.is_symlink() and digest_file(file) != digest:
             yield f"{name} (edited)"
 
