@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdata.errors import SegdataError
-from segdata.files import discard, read_file
-from segdata.lock import flock
+from segdata.files import discard, flock, read_file
 
 BLOCK = 4096  # what a file takes at least
 ROOM = 0.9  # evicting goes on down to this share of the limit, so that it is seldom done

@@ -12,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,7 @@ from segdata.errors import SegdataError
 
 LIMIT = 1 << 26  # 64 MiB: documents, tables and the like
 NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})  # CIFS and some FUSE: no fsync of folders
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})  # some Lustre and NFS
 NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV})
 OPEN = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")  # what is open is written to, not replaced
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
@@ -156,7 +157,8 @@ def discard(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
         return
-    shutil.rmtree(path, onerror=_made_writable)
+    if path.is_dir():
+        shutil.rmtree(path, onerror=partial(_made_writable, path))
 
 
 def resolved(path: Path) -> Path:
@@ -189,6 +191,19 @@ def sync_tree(folder: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_folder(Path(home))
+
+
+def flock(descriptor: int, operation: int) -> bool:
+    """fcntl.flock; False where the file system has no locks. Raises BlockingIOError as it does."""
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 def exchange(a: Path, b: Path) -> bool:
@@ -224,12 +239,11 @@ def _only_writer(temporary: Path) -> int:
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             os.close(descriptor)
             raise SegdataError(f"{temporary}: not a file that segdata began to write. Move it away.")
-        with suppress(OSError):  # no locks on this file system: then two writers of one file are not told apart
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                raise SegdataError(f"{temporary}: another process is writing this file. Wait for it.") from None
+        try:  # without locks two writers of one file are not told apart
+            flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise SegdataError(f"{temporary}: another process is writing this file. Wait for it.") from None
         try:
             if os.path.samestat(temporary.stat(), os.fstat(descriptor)):
                 return descriptor
@@ -245,11 +259,11 @@ def is_stream(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _made_writable(function: Callable[..., Any], path: str, error: object) -> None:
-    """Once more, for the owner of a folder that nobody may write in: a set can be protected so."""
+def _made_writable(top: Path, function: Callable[..., Any], path: str, error: object) -> None:
+    """Once more, for the owner of a folder below `top` in which nobody may write: a set can be protected so."""
     with suppress(OSError):
         for folder in (Path(path).parent, Path(path)):
-            if folder.is_dir() and not folder.is_symlink():
+            if folder.is_relative_to(top) and folder.is_dir() and not folder.is_symlink():
                 folder.chmod(0o700)
         function(path)
 

@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segdata.errors import LockedError, SegdataError
-from segdata.files import discard, read_file
+from segdata.files import discard, flock, read_file
 
-NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 NOTE_BYTES = 1 << 14
 
 
@@ -36,19 +35,6 @@ def locked(path: Path, work: str) -> Iterator[None]:
     finally:
         discard(path)
         os.close(descriptor)
-
-
-def flock(descriptor: int, operation: int) -> bool:
-    """fcntl.flock; False where the file system has no locks. Raises BlockingIOError as it does."""
-    try:
-        fcntl.flock(descriptor, operation)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        return False
-    return True
 
 
 def _acquire(path: Path) -> int:
@@ -84,10 +70,11 @@ def _take_away(path: Path, note: dict[str, object]) -> None:
         raise BlockingIOError from None
     try:
         descriptor, made = _open(path)
-        is_same = made or _note(path, descriptor, made) == note
-        os.close(descriptor)
-        if is_same:
-            discard(path)
+        try:
+            if made or _note(path, descriptor, made) == note:
+                discard(path)
+        finally:
+            os.close(descriptor)
     finally:
         discard(guard)
 

@@ -1,6 +1,7 @@
 """dataset.json: what a shard folder holds, with digests; written last, so its presence means completeness."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,9 @@ from segdata.url import Place
 FILE = "dataset.json"
 SUMS = "SHA256SUMS"
 SIDE = ".segdata"
+NAMES = re.compile(  # of all files of a set, by their kinds: which ones it has, SHA256SUMS says
+    r"README\.md|taxonomy\.yaml|SHA256SUMS|dataset\.json|[^/]+-\d{6}\.tar(\.idx)?|(\.segdata|\.nv-meta)/.+"
+)
 MAX_BYTES = 1 << 26  # about 200 bytes a shard: room for 300,000 of them
 
 
@@ -74,6 +78,16 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise no_manifest(folder) from None
     return parse_manifest(data, path)
+
+
+def parse_sums(data: bytes, where: Place) -> dict[str, str]:
+    """path -> sha256 of SHA256SUMS at `where`. Raises ShardError for paths that lead out of the folder."""
+    rows = [line.partition("  ")[::2] for line in data.decode("utf-8", "replace").splitlines()]
+    for digest, name in rows:
+        pure = PurePosixPath(name)
+        if not HEX.fullmatch(digest) or not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
+            raise ShardError(f"{where}: the line of {name[:200]!r} is no digest of a file in the folder. Refused.")
+    return {name: digest for digest, name in rows}
 
 
 def no_manifest(folder: Place) -> ShardError:

@@ -247,7 +247,8 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         if before and before.manifest:
             change = described_change(before.manifest, read_manifest(made))
         swap_in(made, job.out, job.folders.old)
-        bring_back([made, job.folders.old], job.out)
+        for old in (made, job.folders.old):
+            bring_back(old, job.out)
     return Result(
         samples={split: sum(shard.entry.samples for shard in finished) for split, finished in shards.items()},
         shards=sum(map(len, shards.values())),

@@ -8,7 +8,7 @@ of length, and whoever made the set may mean harm: what is fetched has a bound b
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +19,8 @@ from segdata.canonical import digest_bytes, digest_sample, digest_source
 from segdata.errors import AbsentError, RangeError, ShardError
 from segdata.files import LIMIT
 from segdata.index import Index, find_index, read_digests
-from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, no_manifest, parse_manifest
+from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, no_manifest, parse_manifest, parse_sums
 from segdata.prefetch import Prefetch
-from segdata.receipt import HEX
 from segdata.shardfiles import check_length, check_split
 from segdata.stores import Store, open_store
 from segdata.url import Url
@@ -50,7 +49,7 @@ class RemoteSet:
         self.manifest = fetch_manifest(self.store)
         self.home = find_home(self.store, self.manifest)
         self.piece = self.manifest.fingerprint[:32]  # the folder of its pieces in the cache
-        self.sums = parse_sums(self._file(SUMS, self.manifest.document["sha256sums"]).read_bytes(), url)
+        self.sums = parse_sums(self._file(SUMS, self.manifest.document["sha256sums"]).read_bytes(), url / SUMS)
 
     def side(self, name: str) -> Path | None:
         """The checked local copy of a file that SHA256SUMS lists."""
@@ -216,18 +215,6 @@ def find_home(store: Store, manifest: Manifest) -> str:
 def revision(manifest: Manifest) -> str:
     """The folder of one version of a set, below the set's URL."""
     return f"{REVISIONS}/{manifest.fingerprint[:32]}/"
-
-
-def parse_sums(data: bytes, where: Url) -> dict[str, str]:
-    """path -> sha256 of SHA256SUMS. Raises ShardError for paths that lead out of the folder."""
-    rows = [line.partition("  ")[::2] for line in data.decode("utf-8", "replace").splitlines()]
-    for digest, name in rows:
-        pure = PurePosixPath(name)
-        if not HEX.fullmatch(digest) or not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
-            raise ShardError(
-                f"{where / SUMS}: the line of {name[:200]!r} is no digest of a file in the folder. Refused."
-            )
-    return {name: digest for digest, name in rows}
 
 
 def side_limit(manifest: Manifest) -> int:

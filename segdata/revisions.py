@@ -5,15 +5,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from segdata.errors import ShardError
-from segdata.manifest import FILE
+from segdata.manifest import FILE, NAMES
 from segdata.remote import REVISIONS, fetch_manifest, revision
 from segdata.stores import Store, open_store
 from segdata.url import Url
 
-NAME = re.compile(  # what `publish` writes, and nothing else that may lie there
-    rf"{REVISIONS}/([0-9a-f]{{32}})/"
-    r"(README\.md|taxonomy\.yaml|SHA256SUMS|dataset\.json|[^/]+-\d{6}\.tar(\.idx)?|\.segdata/.+|\.nv-meta/.+)"
-)
+PATH = re.compile(
+    rf"{REVISIONS}/([0-9a-f]{{32}})/({NAMES.pattern})"
+)  # what `publish` writes; others may write there too
 CURRENT, OLDER, UNFINISHED = "current", "older", "unfinished"
 
 
@@ -35,14 +34,14 @@ def revisions(store: Store) -> list[Revision]:
         current = ""
     files: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for path, entry in store.files().items():
-        if found := NAME.fullmatch(path):
-            files[found[1]].append((path, entry.size or 0))
-    rows_found = []
+        if match := PATH.fullmatch(path):
+            files[match[1]].append((path, entry.size or 0))
+    found = []
     for name, rows in files.items():
         finished = f"{REVISIONS}/{name}/{FILE}" in {path for path, _ in rows}
         state = CURRENT if name == current else OLDER if finished else UNFINISHED
-        rows_found.append(Revision(name, state, tuple(path for path, _ in rows), sum(size for _, size in rows)))
-    return sorted(rows_found, key=lambda row: (row.state != CURRENT, row.state, row.name))
+        found.append(Revision(name, state, tuple(path for path, _ in rows), sum(size for _, size in rows)))
+    return sorted(found, key=lambda row: (row.state != CURRENT, row.state, row.name))
 
 
 def remove_revisions(url: Url, states: set[str]) -> list[Revision]:

@@ -6,10 +6,10 @@ replaced on request. A file that is no part of the set is never removed with it.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,27 +20,25 @@ from segdata.canonical import digest_file, digest_source
 from segdata.errors import SegdataError, ShardError, SourceError
 from segdata.files import read_file
 from segdata.index import read_index
-from segdata.manifest import FILE, SIDE, SUMS, Manifest, read_manifest
+from segdata.manifest import FILE, NAMES, SIDE, SUMS, Manifest, parse_sums, read_manifest
 from segdata.receipt import read_receipt
 from segdata.scene import Scene
 from segdata.url import Place
 
-CARD = "README.md"
-BESIDE = frozenset({CARD, "taxonomy.yaml", SUMS, FILE})
+TEXTS = re.compile(r"README\.md|\.nv-meta/.+\.yaml")  # of a set, that people edit
+UNLISTED = frozenset({SUMS, FILE})  # by SHA256SUMS
 LOADERS = frozenset({".nv-meta/index.sqlite", ".nv-meta/index.uuid"})  # what Energon's own `prepare` adds to a set
 SYSTEMS = re.compile(r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|\.directory|\.nfs.*|\.fuse_hidden.*")  # nobody's work
-SHARD = re.compile(r"[^/]+-\d{6}\.tar(\.idx)?")
 SHOWN = 3
 PROBED = 4  # samples of a split whose images are compared before all are read
 KEPT = 0.5  # the share of its samples that a next version must have at least
 
 
 class Difference(NamedTuple):
-    """One thing in which two sets differ. "" stands for nothing."""
+    """One thing in which two sets differ, in words: as a reason to refuse, and as what was done."""
 
-    what: str
-    old: str
-    new: str
+    refused: str  # "taxonomy is cityscapes-20 there, cityscapes-19 here"
+    changed: str  # "taxonomy cityscapes-20 to cityscapes-19"
 
 
 @dataclass(frozen=True)
@@ -83,21 +81,21 @@ def standing(out: Path) -> Standing | None:
             f"{out} holds {_some(names)}, and no {FILE} of a set that segdata wrote. It is left as it is: name a "
             "folder that is not there yet, or an earlier set's; if this is the rest of one, remove it."
         )
-    if strangers := sorted(_strangers(out, manifest)):
+    strangers = [*_strangers(out, manifest), *(f"{name} (edited)" for name in _edited(out))]
+    if strangers:
         raise SegdataError(
-            f"{out} holds files that are not its set's: {_some(strangers)}. They would be lost with it: move them to "
-            "another folder, then run the same command again."
+            f"{out} holds files that are not its set's: {_some(sorted(strangers))}. They would be lost with it: "
+            "move them to another folder, then run the same command again."
         )
     return Standing(out, manifest)
 
 
-def bring_back(versions: Iterable[Path], out: Path) -> None:
+def bring_back(old: Path, out: Path) -> None:
     """What somebody put into the old version while the new one took its place goes where it was put."""
-    for old in versions:
-        for name in sorted(_strangers(old, _manifest(old))) if old.is_dir() else ():
-            if (old / name).exists() and not (out / name).exists():
-                (out / name).parent.mkdir(parents=True, exist_ok=True)
-                (old / name).rename(out / name)
+    for name in _strangers(old, _manifest(old)) if old.is_dir() else ():
+        if not (out / name).exists():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (old / name).rename(out / name)
 
 
 def identity(manifest: Manifest) -> dict[str, Any]:
@@ -129,27 +127,21 @@ def identity_of(
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     """What differs between two identities. A split more is the same set, a split less is not."""
-    found = []
+    gone = sorted(old["splits"] - new["splits"])
+    found = [Difference(f"split {name} is there, not here", f"without split {name}") for name in gone]
     for key in dict.fromkeys((*old, *new)):
-        before, after = old.get(key), new.get(key)
-        if key == "splits":
-            found += [Difference(f"split {name}", "there", "") for name in sorted(old["splits"] - new["splits"])]
-        elif before != after and key == "taxonomy":
-            (named, _), (name, digest) = old[key], new[key]
-            found.append(Difference(key, named, name if name != named else f"{name} of other classes ({digest[:8]})"))
-        elif before != after:
-            found.append(Difference(key.replace("_", " "), _word(before), _word(after)))
+        if key == "splits" or old.get(key) == new.get(key):
+            continue
+        what, before, after = key.replace("_", " "), _word(old.get(key)), _word(new.get(key))
+        if key == "taxonomy":
+            (before, _), (after, digest) = old[key], new[key]
+            after = after if after != before else f"{after} of other classes ({digest[:8]})"
+        found.append(Difference(f"{what} is {before} there, {after} here", f"{what} {before} to {after}"))
     return found
 
 
 def another(place: Place, found: Iterable[Difference]) -> SegdataError:
-    """With what differs: "taxonomy is cityscapes-20 there, cityscapes-19 here"."""
-    what = "; ".join(
-        f"{each.what} is {each.old or 'none'} there, {each.new or 'none'} here"
-        if not each.what.startswith("split ")
-        else f"{each.what} is there, not here"
-        for each in found
-    )
+    what = "; ".join(each.refused for each in found)
     return SegdataError(f"{place} holds another set: {what}. Name another place, or give --replace to replace it.")
 
 
@@ -173,11 +165,8 @@ def described_change(old: Manifest | None, new: Manifest) -> str:
     found = differences(identity(old), identity(new))
     if before == after and not found:
         return "only files beside the shards"
-    changes = [f"+{len(after - before)} -{len(before - after)} shards"]
-    for each in found:
-        gone = each.what.startswith("split ")
-        changes.append(f"without {each.what}" if gone else f"{each.what} {each.old or 'none'} to {each.new or 'none'}")
-    return ", ".join(changes)
+    shards = f"+{len(after - before)} -{len(before - after)} shards"
+    return ", ".join([shards, *(each.changed for each in found)])
 
 
 def _manifest(out: Path) -> Manifest | None:
@@ -218,47 +207,39 @@ def too_few(kept: int, total: int) -> str:
     return f"only {kept} of its {total} samples are in the new set" if kept < KEPT * total else ""
 
 
-def _strangers(out: Path, manifest: Manifest | None) -> Iterator[str]:
-    """Files and folders that prepare did not write there, nor the loaders that it names; and a card that was edited."""
-    listed = _listed(out)
-    known = BESIDE | LOADERS | listed.keys()
+def _strangers(out: Path, manifest: Manifest | None) -> list[str]:
+    """Files that prepare did not write there, nor the loaders that it names; of a link, its name alone counts."""
+    known = UNLISTED | LOADERS | (listed := _listed(out)).keys()
     if manifest is not None:
         known |= {row.name for split in manifest.splits for row in manifest.shards(split)}
     known |= {f"{name}.idx" for name in known if name.endswith(".tar")}  # as Energon's own `prepare` adds
-    shards = SHARD if not listed and manifest is None else None  # the rest of a set: its shards by their names
-    homes = {parent.as_posix() for name in known for parent in PurePosixPath(name).parents}
+    found = []
     for home, folders, names in os.walk(out):
-        inner = Path(home).relative_to(out)
-        for name in [*names, *(each for each in folders if Path(home, each).is_symlink())]:
-            path = (inner / name).as_posix()
-            is_known = path in known and not Path(home, name).is_symlink()
-            if shards and shards.fullmatch(path):
-                continue
-            if not is_known and not SYSTEMS.fullmatch(name) and not (not listed and inner.parts[:1] == (SIDE,)):
-                yield path
-        for name in [each for each in folders if (inner / each).as_posix() not in homes]:
-            folders.remove(name)
-            if not Path(home, name).is_symlink():
-                yield (inner / name).as_posix()
-    for name, digest in sorted(listed.items()):
-        file = out / name  # of the texts that people edit; a shard that differs is damaged
-        is_text = name == CARD or (name.startswith(".nv-meta/") and name.endswith(".yaml"))  # the rest Energon counts
-        if is_text and file.is_file() and not file.is_symlink() and digest_file(file) != digest:
-            yield f"{name} (edited)"
+        for path in (Path(home, name) for name in (*names, *folders)):
+            inner = path.relative_to(out).as_posix()
+            is_known = inner in known or (not listed and NAMES.fullmatch(inner)) or SYSTEMS.fullmatch(path.name)
+            if not is_known and (path.is_symlink() or not path.is_dir()):
+                found.append(inner)
+    return sorted(found)
+
+
+def _edited(out: Path) -> list[str]:
+    """Texts that somebody edited. A shard that differs is damaged, and what Energon counts is nobody's work."""
+    texts = {name: digest for name, digest in _listed(out).items() if TEXTS.fullmatch(name)}
+    return sorted(name for name in texts if (out / name).is_file() and digest_file(out / name) != texts[name])
 
 
 def _listed(out: Path) -> dict[str, str]:
-    """path -> sha256 of SHA256SUMS, as far as it can be read."""
+    """path -> sha256 of SHA256SUMS, {} where it cannot be read."""
     try:
-        lines = read_file(out / SUMS).decode("utf-8", "replace").splitlines()
+        return parse_sums(read_file(out / SUMS), out / SUMS)
     except (SegdataError, FileNotFoundError):
         return {}
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def _word(value: Any) -> str:
     if value is None or value in ("", []):
-        return ""
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -15,9 +15,9 @@ from segdata.cache import cache_folder
 from segdata.canonical import digest_bytes
 from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
 from segdata.lock import locked
-from segdata.manifest import FILE, MAX_BYTES, SUMS, Manifest, read_manifest
+from segdata.manifest import FILE, MAX_BYTES, SUMS, Manifest, parse_sums, read_manifest
 from segdata.prepare import Job, Result, Say, prepare
-from segdata.remote import RemoteFiles, fetch_manifest, find_home, parse_sums, revision
+from segdata.remote import RemoteFiles, fetch_manifest, find_home, revision
 from segdata.shardset import ShardSet
 from segdata.standing import another, described_change, differences, identity, other_frames, shared, too_few
 from segdata.stores import READ_ONLY, Entry, Store, chunk_size, open_store
@@ -171,7 +171,7 @@ def _listed(folder: Path, url: Url) -> dict[str, str]:
     data = (folder / SUMS).read_bytes() if (folder / SUMS).is_file() else b""
     if digest_bytes(data) != read_manifest(folder).document["sha256sums"]:
         raise ShardError(f"{folder / SUMS}: not the one that {FILE} states. Run `segdata verify {folder}`.")
-    sums = parse_sums(data, url)
+    sums = parse_sums(data, folder / SUMS)
     if missing := [path for path in sums if not (folder / path).is_file()]:
         raise ShardError(f"{folder / missing[0]}: no such file ({len(missing)} missing). Run prepare again.")
     return sums
@@ -192,7 +192,7 @@ def _before(store: Store, old: Manifest | None, new: Manifest) -> Iterator[tuple
     home = find_home(store, old)
     try:
         data = store.read(home + SUMS, limit=MAX_BYTES)
-        for path, sha256 in parse_sums(data, store.url).items() if _is(data, old) else ():
+        for path, sha256 in parse_sums(data, store.url / SUMS).items() if _is(data, old) else ():
             yield sha256, home + path
     except (AbsentError, RangeError, ShardError):
         return

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segdata.canonical import digest_file
@@ -19,8 +19,8 @@ from segdata.errors import ShardError, TaxonomyError
 from segdata.files import read_file
 from segdata.findings import Finding
 from segdata.index import write_index
-from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, ShardEntry, read_manifest
-from segdata.receipt import HEX, Receipt, read_receipt
+from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, ShardEntry, parse_sums, read_manifest
+from segdata.receipt import Receipt, read_receipt
 from segdata.statistics import ClassCounts, ImageSums
 from segdata.targets import RULES
 from segdata.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
@@ -94,17 +94,10 @@ def _read_sums(folder: _Folder) -> dict[str, str] | None:
     if SUMS in folder.wrong:
         return None
     try:
-        data = read_file(folder.path / SUMS, MAX_BYTES, ShardError)
+        sums = parse_sums(read_file(folder.path / SUMS, MAX_BYTES, ShardError), folder.path / SUMS)
     except ShardError as error:
         folder.found("bad-manifest", SUMS, str(error).removeprefix(f"{folder.path / SUMS}: "))
         return None
-    rows = [line.partition("  ")[::2] for line in data.decode("utf-8", "replace").splitlines()]
-    for digest, name in rows:
-        pure = PurePosixPath(name)
-        if not HEX.fullmatch(digest) or not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
-            folder.found("bad-manifest", SUMS, f"the line of {name!r} is no digest of a file in the folder. Refused")
-            return None
-    sums = {name: digest for digest, name in rows}
     for _, row in folder.shards():
         if sums.get(row.name) != row.sha256:
             folder.found("bad-manifest", SUMS, f"does not list {row.name} as dataset.json does")

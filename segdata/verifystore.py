@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from segdata.canonical import digest_bytes
 from segdata.errors import AbsentError, ShardError, StoreError
 from segdata.findings import Finding
-from segdata.manifest import FILE, MAX_BYTES, SUMS, no_manifest
-from segdata.remote import REVISIONS, fetch_manifest, find_home, parse_sums, side_limit
+from segdata.manifest import FILE, MAX_BYTES, SUMS, no_manifest, parse_sums
+from segdata.remote import REVISIONS, fetch_manifest, find_home, side_limit
 from segdata.stores import CHUNK, Store, open_store
 from segdata.url import Url
 
@@ -30,7 +30,7 @@ def verify_store(url: Url, progress: Progress) -> list[Finding]:
         return [Finding("missing-file", SUMS, "no such file")]
     if digest_bytes(data) != manifest.document["sha256sums"]:
         return [Finding("changed-bytes", SUMS, f"not the file whose digest {FILE} states")]
-    listed = parse_sums(data, url)
+    listed = parse_sums(data, url / SUMS)
     sizes = {row.name: row.size for split in manifest.splits for row in manifest.shards(split)}
     extra = _files(store, home) - {*listed, SUMS, FILE}
     findings = [Finding("extra-file", path, "not listed in SHA256SUMS") for path in extra]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 
@@ -27,66 +27,13 @@ from segmodels.config import TrainConfig, config_from_document, decisive, run_id
 from segmodels.documents import check_types, read_json
 from segmodels.environment import describe_environment
 from segmodels.errors import SegmodelsError
+from segmodels.rundocument import About, Results
 from segmodels.spec import Size
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"
 _RUN = json_kind("a run", "config", "id")
 Document = Mapping[str, Any]
-
-
-# ---- run.json: what `describe` begins, and `train` completes --------------------------------------------------
-
-
-class _Device(TypedDict):
-    kind: str
-    name: str
-
-
-class Device(_Device, total=False):
-    threads: int  # of the CPU
-
-
-class Environment(TypedDict):
-    commit: str | None
-    versions: dict[str, str]
-    device: Device
-
-
-class Shards(TypedDict):
-    digest: str
-    name: str
-    files: dict[str, str]
-
-
-class Begun(Environment):
-    format: int
-    id: str
-    config: dict[str, Any]
-    config_digest: str
-    init: str | None
-    shards: Shards
-    taxonomy: dict[str, Any]
-    deterministic: bool
-    ranks: int
-
-
-class About(Begun, total=False):
-    """All that run.json may hold."""
-
-    resumed: list[Environment]  # where it went on under other versions
-    weights: dict[str, str]  # step -> digest of the weights after it
-    confusion: list[list[int]]  # (K, K)
-    model: str  # digest of model.safetensors
-
-
-class Results(TypedDict):
-    """What is used of metrics.json."""
-
-    miou: float | None
-
-
-# ---- the folder -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

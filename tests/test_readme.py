@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from segdata import stores
+from segdata.files import LIMIT
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -93,13 +96,25 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_files_and_tests_that_are_named_exist() -> None:
     """What stands in the tables of promises is there: test files, and tests by their names."""
-    for name in ("README.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "tests/README.md"):
         text = (ROOT / name).read_text()
-        for path in re.findall(r"`(tests/[\w/.]+)`", text):
-            assert (ROOT / path).exists(), path
+        paths = re.findall(r"`(tests/[\w/.]+|(?:\w+/)?test_\w+\.py)`", text)
+        assert paths or name == "README.md"
+        for path in paths:
+            assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), path
         written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
         for test in re.findall(r"`(test_\w+)`", text):
             assert f"def {test}(" in written, test
+
+
+def test_the_bounds_of_stores_are_those_of_the_code() -> None:
+    """What docs/remote.md says of patience, tries and lengths."""
+    text = " ".join((ROOT / "docs/remote.md").read_text().split())
+    times = {2: "twice", 5: "five times"}
+    assert f"is tried {times[stores.TRIES]}, with growing pauses" in text
+    slow = f"{stores.LEAST >> 10} KiB in {stores.PATIENCE:g} seconds, is tried {times[stores.STALLS]}"
+    assert f"not answered within {stores.PATIENCE:g} seconds, or whose bytes come more slowly than {slow}" in text
+    assert f"{LIMIT >> 20} MiB for a page that lists a folder" in text
 
 
 def test_figures_are_those_of_the_results() -> None:

@@ -83,9 +83,11 @@ def test_clean_up_does_not_hide_the_cause(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(path: Any, **options: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
+    tmp_path.chmod(0o755)
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "lock", "here"):
         monkeypatch.setattr(os, "unlink", refuse)
         1 / 0  # noqa: B018
+    assert tmp_path.stat().st_mode & 0o777 == 0o755, "the rights of somebody's folder were changed"
 
 
 @pytest.mark.usefixtures("no_locks")

@@ -21,9 +21,9 @@ import pytest
 from segdata import ShardSet
 from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
 from segdata.findings import FindingsError
-from segdata.manifest import FILE, SUMS, read_manifest
+from segdata.manifest import FILE, SUMS, parse_sums, read_manifest
 from segdata.prepare import Job, prepare
-from segdata.remote import RemoteFiles, parse_sums
+from segdata.remote import RemoteFiles
 from segdata.stores import STALLS, TRIES, FsspecStore, open_store
 from segdata.url import Url
 from segdata.verify import verify

@@ -348,7 +348,7 @@ def test_avif(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
-        (KeyboardInterrupt(), 130, "segmodels: stopped. Run the same command again.\n"),
+        (KeyboardInterrupt(), 130, "segmodels: stopped. Run the same command again to go on.\n"),
         (SegmodelsError("no"), 1, "segmodels: no\n"),
         (PermissionError(13, "Permission denied", "x"), 1, "segmodels: x: Permission denied.\n"),
         (OSError("odd"), 1, "segmodels: the system: odd.\n"),

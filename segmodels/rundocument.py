@@ -1,0 +1,53 @@
+"""What the JSON files of a run hold, by type: run.json, which `describe` begins and `train` completes; metrics.json."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class _Device(TypedDict):
+    kind: str
+    name: str
+
+
+class Device(_Device, total=False):
+    threads: int  # of the CPU
+
+
+class Environment(TypedDict):
+    commit: str | None
+    versions: dict[str, str]
+    device: Device
+
+
+class Shards(TypedDict):
+    digest: str
+    name: str
+    files: dict[str, str]
+
+
+class Begun(Environment):
+    format: int
+    id: str
+    config: dict[str, Any]
+    config_digest: str
+    init: str | None
+    shards: Shards
+    taxonomy: dict[str, Any]
+    deterministic: bool
+    ranks: int
+
+
+class About(Begun, total=False):
+    """All that run.json may hold."""
+
+    resumed: list[Environment]  # where it went on under other versions
+    weights: dict[str, str]  # step -> digest of the weights after it
+    confusion: list[list[int]]  # (K, K)
+    model: str  # digest of model.safetensors
+
+
+class Results(TypedDict):
+    """What is used of metrics.json."""
+
+    miou: float | None
