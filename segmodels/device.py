@@ -81,3 +81,16 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether torch ran out of memory: it has a class for that on CUDA, and words on the CPU."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+
+
+@contextmanager
+def enough_memory(image: object) -> Iterator[None]:
+    """Show an image to a network inside; raises SegmodelsError where the memory is too small for so large a one."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise SegmodelsError(
+            f"{image}: the memory is too small for so large an image. Give --window, which shows it in parts"
+        ) from None

@@ -24,6 +24,7 @@ from segdata.targets import IDENTITY, make_targets
 from segdata.taxonomy import IGNORE, Taxonomy
 from segmodels import official
 from segmodels.data import samples
+from segmodels.device import enough_memory
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
 from segmodels.metrics import ConfusionMatrix, confusion
@@ -117,7 +118,8 @@ def measure(
     with TemporaryDirectory(prefix="segmodels-") as scratch:
         records = samples(shards, _scales(segmenter, shards, views) if labelled else (), workers=workers)
         for i, record in enumerate(progress(records)):
-            maps = predict_maps(segmenter, record.image, views)
+            with enough_memory(record.key):
+                maps = predict_maps(segmenter, record.image, views)
             if labelled:
                 target, small = _targets(record, segmenter.geometry.stride, shards.rule, classes)
                 full.append([confusion(target, each, classes) for each in maps.full])

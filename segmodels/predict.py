@@ -13,7 +13,7 @@ from segdata.ownership import PICTURE
 from segdata.scene import U8
 from segdata.show import overlay
 from segmodels.data import pad
-from segmodels.device import is_out_of_memory
+from segmodels.device import enough_memory
 from segmodels.draw import answer, colours, grey, original_ids, save_png, stage_pictures, step_pictures
 from segmodels.errors import SegmodelsError
 from segmodels.images import read_image
@@ -46,15 +46,9 @@ def predict(
     check_out(out, {f"{name}_{kind}.png": PICTURE for name in images for kind in KINDS})
     for name, path in progress(images.items()):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with enough_memory(path):
             for kind, picture in _pictures(segmenter, read_image(path), views, stages=stages):
                 save_png(out / f"{name}_{kind}.png", picture)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise SegmodelsError(
-                f"{path}: the memory is too small for so large an image; --window takes less"
-            ) from None
 
 
 def find_images(paths: Sequence[Path], out: Path) -> dict[str, Path]:

@@ -230,7 +230,7 @@ def test_an_image_that_is_too_large(make_run: Make, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("segmodels.predict._pictures", ask)
     image = photo(tmp_path / "a.png", (4, 4))
-    assert "--window takes less" in refused(
+    assert "memory is too small for so large an image. Give --window" in refused(
         "predict", make_run("dilated_unet", **UNET), image, "--out", tmp_path / "out"
     )
 
