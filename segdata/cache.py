@@ -142,7 +142,8 @@ class Cache:
     def _usage(self) -> Iterator[int]:
         """The open file `usage`, locked: threads and processes come one after the other."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "usage").exists() and any(self.folder.iterdir()):
+        # In this order: `usage` is made before anything else, so that another writer's first piece is no stranger.
+        if any(self.folder.iterdir()) and not (self.folder / "usage").exists():
             raise SegdataError(
                 f"cache {self.folder}: a folder with other things, which would be removed for want of room. Set "
                 "SEGDATA_CACHE to another folder."

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
@@ -305,6 +305,21 @@ def test_many_writers_keep_the_bound(tmp_path: Path) -> None:
         data = path.read_bytes()
         n = int.from_bytes(data[:2], "big")
         assert data == n.to_bytes(2, "big") * (500 + n * 37 % 9000)
+
+
+def test_two_writers_begin_a_cache_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process's first piece appears just before the folder is looked at: it is no stranger's."""
+    cache, listed = Cache(tmp_path, 100_000), Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if not (tmp_path / "usage").exists():
+            monkeypatch.undo()
+            Cache(tmp_path, 100_000).put(f"{SET}/1", b"one")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    cache.put(f"{SET}/2", b"two")
+    assert (cache.get(f"{SET}/1"), cache.get(f"{SET}/2")) == (b"one", b"two")
 
 
 def test_a_killed_writer_leaves_no_half_piece(tmp_path: Path) -> None:
