@@ -6,6 +6,7 @@ URL is opened, not before. A store is not trusted: what is read from it has a bo
 
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -89,6 +90,12 @@ def open_store(url: Url) -> Store:
     except ValueError as error:
         raise StoreError(f"{url}: {url.redacted(str(error))}. Expected s3://, gs://, https:// or a path.") from None
     return kind(url, fs, root)
+
+
+@lru_cache(maxsize=16)
+def local_store(url: Url, pid: int) -> Store:
+    """The open store of this process: connections do not survive a fork."""
+    return open_store(url)
 
 
 def chunk_size(size: int) -> int:

@@ -13,8 +13,9 @@ from typing import Protocol
 from segdata.errors import AbsentError, LinkError, RangeError, SourceError, TooLargeError
 from segdata.files import parsing, read_file
 from segdata.findings import Finding
+from segdata.stores import local_store
 from segdata.url import Place, Url
-from segdata.zips import MAX_MEMBER_BYTES, read_zipped, safe_names
+from segdata.zips import MAX_MEMBER_BYTES, read_zipped, zip_entries
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,8 +52,6 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read_stored(url: Url, inner: str) -> bytes:
-    from segdata.storefile import local_store
-
     try:
         return local_store(url, os.getpid()).read(inner, limit=MAX_MEMBER_BYTES)
     except AbsentError as error:
@@ -183,7 +182,7 @@ def some(names: Iterable[str]) -> str:
 def zip_members(path: Place, folder: str) -> Iterator[Member]:
     """The members under `folder`, which stands at the zip's top or one level below it."""
     wanted = PurePosixPath(folder).parts
-    for name in safe_names(path):
+    for name in zip_entries(path):
         parts = PurePosixPath(name).parts
         for skip in (0, 1):
             if parts[skip : skip + len(wanted)] == wanted and len(parts) > skip + len(wanted):

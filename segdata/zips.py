@@ -4,7 +4,6 @@ What a zip declares of itself is bounded before it is believed: its directory, a
 """
 
 import bz2
-import io
 import lzma
 import os
 import stat
@@ -17,75 +16,73 @@ from typing import NamedTuple
 
 from segdata.errors import SourceError, TooLargeError
 from segdata.files import parsing
+from segdata.stores import local_store
 from segdata.url import Place, Url
+from segdata.zipdirectory import HEADER, MAX_32, Entry, Read, long_numbers, read_directory
 from segdata.zlibs import first_of
 
 INFLATE = first_of("isal.isal_zlib")
-ENCRYPTED = 1  # bit of a member's flags
+ENCRYPTED, DEFERRED = 1, 1 << 3  # bits of a member's flags; sizes and CRC-32 stand behind its bytes
+PACKER_FLAGS = 0b1110  # how hard it was packed, and DEFERRED: these may differ from those in the directory
 MAX_MEMBER_BYTES = 1 << 28  # 256 MiB: no picture of these datasets comes near; a bomb does
 MAX_RATIO = 1100  # deflate cannot exceed 1032:1; a directory that claims more lies
-MAX_DIRECTORY_BYTES = 1 << 25  # 32 MiB: room for 200,000 files, ten times those of the largest of these zips
 MIN_WINDOW = 1 << 12  # bytes: liblzma's smallest
 _SYMLINK = stat.S_IFLNK
-_HEADER = 30  # bytes of a member's own header, before its name and extra field
-_SPARE = 256  # by how much these may be longer than in the zip's directory before a second request is needed
+_LOCAL = struct.Struct("<4s5H3L2H")
+_SPARE = 256  # by how much name and extra field may be longer than in the directory before a second request is needed
 
 
 class _Directory(NamedTuple):
-    """The files that a zip lists. A name may stand twice, and is then read as it stands last."""
+    """The files that a zip lists, and its bytes."""
 
-    names: tuple[str, ...]
-    infos: Mapping[str, zipfile.ZipInfo]
-
-
-class _Bounded(io.BufferedReader):
-    """A zip as zipfile reads its directory: in one piece, as long as the zip says that it is."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > MAX_DIRECTORY_BYTES:
-            raise ValueError(f"a directory of {size} bytes, expected at most {MAX_DIRECTORY_BYTES}")
-        return super().read(size)
+    entries: Mapping[str, Entry]
+    size: int
 
 
-def safe_names(path: Place) -> tuple[str, ...]:
-    """The zip's file names, all of them refused if one tries to leave the archive or is a link."""
-    return _directory(path).names
+def zip_entries(path: Place) -> Mapping[str, Entry]:
+    """The zip's files by name, all of them refused if one tries to leave the archive or is a link."""
+    return _directory(path).entries
 
 
 def read_zipped(path: Place, inner: str) -> bytes:
     """One member's bytes. Raises SourceError, and what the decompressors raise for damage."""
-    info = _directory(path).infos[inner]
-    if (
-        max(info.file_size, info.compress_size) > MAX_MEMBER_BYTES
-        or info.file_size > MAX_RATIO * max(info.compress_size, 1)
-    ):  # fmt: skip
+    zipped = _directory(path)
+    entry = zipped.entries[inner]
+    if entry.fault:
+        raise SourceError(f"{path}:{inner}: {entry.fault}. Download the zip again.")
+    if max(entry.size, entry.packed) > MAX_MEMBER_BYTES or entry.size > MAX_RATIO * max(entry.packed, 1):
         raise TooLargeError(
-            f"{path}:{inner}: declares {info.file_size} bytes packed in {info.compress_size}, "
+            f"{path}:{inner}: declares {entry.size} bytes packed in {entry.packed}, "
             "more than deflate or a picture can hold: a decompression bomb or a damaged zip."
         )
-    if info.flag_bits & ENCRYPTED:
+    if entry.flags & ENCRYPTED:
         raise SourceError(f"{path}:{inner}: is encrypted, expected a member without a password.")
-    data = _unpacked(_packed_here(path, info) if isinstance(path, Path) else _packed_there(path, info), info)
-    if len(data) != info.file_size or INFLATE.crc32(data) != info.CRC:
+    packed = _packed_here(path, entry) if isinstance(path, Path) else _packed_there(path, entry, zipped.size)
+    data = _unpacked(packed, entry)
+    if len(data) != entry.size or INFLATE.crc32(data) != entry.crc:
         raise SourceError(f"{path}:{inner}: its length or CRC-32 is not what the zip's directory says.")
     return data
 
 
-def _unpacked(packed: bytes, info: zipfile.ZipInfo) -> bytes:
+def _unpacked(packed: bytes, entry: Entry) -> bytes:
     """The member, or of one that goes on after what is declared a byte more than that."""
-    enough = info.file_size + 1
+    enough = entry.size + 1
     data: bytes
-    match info.compress_type:
+    match entry.method:
         case zipfile.ZIP_STORED:
-            data = packed
+            return packed
         case zipfile.ZIP_DEFLATED:
-            data = INFLATE.decompressobj(-15).decompress(packed, enough)
+            stream = INFLATE.decompressobj(-15)
+            data = stream.decompress(packed, enough)
         case zipfile.ZIP_BZIP2:
-            data = bz2.BZ2Decompressor().decompress(packed, enough)
+            stream = bz2.BZ2Decompressor()
+            data = stream.decompress(packed, enough)
         case zipfile.ZIP_LZMA:
-            data = _lzma(packed, info.file_size).decompress(packed[9:], enough)
+            return _lzma(packed, entry.size).decompress(packed[9:], enough)  # need not say where it ends
         case other:
             raise ValueError(f"packed by method {other}, expected stored, deflate, bzip2 or LZMA")
+    if len(data) == entry.size and (not stream.eof or stream.unused_data):
+        raise ValueError(f"{entry.packed} packed bytes, which do not end with the member")
     return data
 
 
@@ -103,32 +100,47 @@ def _lzma(packed: bytes, size: int) -> lzma.LZMADecompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA1, **properties}])
 
 
-def _packed_here(path: Path, info: zipfile.ZipInfo) -> bytes:
+def _packed_here(path: Path, entry: Entry) -> bytes:
     with path.open("rb") as file:
-        file.seek(info.header_offset)
-        file.seek(_names_length(file.read(_HEADER), info), os.SEEK_CUR)
-        return file.read(info.compress_size)
+        file.seek(entry.at)
+        header = file.read(HEADER)
+        _check_header(header + file.read(_names_length(header, entry)), entry)
+        return file.read(entry.packed)
 
 
-def _packed_there(url: Url, info: zipfile.ZipInfo) -> bytes:
+def _packed_there(url: Url, entry: Entry, zip_size: int) -> bytes:
     """In one request: header, names and bytes lie together."""
-    from segdata.storefile import local_store
-
     store = local_store(url, os.getpid())
-    guessed = _HEADER + len(info.filename.encode()) + len(info.extra) + _SPARE + info.compress_size
-    data = store.read("", info.header_offset, min(info.header_offset + guessed, store.size("") or 0))
-    start = _HEADER + _names_length(data[:_HEADER], info)
-    if len(data) < start + info.compress_size:
-        start += info.header_offset
-        return store.read("", start, start + info.compress_size)
-    return data[start : start + info.compress_size]
+    guessed = HEADER + len(entry.raw) + _SPARE + entry.packed
+    data = store.read("", entry.at, min(entry.at + guessed, zip_size))
+    start = HEADER + _names_length(data[:HEADER], entry)
+    if len(data) < start + entry.packed:
+        data += store.read("", entry.at + len(data), entry.at + start + entry.packed)
+    _check_header(data[:start], entry)
+    return data[start : start + entry.packed]
 
 
-def _names_length(header: bytes, info: zipfile.ZipInfo) -> int:
+def _names_length(header: bytes, entry: Entry) -> int:
     """Of the member's name and extra field, which may differ from those in the zip's directory."""
-    if header[:4] != b"PK\3\4" or len(header) < _HEADER:
-        raise ValueError(f"no member at byte {info.header_offset}")
+    if header[:4] != b"PK\3\4" or len(header) < HEADER:
+        raise ValueError(f"no member at byte {entry.at}")
     return sum(struct.unpack("<HH", header[26:]))
+
+
+def _check_header(data: bytes, entry: Entry) -> None:
+    """The member's own header, name and extra field against what the zip's directory says of it."""
+    _, _, flags, method, _, _, crc, *sizes, name, _ = _LOCAL.unpack_from(data)
+    raw, extra = data[HEADER : HEADER + name], data[HEADER + name :]
+    size, packed = long_numbers((sizes[1], sizes[0]), extra)
+    said = {"name": raw, "flags": flags & ~PACKER_FLAGS, "method": method}
+    due = {"name": entry.raw, "flags": entry.flags & ~PACKER_FLAGS, "method": entry.method}
+    numbers = {"CRC-32": (crc, entry.crc), "packed bytes": (packed, entry.packed), "bytes": (size, entry.size)}
+    for what, (mine, listed) in numbers.items():
+        if not (flags & DEFERRED and mine in {0, MAX_32}):  # then it stands behind the member's bytes
+            said[what], due[what] = mine, listed
+    if wrong := [what for what in said if said[what] != due[what]]:
+        found = ", ".join(f"{what} {said[what]!r}, {due[what]!r} in the directory" for what in wrong)
+        raise ValueError(f"its own header and the zip's directory differ: {found}")
 
 
 def _directory(path: Place) -> _Directory:
@@ -137,26 +149,50 @@ def _directory(path: Place) -> _Directory:
 
 @lru_cache(maxsize=16)
 def _read_directory(path: Place, mtime_ns: int) -> _Directory:
-    with parsing(path, SourceError, "Expected a complete zip. Download it again."), _open(path) as file:
-        files = [info for info in zipfile.ZipFile(file).infolist() if not _checked(path, info).is_dir()]
-    return _Directory(tuple(info.filename for info in files), {info.filename: info for info in files})
+    with parsing(path, SourceError, "Expected a complete zip. Download it again."):
+        size, listed = _listed_here(path) if isinstance(path, Path) else _listed_there(path)
+        entries: dict[str, Entry] = {}
+        for entry in listed:
+            _check_name(path, entry)
+            if entry.name.endswith("/"):
+                continue
+            other = entries.setdefault(entry.name, entry)
+            if (other.size, other.crc) != (entry.size, entry.crc):
+                raise SourceError(
+                    f"{path}: {entry.name} stands twice in it, with {other.size} and with {entry.size} bytes that are "
+                    "not the same. Pack the zip again with the right one, or download it again."
+                )
+    return _Directory(entries, size)
 
 
-def _open(path: Place) -> _Bounded:
-    if isinstance(path, Path):
-        return _Bounded(io.FileIO(path))
-    from segdata.storefile import StoreFile, local_store
+def _listed_here(path: Path) -> tuple[int, list[Entry]]:
+    with path.open("rb") as file:
 
-    return _Bounded(StoreFile(local_store(path, os.getpid()), ""), 1 << 20)
+        def read(start: int, stop: int) -> bytes:
+            file.seek(start)
+            return file.read(stop - start)
+
+        size = os.fstat(file.fileno()).st_size
+        return size, read_directory(read, size)
 
 
-def _checked(path: Place, info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+def _listed_there(url: Url) -> tuple[int, list[Entry]]:
+    store = local_store(url, os.getpid())
+    size = store.size("")
+    if size is None:
+        raise SourceError(f"{url}: the server does not say how long it is. Download it, and give its path.")
+    read: Read = lambda start, stop: store.read("", start, stop)  # noqa: E731
+    return size, read_directory(read, size)
+
+
+def _check_name(path: Place, entry: Entry) -> None:
     """Refuse the whole zip for an entry that no tool writes: its maker wants to harm, or others are damaged too."""
-    pure = PurePosixPath(info.filename)
-    if not info.filename:
-        raise SourceError(f"{path}: a member without a name, so the zip's directory is damaged. Download it again.")
-    if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename or "\0" in info.filename:
-        raise SourceError(f"{path}: member {info.filename!r} points outside the zip. Refused.")
-    if stat.S_IFMT(info.external_attr >> 16) == _SYMLINK:
-        raise SourceError(f"{path}: member {info.filename!r} is a symlink. Refused.")
-    return info
+    pure = PurePosixPath(entry.name)
+    if not entry.name or "\0" in entry.name or (entry.name.endswith("/") and entry.size):
+        raise SourceError(
+            f"{path}: a member without a name, so the zip's directory is damaged ({entry.name!r}). Download it again."
+        )
+    if pure.is_absolute() or ".." in pure.parts or "\\" in entry.name:
+        raise SourceError(f"{path}: member {entry.name!r} points outside the zip. Refused.")
+    if stat.S_IFMT(entry.mode) == _SYMLINK:
+        raise SourceError(f"{path}: member {entry.name!r} is a symlink. Refused.")
