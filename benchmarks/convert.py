@@ -272,6 +272,7 @@ def stages(root: Path) -> dict[str, float]:
     from segdata.codecs import encode_target
     from segdata.shards import ShardWriter
     from segdata.sources import source
+    from segdata.survey import look
     from segdata.targets import make_targets
     from segdata.taxonomy import LabelMap, load_taxonomy
     from segdata.tree import open_tree
@@ -286,7 +287,7 @@ def stages(root: Path) -> dict[str, float]:
         spent[name] = spent.get(name, 0) + time.process_time() - start
         return result
 
-    scenes = cityscapes.listing(open_tree(root), "train").scenes
+    scenes = look(cityscapes, open_tree(root), ("train",)).scenes["train"]
     with tempfile.TemporaryDirectory(dir=root.resolve()) as folder:
         for warm in (True, False):
             spent.clear()

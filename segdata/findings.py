@@ -33,6 +33,7 @@ CODES = {
     "duplicate-frame": (WARNING, "no frame stands in two splits"),
     "split-count": (WARNING, "a split holds the frames that its publisher lists"),
     "missing-split": (WARNING, "all default splits are there"),
+    "unused-file": (WARNING, "every file below the root is one of the dataset's, or a document"),
     "missing-file": (ERROR, "every file that dataset.json lists is there"),
     "extra-file": (ERROR, "there are no files that dataset.json does not list"),
     "changed-bytes": (ERROR, "files have the digests that dataset.json lists"),

@@ -34,6 +34,7 @@ from segdata.url import Place
 from segdata.workfolder import WorkFolders, work_folders
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
+AROUND = frozenset({"missing-split", "unused-file"})  # what these tell is not in the set
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
@@ -77,7 +78,8 @@ class Job:
 class Result:
     """What was done: samples and shards now in the folder, how many shards stood already, and all findings.
 
-    `change` says how the set differs from the version before it, "" where there was none.
+    `change` says how the set differs from the version before it, "" where there was none; `origins`, by split, which
+    images and labels lie where.
     """
 
     samples: Mapping[str, int]
@@ -86,6 +88,7 @@ class Result:
     changed: bool
     change: str
     findings: tuple[Finding, ...]
+    origins: Mapping[str, str]
 
 
 Progress = Callable[[int, int], None]  # samples done, samples in all
@@ -230,9 +233,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         options=job.options,
         licence=job.source.licence,
         painted=is_painted(job.root),
-        warnings=tuple(
-            finding for finding in findings if finding.severity != ERROR and finding.code != "missing-split"
-        ),
+        warnings=tuple(finding for finding in findings if finding.severity != ERROR and finding.code not in AROUND),
         dropped=(
             *survey.errors,
             *(finding for _, entry in built if not entry.samples for finding in outcomes[entry.name].findings),
@@ -256,6 +257,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         changed=changed,
         change=change,
         findings=tuple(findings),
+        origins=survey.origins,
     )
 
 

@@ -1,5 +1,6 @@
 """The nouns that sources and `prepare` share: labels, scenes, samples."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.findings import Finding
-from segdata.tree import Member, Tree
+from segdata.tree import Member
 
 U8 = NDArray[np.uint8]
 
@@ -47,11 +48,32 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Folder:
+    """A folder of the release, and which of its files are used: those whose whole name `name` matches.
+
+    Group 1 of `name` is the key; `rule` says the same for people. `beside` matches what the release has there as well.
+    """
+
+    path: str  # "gtFine/train": from the dataset's own top folder on
+    split: str
+    role: str  # "image", "labels", or "colors" where these serve in the labels' place
+    name: re.Pattern[str]
+    rule: str
+    package: str  # what people download to have it
+    beside: re.Pattern[str] = re.compile(r"(?!)")
+
+
+@dataclass(frozen=True)
 class Listing:
-    """What a source found for one split: scenes sorted by key, and what could not be paired."""
+    """What was found of one split: scenes sorted by key, what could not be paired, and where all this lies.
+
+    `absent` is the finding, if any, that all images or all labels are missing; then there are no scenes.
+    """
 
     scenes: tuple[Scene, ...]
     findings: tuple[Finding, ...] = ()
+    origin: str = ""
+    absent: Finding | None = None
 
 
 class SceneSource(Protocol):
@@ -79,9 +101,14 @@ class SceneSource(Protocol):
     def palette_labels(self) -> bool: ...
     @property
     def official(self) -> Mapping[str, "Official"]: ...
+    @property
+    def folders(self) -> tuple[Folder, ...]:
+        """Of all splits; an unlabelled one has images alone."""
+        ...
 
-    def listing(self, tree: Tree, split: str) -> Listing:
-        """The scenes of one split; raises SourceError where its folders are missing."""
+    @property
+    def others(self) -> re.Pattern[str]:
+        """What begins the paths of everything else that its publishers and their tools put there."""
         ...
 
 

@@ -1,13 +1,14 @@
 """A dataset's files in a store or on a web server: listed once, each fetched when it is read."""
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from segdata.errors import AbsentError
+from segdata.errors import AbsentError, SourceError
 from segdata.findings import Finding
 from segdata.stores import open_store
-from segdata.tree import Member, some, zip_members
+from segdata.tree import Held, Known, Member, add_held, add_zipped, is_hidden, is_told, some, split_path, zipped_rest
 from segdata.url import Url
 
 
@@ -17,38 +18,44 @@ class StoreTree:
 
     root: Url
     faults: list[Finding] = field(default_factory=list, compare=False)  # stores have no links
+    refused: dict[str, SourceError] = field(default_factory=dict, compare=False)
 
-    def files(self, folder: str) -> list[Member]:
-        for base in self._levels:
-            if found := self._below(base, folder):
-                return found
-        return sorted(member for url in self._zip_urls for member in zip_members(url, folder))
+    def held(self, folders: Sequence[str]) -> dict[str, list[Held]]:
+        found, members = dict[str, list[Held]](), dict[tuple[str, str], list[Member]]()
+        for path in self._paths:
+            if where := split_path(path, folders):
+                above, folder = where
+                inner, container = (path.removeprefix(f"{above}/"), self.root / above) if above else (path, self.root)
+                members.setdefault((above, folder), []).append(Member(inner, container, inner))
+        for (above, folder), listed in sorted(members.items()):
+            place = self.root / (f"{above}/{folder}" if above else folder)
+            add_held(found, folder, Held(place, False, sorted(listed)))
+        for url in self._zip_urls:
+            add_zipped(found, url, folders, self.refused)
+        return found
 
-    def has(self, folder: str) -> bool:
-        return bool(self.files(folder))
+    def rest(self, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
+        zips = {url.name for url in self._zip_urls}
+        for path in self._paths:
+            if path not in zips and not is_told(path, folders, known):
+                top, _, below = path.partition("/")
+                yield top, below
+        for url in self._zip_urls:
+            if url.name not in self.refused:
+                yield from zipped_rest(url, folders, known)
 
     def found(self) -> str:
         return some({path.split("/")[0] for path in self._paths}) if self._paths else "nothing that can be listed"
-
-    def _below(self, base: str, folder: str) -> list[Member]:
-        """Sorted; `base` is "" or the level more, with its slash."""
-        start = f"{base}{folder}/"
-        container = self.root / base.rstrip("/") if base else self.root
-        inner = (path.removeprefix(base) for path in self._paths if path.startswith(start))
-        return sorted(Member(path, container, path) for path in inner)
 
     @cached_property
     def _paths(self) -> tuple[str, ...]:
         if self._is_zip:
             return ()
         try:
-            return tuple(path for path in open_store(self.root).files() if ".." not in PurePosixPath(path).parts)
+            listed = open_store(self.root).files()
         except AbsentError:
             return ()
-
-    @cached_property
-    def _levels(self) -> list[str]:
-        return ["", *sorted({path.split("/")[0] + "/" for path in self._paths if "/" in path})]
+        return tuple(path for path in listed if not any(map(is_hidden, PurePosixPath(path).parts)))  # ".." is hidden
 
     @cached_property
     def _zip_urls(self) -> list[Url]:

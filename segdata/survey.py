@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
+from segdata.listing import DOCUMENT, list_split, suffix_of
 from segdata.plan import key_findings
 from segdata.scene import Scene, SceneSource, uncommon
 from segdata.tree import Tree
@@ -17,10 +18,11 @@ SHOWN = 5
 
 @dataclass
 class Survey:
-    """The scenes of all splits, with what was found while looking for them."""
+    """The scenes of all splits, with what was found while looking for them; `origins` says where each split lies."""
 
     scenes: dict[str, tuple[Scene, ...]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Finding]:
@@ -29,26 +31,65 @@ class Survey:
 
 def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
     """All scenes of the splits. Raises SourceError where an asked split, or every usual one, is missing."""
-    survey = Survey()
-    for split in splits or source.default_splits:
+    for split in splits:
         if split not in source.splits:
             raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")
-        try:
-            listing = source.listing(tree, split)
-        except MissingError as error:
-            if splits and not tree.faults:
-                raise
-            survey.findings.append(Finding("missing-split", split, str(error)))
-            continue
-        survey.scenes[split] = listing.scenes
+    survey, absent = Survey(), list[Finding]()
+    folders = {
+        split: [each for each in source.folders if each.split == split] for split in splits or source.default_splits
+    }
+    held = tree.held([folder.path for each in folders.values() for folder in each])
+    for split, each in folders.items():
+        listing = list_split(source.name, tree, each, held)
+        survey.origins[split] = listing.origin
         survey.findings += listing.findings
+        if listing.absent is None:
+            survey.scenes[split] = listing.scenes
+        else:
+            absent.append(listing.absent)
+            if splits and not tree.faults and not listing.findings:
+                _refuse(tree)
+                raise MissingError(listing.absent.found)
+    if absent:
+        _refuse(tree)
     survey.findings += sorted(set(tree.faults))
+    linked = {fault.where for fault in tree.faults}  # told already
+    absent = [finding for finding in absent if finding.where not in linked]
     if not any(survey.scenes.values()) and not survey.errors:
-        raise SourceError(survey.findings[0].found if survey.findings else f"{tree.root}: no scenes at all.")
+        raise SourceError(absent[0].found if absent else f"{tree.root}: no scenes at all.")
+    survey.findings += [*absent, *_unused(source, tree)]
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
     if not is_painted(tree.root):
         survey.findings += _official_findings(source, survey)
     return survey
+
+
+def _refuse(tree: Tree) -> None:
+    """Where something is missing, it may be in a zip that cannot be read."""
+    for error in tree.refused.values():
+        raise error
+
+
+def _unused(source: SceneSource, tree: Tree) -> list[Finding]:
+    """What lies below the root and is no part of the dataset: a finding for all files of a sort in a folder or zip."""
+
+    def known(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
+
+    groups: dict[tuple[str, str], tuple[int, str]] = {}  # (first name below the root, suffix) -> count, an example
+    for top, path in tree.rest({folder.path for folder in source.folders}, known):
+        group = (top if path else "", suffix_of(path or top))
+        count, example = groups.get(group, (0, path or top))
+        groups[group] = count + 1, example
+    found = [Finding("unused-file", name, str(error)) for name, error in sorted(tree.refused.items())]
+    for (top, suffix), (count, example) in sorted(groups.items()):
+        if count == 1:
+            found.append(Finding("unused-file", f"{top}/{example}" if top else example, "not read"))
+        else:
+            what = f"{count} files {suffix or 'without a suffix'} (such as {example}), not read"
+            found.append(Finding("unused-file", top or ".", what))
+    return found
 
 
 def is_painted(root: Place) -> bool:

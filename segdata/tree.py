@@ -1,13 +1,14 @@
 """A dataset's files, read alike from folders and from the zips people download.
 
 A root may be an unpacked tree, a folder that holds the zips, a folder with one level more
-(`gtFine_trainvaltest/gtFine/...`), or one zip. Nothing is unpacked.
+(`gtFine_trainvaltest/gtFine/...`), or one zip. Nothing is unpacked. Every file below it is either held by one of the
+folders that are asked for, or told by `rest`.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from segdata.errors import AbsentError, LinkError, RangeError, SourceError, TooLargeError
@@ -15,7 +16,11 @@ from segdata.files import parsing, read_file
 from segdata.findings import Finding
 from segdata.stores import local_store
 from segdata.url import Place, Url
-from segdata.zips import MAX_MEMBER_BYTES, read_zipped, zip_entries
+from segdata.zips import INFLATE, MAX_MEMBER_BYTES, read_zipped, zip_entries
+
+LITTER = frozenset(  # that systems and programs leave beside files; hidden names besides
+    {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,11 +32,18 @@ class Member:
     inner: str  # path inside the container
     zipped: bool = False
     fault: str = ""  # why it must not be read: a link that leads nowhere or out of the root
+    packed: "Member | None" = None  # the same file in a zip, which must have the same bytes
 
     def read(self) -> bytes:
         """The file's bytes. Raises SourceError when it cannot be read or is far too large."""
         if self.fault:
             raise LinkError(f"{self.where}: {self.fault}")
+        data = self._read()
+        if self.packed and INFLATE.crc32(data) != zip_entries(self.packed.container)[self.packed.inner].crc:
+            raise SourceError(f"{self.where}: other bytes than {self.packed.where}. Move the wrong one away.")
+        return data
+
+    def _read(self) -> bytes:
         with parsing(self.where, SourceError):
             if self.zipped:
                 return read_zipped(self.container, self.inner)
@@ -60,26 +72,41 @@ def _read_stored(url: Url, inner: str) -> bytes:
         raise TooLargeError(str(error)) from None
 
 
+@dataclass(frozen=True)
+class Held:
+    """The files of one folder of the dataset at one place, sorted by path."""
+
+    place: Place  # the folder itself, or the zip
+    zipped: bool
+    members: list[Member]
+
+
+Known = Callable[[str], bool]  # whether a path from the dataset's top folder on ("disparity/" for a folder) is known
+
+
 class Tree(Protocol):
     """The files under one root, found by the path that the dataset gives them.
 
-    `faults` gathers, while folders are listed, the links to folders that were not followed.
+    `faults` gathers, while folders are listed, the links to folders that were not followed; `refused` the zips that
+    cannot be read, and why.
     """
 
     @property
     def root(self) -> Place: ...
     @property
     def faults(self) -> list[Finding]: ...
+    @property
+    def refused(self) -> dict[str, SourceError]: ...
 
-    def files(self, folder: str) -> list[Member]:
-        """All files under `folder` ("leftImg8bit/train"), sorted by path; empty when there is none.
-
-        An unpacked folder wins over a zip that holds the same one. Several zips may each hold a part.
-        """
+    def held(self, folders: Sequence[str]) -> dict[str, list[Held]]:
+        """For each folder ("leftImg8bit/train") every place that has files of it: unpacked ones first, then zips."""
         ...
 
-    def has(self, folder: str) -> bool:
-        """Whether the folder is there, in the tree or in a zip."""
+    def rest(self, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
+        """(first name below the root, path below that) of every other file, but for known and hidden ones.
+
+        Asked for after `held`, with all folders of the dataset. The path is "" of a file at the root itself.
+        """
         ...
 
     def found(self) -> str:
@@ -102,17 +129,47 @@ class FolderTree:
 
     root: Path
     faults: list[Finding] = field(default_factory=list, compare=False)
+    refused: dict[str, SourceError] = field(default_factory=dict, compare=False)
+    _reached: set[str] = field(default_factory=set, compare=False)  # where links lead that were followed
 
-    def files(self, folder: str) -> list[Member]:
-        for base in self._bases():
-            if (base / folder).is_dir():
-                return sorted(_walk(base, folder, self.root.resolve(), self.faults), key=lambda member: member.path)
-        return sorted(member for zip_path in self._zips() for member in zip_members(zip_path, folder))
+    def held(self, folders: Sequence[str]) -> dict[str, list[Held]]:
+        home, found = self.root.resolve(), dict[str, list[Held]]()
+        for base in self._bases(folders):
+            for folder in folders:
+                if (base / folder).is_dir():
+                    members = sorted(_walk(base, folder, home, self.faults, self._reached), key=lambda each: each.path)
+                    add_held(found, folder, Held(base / folder, False, members))
+        for path in self._zips():
+            add_zipped(found, path, folders, self.refused)
+        return found
 
-    def has(self, folder: str) -> bool:
-        return any((base / folder).is_dir() for base in self._bases()) or any(
-            any(True for _ in zip_members(zip_path, folder)) for zip_path in self._zips()
-        )
+    def rest(self, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
+        yield from self._unpacked_rest(folders, known)
+        for path in self._zips():
+            if path.name not in self.refused:
+                yield from zipped_rest(path, folders, known)
+
+    def _unpacked_rest(self, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
+        """No folder is listed that was, or that holds nothing to tell; no link is followed."""
+        home, zips = self.root.resolve(), {path.name for path in self._zips()}
+        pending = [""] if self.root.is_dir() else []
+        while pending:
+            listed = pending.pop()
+            try:
+                entries = sorted(os.scandir(self.root / listed), key=lambda entry: entry.name)
+            except PermissionError:  # nothing of it is asked for
+                yield listed.partition("/")[0], f"{listed.partition('/')[2]}/"
+                continue
+            for entry in entries:
+                inner = f"{listed}/{entry.name}" if listed else entry.name
+                if is_hidden(entry.name) or str(home / inner) in self._reached or (not listed and entry.name in zips):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if not is_told(f"{inner}/", folders, known):
+                        pending.append(inner)
+                elif not (entry.is_symlink() and entry.is_dir()) and not is_told(inner, folders, known):
+                    top, _, below = inner.partition("/")
+                    yield top, below
 
     def found(self) -> str:
         if not self.root.exists():
@@ -121,30 +178,36 @@ class FolderTree:
             return f"a file: {self.root.name}"
         return some(entry.name for entry in self.root.iterdir())
 
-    def _bases(self) -> list[Path]:
+    def _bases(self, folders: Collection[str]) -> list[Path]:
         """The root, and each folder in it: the extra `*_trainvaltest/` or `tas500v1.1/` level."""
         if not self.root.is_dir():
             return []
-        return [self.root, *sorted(entry for entry in self.root.iterdir() if entry.is_dir())]
+        inner = (entry for entry in self.root.iterdir() if not is_hidden(entry.name) and entry.name not in folders)
+        return [self.root, *sorted(entry for entry in inner if entry.is_dir())]
 
     def _zips(self) -> list[Path]:
         if self.root.is_dir():
-            return sorted(path for path in self.root.glob("*.zip") if path.is_file())
+            return sorted(path for path in self.root.glob("*.zip") if path.is_file() and not is_hidden(path.name))
         return [self.root] if self.root.suffix == ".zip" and self.root.is_file() else []
 
 
-def _walk(base: Path, folder: str, home: Path, faults: list[Finding]) -> Iterator[Member]:
+def _walk(base: Path, folder: str, home: Path, faults: list[Finding], reached: set[str]) -> Iterator[Member]:
     """Every file under base/folder. A symlink may point anywhere inside the root, but neither out nor back."""
     entered = [(base / folder).resolve()]  # and the targets of links to folders
     pending = [folder]
     if fault := _outside(entered[0], home):
         faults.append(Finding("bad-link", folder, fault))
         return
+    reached.add(str(entered[0]))
     while pending:
         listed = pending.pop()
         for entry in sorted(os.scandir(base / listed), key=lambda entry: entry.name):
+            if is_hidden(entry.name):
+                continue
             inner = f"{listed}/{entry.name}"
             fault = _link_fault(base / inner, home, entered) if entry.is_symlink() else ""
+            if entry.is_symlink() and not fault:
+                reached.add(str((base / inner).resolve()))
             if fault and not Path(inner).suffix:  # a folder's name: files that it may hold go missing with it
                 faults.append(Finding("bad-link", inner, fault))
             elif fault or not entry.is_dir():
@@ -173,18 +236,65 @@ def _outside(real: Path, home: Path) -> str:
     return f"a symlink out of the dataset's root, to {real}. Point --root at the folder that really holds the files."
 
 
+# ---- paths --------------------------------------------------------------------------------------------------
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is no part of any dataset."""
+    return name.startswith(".") or name in LITTER
+
+
+def split_path(path: str, folders: Collection[str]) -> tuple[str, str] | None:
+    """(what stands above, folder) of a path in one of the folders, at the top or one level down; None of others."""
+    parts = path.split("/")
+    for skip in (0, 1):
+        for length in (1, 2):
+            folder = "/".join(parts[skip : skip + length])
+            if len(parts) > skip + length and folder in folders:
+                return "/".join(parts[:skip]), folder
+    return None
+
+
+def is_told(path: str, folders: Collection[str], known: Known) -> bool:
+    """Whether a path from the root on is in a folder of the dataset, or known: at the top, or one level down."""
+    return split_path(path, folders) is not None or known(path) or known(path.partition("/")[2])
+
+
+def add_held(found: dict[str, list[Held]], folder: str, held: Held) -> None:
+    if held.members:
+        found.setdefault(folder, []).append(held)
+
+
 def some(names: Iterable[str]) -> str:
     """The first few of a folder's names."""
     listed = sorted(names)
     return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "") or "an empty folder"
 
 
-def zip_members(path: Place, folder: str) -> Iterator[Member]:
-    """The members under `folder`, which stands at the zip's top or one level below it."""
-    wanted = PurePosixPath(folder).parts
+# ---- zips ---------------------------------------------------------------------------------------------------
+
+
+def add_zipped(
+    found: dict[str, list[Held]], path: Place, folders: Sequence[str], refused: dict[str, SourceError]
+) -> None:
+    """What a zip holds of the folders, which stand at its top or one level below it."""
+    members = dict[str, list[Member]]()
+    try:
+        names = zip_entries(path)
+    except SourceError as error:
+        refused[path.name] = error
+        return
+    for name in names:
+        if (where := split_path(name, folders)) and not any(map(is_hidden, name.split("/"))):
+            above, folder = where
+            inner = name.removeprefix(f"{above}/") if above else name
+            members.setdefault(folder, []).append(Member(inner, path, name, zipped=True))
+    for folder, listed in members.items():
+        add_held(found, folder, Held(path, True, sorted(listed)))
+
+
+def zipped_rest(path: Place, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
+    """Every other file of a zip, as `Tree.rest` tells them."""
     for name in zip_entries(path):
-        parts = PurePosixPath(name).parts
-        for skip in (0, 1):
-            if parts[skip : skip + len(wanted)] == wanted and len(parts) > skip + len(wanted):
-                yield Member("/".join(parts[skip:]), path, name, zipped=True)
-                break
+        if not any(map(is_hidden, name.split("/"))) and not is_told(name, folders, known):
+            yield path.name, name

@@ -1,11 +1,12 @@
 """CamVid (Brostow, Fauqueur, Cipolla 2009) in the layout and size that the SegNet tutorial made common."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from segdata.scene import Label, Listing, Official
-from segdata.sources.pairing import by_stem, pair, require
-from segdata.tree import Tree
+from segdata.scene import Folder, Label, Official
+
+PNG = re.compile(r"(.+)\.png")
 
 LABELS = (
     Label(0, "sky", (128, 128, 128), "sky"),
@@ -38,7 +39,12 @@ class CamVid:
         {"train": Official(367), "val": Official(101), "test": Official(233)}
     )
 
-    def listing(self, tree: Tree, split: str) -> Listing:
-        """Images paired with annotations of the same file name."""
-        images = by_stem(require(tree, "CamVid", split, "the SegNet tutorial's CamVid folder"))
-        return pair(split, images, by_stem(require(tree, "CamVid", f"{split}annot", "its annotations")))
+    folders = tuple(
+        Folder(path, split, role, PNG, "<name>.png", package)
+        for split in splits
+        for path, role, package in (
+            (split, "image", "the SegNet tutorial's CamVid folder"),
+            (f"{split}annot", "labels", "its annotations"),
+        )
+    )
+    others = re.compile(r"(701_StillsRaw_full|LabeledApproved_full)/")  # the frames as Cambridge publishes them

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from segdata.findings import Finding
-from segdata.scene import Label, Listing, Official, Scene
-from segdata.sources.pairing import official_keys, pair, require
-from segdata.tree import Member, Tree
+from segdata.scene import Folder, Label, Official
+from segdata.sources.official import official_keys
 
 ZIPS = {
     "leftImg8bit": "leftImg8bit_trainvaltest.zip",
@@ -21,6 +19,12 @@ ZIPS = {
     "gtFine": "gtFine_trainvaltest.zip",
     "gtCoarse": "gtCoarse.zip",
 }
+FRAME = r"[A-Za-z][A-Za-z\-]*_\d{6}_\d{6}"
+OTHERS = re.compile(  # other splits and packages, and what cityscapesScripts write
+    r"(leftImg8bit|gtFine|gtCoarse)/(train|train_extra|val|test|demoVideo)/|gtFine/cityscapes_panoptic_\w+(/|\.json$)|"
+    r"(leftImg8bit_(?!train)|gtFine_(?!train)|gtCoarse_|gtFinePanopticParts|gtBbox|rightImg8bit|disparity|camera|vehicle|"
+    r"timestamp)\w*/|evaluationResults/"
+)
 
 
 @dataclass(frozen=True)
@@ -60,30 +64,27 @@ class Cityscapes:
             counts["train_extra"] = Official(19_998)
         return MappingProxyType(counts)
 
-    def listing(self, tree: Tree, split: str) -> Listing:
-        """Images of the split paired with their label ids by `<city>_<sequence>_<frame>`."""
-        images, findings = _keyed(self._folder(tree, "leftImg8bit", split), "leftImg8bit")
-        if split in self.unlabelled_splits:
-            return Listing(tuple(Scene(key, split, image) for key, image in sorted(images)), tuple(findings))
+    others = OTHERS
+
+    @cached_property
+    def folders(self) -> tuple[Folder, ...]:
         kind = "gtCoarse" if self.coarse else "gtFine"
-        labels, more = _keyed(self._folder(tree, kind, split), f"{kind}_labelIds")
-        return pair(split, images, labels, findings=(*findings, *more))
+        return tuple(
+            _folder(top, split, role)
+            for split in self.splits
+            for top, role in (("leftImg8bit", "image"), (kind, "labels"))
+            if role == "image" or split not in self.unlabelled_splits
+        )
 
-    def _folder(self, tree: Tree, kind: str, split: str) -> list[Member]:
-        folder = f"{kind}/{split}"
-        return require(tree, "Cityscapes", folder, ZIPS.get(folder, ZIPS[kind]))
 
-
-def _keyed(members: list[Member], suffix: str) -> tuple[list[tuple[str, Member]], list[Finding]]:
-    """(key, member) of the files that end in `_<suffix>.png`; other PNGs that break the name rule are findings."""
-    kind = suffix.split("_", maxsplit=1)[0]
-    rule = re.compile(rf"([A-Za-z][A-Za-z\-]*_\d{{6}}_\d{{6}})_{suffix}\.png")
-    known = re.compile(rf"[A-Za-z][A-Za-z\-]*_\d{{6}}_\d{{6}}_{kind}\w*\.(png|json)")
-    keyed, findings = [], []
-    for member in members:
-        name = member.path.rpartition("/")[2]
-        if match := rule.fullmatch(name):
-            keyed.append((match[1], member))
-        elif name.endswith(".png") and not known.fullmatch(name):
-            findings.append(Finding("unexpected-name", member.path, f"not <city>_<sequence>_<frame>_{suffix}.png"))
-    return keyed, findings
+def _folder(top: str, split: str, role: str) -> Folder:
+    path, suffix = f"{top}/{split}", top if role == "image" else f"{top}_labelIds"
+    return Folder(
+        path,
+        split,
+        role,
+        name=re.compile(rf"({FRAME})_{suffix}\.png"),
+        rule=f"<city>_<sequence>_<frame>_{suffix}.png",
+        package=ZIPS.get(path, ZIPS[top]),
+        beside=re.compile(rf"{FRAME}_{top}\w*\.(png|json)"),
+    )

@@ -4,14 +4,16 @@ Id-coded labels come first. Five training frames of the release have colour-code
 outside the table while their id-coded ones are fine, so colours are only the fallback.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
 
-from segdata.scene import Label, Listing, Official, Scene
-from segdata.sources.pairing import by_stem, official_keys, pair, require
-from segdata.tree import Tree
+from segdata.scene import Folder, Label, Official
+from segdata.sources.official import official_keys
 
+PNG = re.compile(r"(.+)\.png")
+ROLES = {"": "image", "_labels_ids": "labels", "_labels": "colors"}  # by what a folder's name has after its split's
 # id, name, colour, category. The release has no separate train ids; 255 (undefined) is its "no label".
 LABELS = (
     Label(0, "asphalt", (192, 192, 192), "terrain"),
@@ -59,13 +61,10 @@ class TAS500:
         counts = {split: Official(len(names), names) for split, names in keys.items()}
         return MappingProxyType({**counts, "test": Official(100)})
 
-    def listing(self, tree: Tree, split: str) -> Listing:
-        """Images paired with id-coded labels of the same file name, colour-coded ones as the fallback."""
-        images = by_stem(require(tree, "TAS500", split, "tas500v1.1.zip"))
-        if split in self.unlabelled_splits:
-            return Listing(tuple(Scene(key, split, image) for key, image in sorted(images)))
-        ids = by_stem(tree.files(f"{split}_labels_ids"))
-        colors = by_stem(tree.files(f"{split}_labels"))
-        if not ids and not colors:
-            require(tree, "TAS500", f"{split}_labels_ids", "tas500v1.1.zip")
-        return pair(split, images, ids, colors)
+    folders = tuple(
+        Folder(f"{split}{suffix}", split, role, PNG, "<19 digits>.png", "tas500v1.1.zip")
+        for split in ("train", "val", "test")
+        for suffix, role in ROLES.items()
+        if role == "image" or split != "test"
+    )
+    others = re.compile(r"(?!)")

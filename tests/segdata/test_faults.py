@@ -18,7 +18,7 @@ from PIL import Image
 from segdata.errors import MissingError, SegdataError
 from segdata.findings import CODES, Finding, FindingsError
 from segdata.manifest import FILE, SUMS, manifest_bytes, read_manifest
-from segdata.prepare import Job, prepare
+from segdata.prepare import AROUND, Job, prepare
 from segdata.shardset import ShardSet
 from segdata.survey import PAINTED
 from segdata.verify import verify
@@ -220,7 +220,12 @@ def _foreign_color(root: Path) -> None:
     )(root)
 
 
+def without(*folders: str) -> Plant:
+    return lambda root: [shutil.rmtree(root / folder) for folder in folders] and None
+
+
 IMAGE, LABEL = PLACES["cityscapes"]
+VAL = ("lindau_000000_000019", "munster_000001_000019", "lindau_000002_000019")
 FRAME, COLORS = PLACES["tas500"][0], PLACES["tas500"][1].replace("_ids", "")
 CORPUS = [
     *(fault for source in PLACES for fault in anywhere(source)),
@@ -261,8 +266,20 @@ CORPUS = [
     ),
     Fault("one frame in two splits", "camvid", copied(("train/train_0001.png", "val/val_0002.png")), "duplicate-frame",
           "val val_0002", "train_0001 in train"),
-    Fault("a split without its folder", "camvid", lambda root: shutil.rmtree(root / "test"), "missing-split", "test",
-          "no test"),
+    Fault("a split without its folders", "camvid", without("test", "testannot"), "missing-split", "test", "no test"),
+    Fault("a split without images", "camvid", without("val"), "missing-image", "val", "there are 3 labels",
+          frozenset({f"val_{i:04d}" for i in range(3)})),
+    Fault("a split without labels", "camvid", without("valannot"), "missing-label", "valannot", "there are 3 images",
+          frozenset({f"val_{i:04d}" for i in range(3)})),
+    Fault("a split without labels", "cityscapes", without("gtFine/val"), "missing-label", "gtFine/val",
+          "place gtFine_trainvaltest.zip there, or name the splits that you want", frozenset(VAL)),
+    Fault("files of another suffix", "camvid", both(copied((PLACES["camvid"][0], "train/a.PNG")),
+          copied((PLACES["camvid"][0], "train/b.PNG"))), "unexpected-name", "train",
+          "2 files .PNG (such as train/a.PNG), not <name>.png"),
+    Fault("a file of no part", "camvid", copied((PLACES["camvid"][0], "drafts/a/b.png")), "unused-file",
+          "drafts/a/b.png", "not read"),
+    Fault("files of no part", "camvid", both(copied((PLACES["camvid"][0], "drafts/a/b.png")),
+          copied((PLACES["camvid"][0], "drafts/c.png"))), "unused-file", "drafts", "2 files .png"),
     Fault("a split of another count", "cityscapes", lambda root: (root / PAINTED).unlink(), "split-count",
           "cityscapes train", "4 frames where the release has 2975", options={"splits": ("train",)}),
 ]  # fmt: skip
@@ -308,7 +325,7 @@ def test_a_planted_fault(
     assert place([finding]) == due
     assert fault.found in finding.found
     assert keys(job.out) == expected_keys(finished(fault.source), fault)
-    assert listed(job.out) == (due if fault.code != "missing-split" else [])
+    assert listed(job.out) == (due if fault.code not in AROUND else [])
     assert verify(job.out, pixels=True) == []
 
 

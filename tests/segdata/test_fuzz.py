@@ -169,7 +169,11 @@ def zip_reader(folder: Path) -> Read:
         path = folder / f"{next(numbers)}.zip"
         path.write_bytes(data)
         try:
-            each(*(member.read for member in FolderTree(path).files("train")))
+            tree = FolderTree(path)
+            held = tree.held(["train"])
+            for refused in tree.refused.values():
+                raise refused
+            each(*(member.read for part in held.get("train", ()) for member in part.members))
         finally:
             path.unlink()
 
