@@ -99,7 +99,7 @@ def list_members(data: bytes | mmap) -> tuple[Places, str]:
     while at + BLOCK <= len(data):
         block = data[at : at + BLOCK]
         if block.count(0) == BLOCK:
-            return places, ""
+            return places, _closing_damage(data, at)
         try:
             info = tarfile.TarInfo.frombuf(block, "ascii", "backslashreplace")
         except Exception as error:
@@ -107,12 +107,22 @@ def list_members(data: bytes | mmap) -> tuple[Places, str]:
         start = at + BLOCK
         if not 0 <= info.size <= len(data) - start:
             return places, f"{info.name} of {info.size} bytes at byte {start}, {len(data) - start} follow"
-        if info.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
-            if info.name in places:
-                return places, f"{info.name} stands twice"
-            places[info.name] = (start, info.size)
+        if info.type not in {tarfile.REGTYPE, tarfile.AREGTYPE}:  # a link, or a name for the next member: see shards
+            return places, f"{info.name} at byte {at} is of type {info.type!r}, expected plain files alone"
+        if info.name in places:
+            return places, f"{info.name} stands twice"
+        places[info.name] = (start, info.size)
         at = start - (-info.size // BLOCK) * BLOCK
     return places, f"it ends at byte {len(data)} without the closing blocks"
+
+
+def _closing_damage(data: bytes | mmap, at: int) -> str:
+    """What is wrong with the end of the archive: two blocks of zeros or more, and nothing else. "" when nothing."""
+    if (rest := len(data) - at) < 2 * BLOCK:
+        return f"it ends at byte {len(data)} within the closing blocks"
+    if zeros := rest - data[at:].count(0):
+        return f"{zeros} bytes behind its closing blocks at byte {at} are not zero"
+    return ""
 
 
 def _check_members(shard: _Shard, places: Places, damage: str) -> None:

@@ -158,6 +158,9 @@ def _load(path: Path) -> NDArray[Any]:
             if file.read(len(NPY)) != NPY:  # numpy would read a header of any length that another version declares
                 raise ValueError("no .npy file of version 1.0")
         array: NDArray[Any] = npy.open_memmap(path, mode="r")
+        mapped: Any = array  # untyped: an np.memmap
+        if (size := path.stat().st_size) != mapped.offset + array.nbytes:
+            raise ValueError(f"{size} bytes, its header says {mapped.offset + array.nbytes}")
     return array
 
 

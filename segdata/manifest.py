@@ -81,13 +81,16 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def parse_sums(data: bytes, where: Place) -> dict[str, str]:
-    """path -> sha256 of SHA256SUMS at `where`. Raises ShardError for paths that lead out of the folder."""
+    """path -> sha256 of SHA256SUMS at `where`. Raises ShardError for one twice or out of the folder."""
     rows = [line.partition("  ")[::2] for line in data.decode("utf-8", "replace").splitlines()]
     for digest, name in rows:
         pure = PurePosixPath(name)
         if not HEX.fullmatch(digest) or not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in name:
             raise ShardError(f"{where}: the line of {name[:200]!r} is no digest of a file in the folder. Refused.")
-    return {name: digest for digest, name in rows}
+    found = {name: digest for digest, name in rows}
+    if len(found) != len(rows):
+        raise ShardError(f"{where}: {len(rows)} lines for {len(found)} files, expected one a file. Refused.")
+    return found
 
 
 def no_manifest(folder: Place) -> ShardError:

@@ -31,9 +31,16 @@ def verify_store(url: Url, progress: Progress) -> list[Finding]:
     if digest_bytes(data) != manifest.document["sha256sums"]:
         return [Finding("changed-bytes", SUMS, f"not the file whose digest {FILE} states")]
     listed = parse_sums(data, url / SUMS)
-    sizes = {row.name: row.size for split in manifest.splits for row in manifest.shards(split)}
+    rows = [row for split in manifest.splits for row in manifest.shards(split)]
+    findings = [
+        Finding("bad-manifest", SUMS, f"does not list {row.name} as {FILE} does")
+        for row in rows
+        if listed.get(row.name) != row.sha256
+    ]
+    listed |= {row.name: row.sha256 for row in rows}
+    sizes = {row.name: row.size for row in rows}
     extra = _files(store, home) - {*listed, SUMS, FILE}
-    findings = [Finding("extra-file", path, "not listed in SHA256SUMS") for path in extra]
+    findings += [Finding("extra-file", path, "not listed in SHA256SUMS") for path in extra]
     for done, (path, sha256) in enumerate(sorted(listed.items())):
         progress(done, len(listed))
         findings += _check(store, home, path, sha256, sizes.get(path, side_limit(manifest)))

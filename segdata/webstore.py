@@ -24,6 +24,7 @@ from segdata.stores import Entry, FsspecStore, Result, too_long
 MAX_LISTED = 1_000_000  # files and folders: as many as planning was measured with
 LINK = re.compile(rb"""href=["']([^"'<>]{1,4096})["']""", re.IGNORECASE)  # in time that grows with the page alone
 PARTIAL = 206  # HTTP status of a part of a file
+RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")  # Content-Range: first and last byte, bytes of the whole file
 
 
 class WebStore(FsspecStore):
@@ -90,6 +91,8 @@ class WebStore(FsspecStore):
             length = self._declared(answer, path) or 0
             if length > bound or (start and answer.status != PARTIAL):  # a whole file may be shorter than the range
                 raise refused(str(length))
+            if stop is not None and answer.status == PARTIAL:
+                self._check_range(answer, path, start, stop)
             async for piece in answer.content.iter_any():
                 data += piece
                 if len(data) > bound:
@@ -98,6 +101,15 @@ class WebStore(FsspecStore):
                     due = len(data) + stores.LEAST
                     patience.reschedule(asyncio.get_running_loop().time() + stores.PATIENCE)
         return bytes(data)
+
+    def _check_range(self, answer: ClientResponse, path: str, start: int, stop: int) -> None:
+        """Raise StoreError where the answer says that it has other bytes than were asked for."""
+        said = answer.headers.get("Content-Range", "")
+        found = RANGE.fullmatch(said.strip())
+        ends = {f"{stop - 1}"} | ({f"{int(found[3]) - 1}"} if found and found[3] != "*" else set())  # or with the file
+        if said and not (found and int(found[1]) == start and found[2] in ends):
+            due = f"bytes {start}-{stop - 1}"
+            raise StoreError(f"{self.url / path}: sent {said[:60]!r} of the file, expected {due}. Not used.")
 
     async def _head(self, path: str) -> int | None:
         """Bytes that the server declares for a file; it may deny HEAD where it allows GET, of which no body is read."""

@@ -104,7 +104,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
         raise
     report_findings(result.findings, sarif)
     for split, origin in result.origins.items():
-        click.echo(f"{split}: {origin}")
+        click.echo(f"{split}: {origin}", err=True)
     samples = ", ".join(f"{split} {count}" for split, count in result.samples.items())
     reused = f" ({result.reused} stood already)" if result.reused else ""
     state = "" if result.changed else ", unchanged"

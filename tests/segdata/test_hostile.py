@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import struct
+import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
@@ -626,6 +627,40 @@ def test_samples_that_are_none(parts: dict[str, bytes]) -> None:
     """`decode_sample` raises our error for metadata or parts that no sample has."""
     with pytest.raises(CodecError):
         decode_sample({"json": b'{"height": 8, "width": 8}', **parts} if parts and "json" not in parts else parts)
+
+
+def linked_member(data: bytes) -> bytes:
+    """With a link before the first member, which `tarfile` and others follow."""
+    info = tarfile.TarInfo("train_0000.image.png")
+    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return info.tobuf(tarfile.USTAR_FORMAT) + data
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda data: data, ""),
+        (lambda data: data + b"\0" * 512, ""),
+        (lambda data: data[:-1] + b"x", "1 bytes behind its closing blocks"),
+        (lambda data: data + data, "bytes behind its closing blocks"),
+        (lambda data: data.rstrip(b"\0") + b"\0" * (-len(data.rstrip(b"\0")) % 512 + 512), "within the closing blocks"),
+        (linked_member, "train_0000.image.png at byte 0 is of type b'2', expected plain files alone"),
+    ],
+    ids=["whole", "longer end", "last byte", "two archives", "one block", "link"],
+)
+def test_the_rest_of_a_tar(finished: Callable[..., Path], change: Callable[[bytes], bytes], found: str) -> None:
+    """What other readers would see of an archive, or pass over, is told: links, and what follows its end."""
+    data = (finished("camvid") / "camvid-11-train-000000.tar").read_bytes()
+    _, damage = list_members(change(data))
+    assert (found in damage) if found else not damage
+
+
+def test_an_index_with_more_than_it_says(shards: Callable[..., Path]) -> None:
+    """Rows behind those that a column's header declares: refused."""
+    path = shards() / ".segdata/train.samples.npy"
+    path.write_bytes(path.read_bytes() + bytes(32))
+    with pytest.raises(SegdataError, match=r"\d+ bytes, its header says \d+"):
+        read_digests(path)
 
 
 def test_an_index_that_leads_out_of_its_shard(shards: Callable[..., Path]) -> None:

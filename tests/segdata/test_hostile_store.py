@@ -75,10 +75,12 @@ class Handler(BaseHTTPRequestHandler):
         if not path.is_file():
             self.head(404, 0)
             return
-        data, status = path.read_bytes(), 200
+        data, more = path.read_bytes(), dict[str, str]()
         if found := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
-            data, status = data[int(found[1]) : int(found[2]) + 1], 206
-        self.head(status, len(data))
+            first, last = int(found[1]), min(int(found[2]), len(data) - 1)
+            more = {"Content_Range": f"bytes {first}-{last}/{len(data)}"}
+            data = data[first : last + 1]
+        self.head(206 if more else 200, len(data), **more)
         for start in range(0, len(data) if self.command == "GET" else 0, 2000):
             self.wfile.write(data[start : start + 2000])
             pace()
@@ -462,6 +464,32 @@ def test_a_zip_of_any_length(server: Server, painted: Finished, make_job: MakeJo
     job = make_job("tas500", Url(f"{server.url}/{path.name}"), tmp_path / "set")
     server.mode = lambda handler: handler.command == "HEAD" and not handler.head(200, HUGE)
     refused(lambda: prepare(job), rf"{path.name}: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "due"),
+    [
+        ("bytes 0-19/100", "sent 'bytes 0-19/100' of the file, expected bytes 10-29"),
+        ("bytes 10-28/100", "sent 'bytes 10-28/100'"),
+        ("bytes */100", r"sent 'bytes \*/100'"),
+        ("bytes 10-29/100", ""),
+        ("bytes 10-29/*", ""),
+    ],
+)
+def test_a_range_of_other_bytes(server: Server, said: str, due: str) -> None:
+    """An answer of the right length that says it is another part of the file is not used."""
+
+    def other(handler: Handler) -> bool:
+        handler.head(206, 20, Content_Range=said)
+        handler.wfile.write(bytes(20))
+        return True
+
+    server.mode = other
+    read = lambda: open_store(Url(server.url)).read("file", 10, 30)  # noqa: E731
+    if due:
+        refused(read, rf"/file: {due}")
+    else:
+        assert read() == bytes(20)
 
 
 # ---- slow, and honest ---------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from segdata.canonical import digest_bytes
 from segdata.cli import cli
 from segdata.errors import AbsentError, LockedError, SegdataError, StoreError
 from segdata.findings import FindingsError
 from segdata.lock import locked
-from segdata.manifest import FILE, SUMS, read_manifest
+from segdata.manifest import FILE, SUMS, manifest_bytes, read_manifest
 from segdata.prepare import Job, prepare
 from segdata.remote import fetch_manifest, find_home
 from segdata.revisions import remove_revisions, revisions
@@ -504,3 +505,18 @@ def test_killed_at_random_times(bucket: str, painted: Finished, make_job: MakeJo
     prepare(make_job("cityscapes", root, tmp_path / "here", scales=(1,)))
     assert sums(Url(url)) == (tmp_path / "here" / SUMS).read_bytes()
     assert verify(Url(url)) == []
+
+
+def test_a_shard_that_the_digest_list_leaves_out(finished: Finished) -> None:
+    """Every shard of dataset.json is checked, though SHA256SUMS, whose own digest is right, does not list it."""
+    folder, url = finished("camvid"), memory()
+    upload(folder, url)
+    store, manifest = open_store(url), read_manifest(folder)
+    name = manifest.shards("train")[0].name
+    sums = b"".join(line for line in (folder / SUMS).read_bytes().splitlines(True) if name.encode() not in line)
+    document = {key: value for key, value in manifest.document.items() if key != "fingerprint"}
+    store.write(SUMS, sums)
+    store.write(FILE, manifest_bytes({**document, "sha256sums": digest_bytes(sums)}))
+    store.write(name, b"other bytes")
+    found = [(row.code, row.where) for row in verify(url)]
+    assert found == [("bad-manifest", SUMS), ("changed-bytes", name)]

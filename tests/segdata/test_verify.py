@@ -487,9 +487,11 @@ def test_no_manifest_at_all(shards: Shards) -> None:
         verify(folder)
 
 
-@pytest.mark.parametrize("line", ["x  README.md", f"{'0' * 64}  ../README.md", f"{'0' * 64}  /etc/passwd", "\0"])
+@pytest.mark.parametrize(
+    "line", ["x  README.md", f"{'0' * 64}  README.md", f"{'0' * 64}  ../README.md", f"{'0' * 64}  /etc/passwd", "\0"]
+)
 def test_hostile_digest_list(shards: Shards, line: str) -> None:
-    """A SHA256SUMS that names files outside the folder, or nothing, is refused whole."""
+    """A SHA256SUMS that names files outside the folder, nothing, or a file twice, is refused whole."""
     folder = shards()
     document = dict(read_manifest(folder).document)
     del document["fingerprint"]
