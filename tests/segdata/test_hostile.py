@@ -27,7 +27,7 @@ from segdata.content import list_members
 from segdata.decoders import decode_sample
 from segdata.errors import CodecError, SegdataError, SourceError, TaxonomyError
 from segdata.findings import FindingsError
-from segdata.index import read_digests, read_index
+from segdata.index import open_index, parsed_digests
 from segdata.manifest import SUMS, manifest_bytes, read_manifest
 from segdata.prepare import Job, prepare
 from segdata.receipt import read_receipt
@@ -37,6 +37,7 @@ from segdata.taxonomy import load_taxonomy, read_taxonomy
 from segdata.tree import Member
 from segdata.verify import verify
 from segdata.zips import safe_names
+from tests.sealing import reseal_sums
 
 MakeJob = Callable[..., Job]
 Draw = Callable[[str], Path]
@@ -439,16 +440,16 @@ HOSTILE_COLUMNS: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("column", ["keys", "places", "pixels.target1.png", "samples"])
 @pytest.mark.parametrize("kind", HOSTILE_COLUMNS)
-def test_hostile_index(shards: Callable[..., Path], column: str, kind: str) -> None:
+def test_hostile_index(shards: Callable[..., Path], columns: Callable[..., Any], column: str, kind: str) -> None:
     """An index file that is anything else is our error; nothing in it is ever unpickled."""
     folder = shards()
     path = folder / ".segdata" / f"train.{column}.npy"
     HOSTILE_COLUMNS[kind](path)
     with pytest.raises(SegdataError):
         if column.startswith(("pixels", "samples")):
-            read_digests(path)
+            parsed_digests(columns(path.parent)(path.name))
         else:
-            read_index(path.parent, "train", read_manifest(folder).parts("train"))
+            open_index(columns(path.parent), folder, "train", read_manifest(folder).parts("train"))
 
 
 @pytest.mark.parametrize(
@@ -633,6 +634,7 @@ def test_an_index_that_leads_out_of_its_shard(shards: Callable[..., Path]) -> No
     places = np.load(path)
     places["sizes"][0] = 2**32 - 1
     np.save(path, places)
+    reseal_sums(folder)
     with pytest.raises(SegdataError, match="leads behind the end of shard 0"):
         ShardSet(folder, "train").read(0)
 
