@@ -7,16 +7,24 @@ goes on in it. Files that somebody writes over where they lie are noticed by wha
 import hashlib
 import os
 import resource
-from collections import OrderedDict
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import NamedTuple
 from weakref import finalize
 
 from segdata.errors import ShardError
 from segdata.files import LIMIT, open_regular
 
 OTHER_BYTES = "not the bytes that SHA256SUMS lists: it is damaged"
-LEAST_OPEN = 32  # files of a folder that are held open at least, whatever the system allows
+LEAST_OPEN = 32
+
+
+class Identity(NamedTuple):
+    """Of an open file, so that its place on the disk is known already."""
+
+    size: int
+    written: int  # ns
+    changed: int  # ns: name, rights, or bytes
 
 
 class Opened:
@@ -26,10 +34,10 @@ class Opened:
         self.descriptor = descriptor
         finalize(self, os.close, descriptor)
 
-    @property
-    def size(self) -> int:
-        """Bytes of a file, as it is now."""
-        return os.fstat(self.descriptor).st_size
+    def identity(self) -> Identity:
+        """What the system says of the file now: once it says something else, other bytes may lie there."""
+        status = os.fstat(self.descriptor)
+        return Identity(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def read(self, size: int, offset: int) -> bytes:
         """Bytes of a file; fewer at its end. Moves no position that others share."""
@@ -47,8 +55,6 @@ class PinnedFolder:
             raise
         except OSError as error:
             raise ShardError(f"{path}: cannot be opened ({error.strerror}).") from None
-        self._held = OrderedDict[str, Opened]()
-        self._most = max(LEAST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
 
     def open(self, name: str, limit: int = LIMIT) -> Opened:
         """A file of the folder. Raises as `read_file` does."""
@@ -61,17 +67,9 @@ class PinnedFolder:
         """All bytes of a file of at most `limit` bytes. Raises as `read_file` does."""
         file = self.open(name, limit)
         try:
-            return file.read(file.size, 0)
+            return file.read(file.identity().size, 0)
         except OSError as error:
             raise ShardError(f"{self.path / name}: cannot be read ({error.strerror}).") from None
-
-    def held(self, name: str, limit: int) -> Opened:
-        """The same, open from its first use on as long as there is room: it is there when its name is gone."""
-        if (file := self._held.get(name)) is None:
-            file = self._held[name] = self.open(name, limit)
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-        return file
 
 
 class PinnedFile:
@@ -79,16 +77,16 @@ class PinnedFile:
 
     def __init__(self, where: object, file: Opened, sha256: str) -> None:
         self.where, self._file, self._sha256 = where, file, sha256
-        self._known = _identity(file)
-        self.map = mmap(file.descriptor, 0, access=ACCESS_READ) if self._known[2] else b""
+        self._known = file.identity()
+        self.map = mmap(file.descriptor, 0, access=ACCESS_READ) if self._known.size else b""
         if self._digest() != sha256:
             raise damaged(where, OTHER_BYTES)
 
     def check(self) -> None:
         """Raise ShardError if the file was changed since it was checked last."""
-        found = _identity(self._file)
+        found = self._file.identity()
         if found != self._known:
-            if found[2] != self._known[2] or self._digest() != self._sha256:  # shorter: its map must not be touched
+            if found.size != self._known.size or self._digest() != self._sha256:  # shorter: its map must not be touched
                 raise replaced(self.where)
             self._known = found
 
@@ -106,6 +104,6 @@ def replaced(where: object) -> ShardError:
     )
 
 
-def _identity(file: Opened) -> tuple[int, ...]:
-    status = os.fstat(file.descriptor)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def most_open() -> int:
+    """How many files of a folder may be held open: an eighth of what the system lets the process have."""
+    return max(LEAST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)

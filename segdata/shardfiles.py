@@ -4,8 +4,9 @@ dataset.json states its own fingerprint and the digest of SHA256SUMS, which list
 every sample.
 """
 
-import threading
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -18,13 +19,12 @@ from segdata.manifest import (
     SIDE,
     SUMS,
     Manifest,
-    ShardEntry,
     no_manifest,
     parse_manifest,
     parse_sums,
     read_manifest,
 )
-from segdata.pinned import OTHER_BYTES, PinnedFile, PinnedFolder, damaged, replaced
+from segdata.pinned import OTHER_BYTES, Identity, Opened, PinnedFile, PinnedFolder, damaged, most_open, replaced
 from segdata.url import Place
 
 MAX_SHARD = 1 << 34  # 16 GiB: a shard that is read whole is held in memory
@@ -62,15 +62,20 @@ class SplitFiles(Protocol):
         ...
 
 
-class _Sample(NamedTuple):
-    """What a thread read last: its parts are asked for one after the other."""
+class _Shard(NamedTuple):
+    """A shard that is held open, and so there when its name is gone."""
 
-    i: int
-    parts: dict[str, bytes]
+    file: Opened
+    known: Identity
+    checked: set[int]  # samples whose bytes were right since
 
 
 class LocalFiles:
-    """A folder. Any number of threads may read, and processes that were forked."""
+    """A folder. Any number of threads may read, and processes that were forked.
+
+    A sample is checked when a process reads it first, and again once the shard is another or was written to: to
+    digest every read would cost a quarter of the time of a crop (docs/speed.md).
+    """
 
     def __init__(self, path: Path, split: str) -> None:
         self.path, self._split = path, split
@@ -85,7 +90,8 @@ class LocalFiles:
         self._index = open_index(self.column, path, split, self.manifest.parts(split))
         check_length(path, self.manifest, split, self._index)
         self._shards = self.manifest.shards(split)
-        self._mine = threading.local()
+        self._open = OrderedDict[int, _Shard]()
+        self._most_open = most_open()
 
     @property
     def index(self) -> Index:
@@ -93,16 +99,19 @@ class LocalFiles:
         return self._index
 
     def part(self, i: int, part: str) -> bytes:
-        last: _Sample | None = getattr(self._mine, "last", None)
-        if last is None or last.i != i:
-            last = self._mine.last = _Sample(i, self._sample(i))
-        return last.parts[part]
+        number, at, size = self.index.place(i, part)
+        with self._reading(number) as shard:
+            if i in shard.checked:
+                data = shard.file.read(size, at)
+                if shard.file.identity() == shard.known:  # asked after reading
+                    return data
+            return self._sample(i, number, shard)[self.index.parts.index(part)]
 
     def shard(self, number: int) -> bytes:
-        row = self._shards[number]
-        data = self._pieces(row, [(0, row.size)])[0]
-        if digest_bytes(data) != row.sha256:
-            raise self._wrong(row.name, OTHER_BYTES)
+        with self._reading(number) as shard:
+            data = shard.file.read(self._shards[number].size, 0)
+        if digest_bytes(data) != self._shards[number].sha256:
+            raise self._wrong(self._shards[number].name, OTHER_BYTES)
         return data
 
     def side(self, name: str, limit: int) -> bytes | None:
@@ -111,30 +120,41 @@ class LocalFiles:
     def prefetch(self, wanted: Sequence[int]) -> None:
         """Nothing: the system reads ahead."""
 
-    def _sample(self, i: int) -> dict[str, bytes]:
-        index = self.index
-        shard = int(index.places[i]["shard"])
-        if shard >= len(self._shards):
-            raise ShardError(f"{self.path}: the index of {self._split} names shard {shard} of {len(self._shards)}.")
-        row, spans = self._shards[shard], index.spans(i)
-        if max(at + size for at, size in spans) > row.size:
-            raise ShardError(f"{self.path}: the index of {self._split} leads behind the end of shard {shard}.")
-        pieces = self._pieces(row, spans)
-        if not index.is_sample(i, pieces):
-            raise self._wrong(row.name, OTHER_BYTES)
-        return dict(zip(index.parts, pieces, strict=True))
-
-    def _pieces(self, row: ShardEntry, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        """(offset, bytes) of a shard, unchecked."""
+    @contextmanager
+    def _reading(self, number: int) -> Iterator[_Shard]:
+        """A shard, open. Whatever the system says of it meanwhile becomes a ShardError."""
+        if number >= len(self._shards):
+            raise ShardError(f"{self.path}: the index of {self._split} names shard {number} of {len(self._shards)}.")
+        name = self._shards[number].name
         try:
-            file = self._folder.held(row.name, MAX_SHARD)
-            if (found := file.size) != row.size:
-                raise self._wrong(row.name, f"{found} bytes, {FILE} says {row.size}")
-            return [file.read(size, at) for at, size in spans]
+            yield self._open.get(number) or self._reopened(number, self._folder.open(name, MAX_SHARD))
         except FileNotFoundError:
-            raise self._wrong(row.name, "no such file") from None
+            raise self._wrong(name, "no such file") from None
         except OSError as error:
-            raise damaged(self.path / row.name, f"cannot be read ({error.strerror})") from error
+            raise damaged(self.path / name, f"cannot be read ({error.strerror})") from error
+
+    def _reopened(self, number: int, file: Opened) -> _Shard:
+        """As it is now, with nothing checked. A thread that reads the one before lets go of it by itself."""
+        shard, row = _Shard(file, file.identity(), set()), self._shards[number]
+        if shard.known.size != row.size:
+            raise self._wrong(row.name, f"{shard.known.size} bytes, {FILE} says {row.size}")
+        self._open[number] = shard
+        while len(self._open) > self._most_open:
+            self._open.popitem(last=False)
+        return shard
+
+    def _sample(self, i: int, number: int, shard: _Shard) -> list[bytes]:
+        """All parts of sample i, checked."""
+        if shard.file.identity() != shard.known:
+            shard = self._reopened(number, shard.file)
+        row, spans = self._shards[number], self.index.spans(i)
+        if max(at + size for at, size in spans) > row.size:
+            raise ShardError(f"{self.path}: the index of {self._split} leads behind the end of shard {number}.")
+        pieces = [shard.file.read(size, at) for at, size in spans]
+        if not self.index.is_sample(i, pieces):
+            raise self._wrong(row.name, OTHER_BYTES)
+        shard.checked.add(i)
+        return pieces
 
     def column(self, name: str) -> PinnedFile | None:
         inner = f"{SIDE}/{name}"
