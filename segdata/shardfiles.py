@@ -74,7 +74,7 @@ class LocalFiles:
     """A folder. Any number of threads may read, and processes that were forked.
 
     A sample is checked when a process reads it first, and again once the shard is another or was written to: to
-    digest every read would cost a quarter of the time of a crop (docs/speed.md).
+    digest every read would slow down the faster codecs (docs/speed.md).
     """
 
     def __init__(self, path: Path, split: str) -> None:
