@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segdata.codecs import Window, decode_image, decode_map, decode_meta, decode_planes
 from segdata.errors import CodecError, ShardError
-from segdata.index import parsed_digests
+from segdata.index import Index, parsed_digests
 from segdata.manifest import SUMS, Manifest, read_manifest
 from segdata.order import Permutation
 from segdata.pinned import replaced
@@ -55,18 +55,22 @@ class ShardSet:
             raise replaced(self.path)
         self.parts = self.manifest.parts(split)
 
+    @property
+    def _index(self) -> Index:
+        return self._files.index
+
     # ---- what is there ----
 
     def __len__(self) -> int:
-        return len(self._files.index)
+        return len(self._index)
 
     @property
     def keys(self) -> list[str]:
         """All keys in stored order; position = index."""
-        return [str(key, "ascii", "backslashreplace") for key in self._files.index.keys.tolist()]
+        return [str(key, "ascii", "backslashreplace") for key in self._index.keys.tolist()]
 
     def key(self, i: int) -> str:
-        return str(self._files.index.keys[i], "ascii", "backslashreplace")
+        return str(self._index.keys[i], "ascii", "backslashreplace")
 
     def order(self, seed: int, epoch: int) -> Permutation:
         """The shuffled order of this split's indices: a pure function of (seed, epoch, len)."""
@@ -106,7 +110,7 @@ class ShardSet:
         return (sizes[0][0], sizes[0][1]) if len(sizes) == 1 else None
 
     def size_of(self, i: int) -> tuple[int, int]:
-        row = self._files.index.places[i]
+        row = self._index.places[i]
         return int(row["height"]), int(row["width"])
 
     @property
