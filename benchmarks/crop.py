@@ -63,6 +63,22 @@ def costs(shards: ShardSet, crop: tuple[int, int]) -> dict[str, float]:
     return {step: round(value / SAMPLES, 2) for step, value in spent.items()}
 
 
+def checking(shards: ShardSet) -> float:
+    """CPU milliseconds that a process's first read of a sample takes beyond the next one, which checks no digest."""
+    image = next(name for name in shards.parts if name.startswith("image."))
+    shards, count = ShardSet(shards.path, shards.split), min(SAMPLES, len(shards))
+    first, again, clock = "first", "again", Clock()
+    for i in range(count):
+        shards.bytes(i, image)  # memory and the page cache are warm
+    shards = ShardSet(shards.path, shards.split)
+    for name in (first, again):
+        for i in range(count):
+            with clock(name):
+                shards.bytes(i, image)
+                shards.bytes(i, "target1.png")
+    return round((clock.spent[first] - clock.spent[again]) / count, 2)
+
+
 def read(data: bytes, window: Window, clock: Clock) -> np.ndarray:
     """The window of an image, by the steps of its codec."""
     if not data.startswith(SIGNATURE):

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from crop import costs
+from crop import checking, costs
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -273,6 +273,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         sets = make_data(folder)
         cpu = {name: costs(shards, CROP) for name, shards in sets.items() if name != "small"}
+        checks = {name: checking(sets[name]) for name in cpu}
         rates = measure(make_readers(folder, sets), options.rounds)
     times = {
         name: statistics.median(own / base for own, base in zip(values, rates[BASE], strict=True))
@@ -284,7 +285,7 @@ def main() -> None:
     print("\nCPU ms of a crop, one thread, and shares")
     for name, spent in cpu.items():
         shares = (f"{step} {value:.2f} ({value / spent['all']:.0%})" for step, value in spent.items() if step != "all")
-        print(f"  {name:6} {spent['all']:.2f}:", "  ".join(shares))
+        print(f"  {name:6} {spent['all']:.2f}:", "  ".join(shares), f"  checked at first: {checks[name]:.2f} more")
     results = {
         "machine": {"processors": os.cpu_count(), "kind": platform.machine(), "python": platform.python_version()},
         "versions": {package: installed(package) for package in PACKAGES},
@@ -294,6 +295,7 @@ def main() -> None:
         "samples_per_second": {name: round(statistics.median(values), 1) for name, values in rates.items()},
         "samples_per_second_range": {name: [round(min(v), 1), round(max(v), 1)] for name, v in rates.items()},
         "cpu_ms_of_a_crop": cpu,
+        "cpu_ms_of_checking_a_sample": checks,
     }
     if options.out:
         options.out.write_text(json.dumps(results, indent=2) + "\n")

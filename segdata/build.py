@@ -5,14 +5,17 @@ import secrets
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from segdata.canonical import digest_file, digest_source
+from segdata.canonical import digest_bytes, digest_file, digest_source
 from segdata.convert import Conversion, Converted, Converter
 from segdata.errors import SegdataError, SourceError
+from segdata.files import read_file
 from segdata.findings import Finding, SampleError
-from segdata.manifest import SIDE, ShardEntry
+from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, ShardEntry, parse_sums, read_manifest
 from segdata.plan import PlannedShard
 from segdata.receipt import Receipt, SampleReceipt, inputs_digest, read_receipt
 from segdata.scene import Scene
@@ -124,6 +127,24 @@ def _written(writer: ShardWriter, sample: Converted) -> SampleReceipt:
     return SampleReceipt(sample.key, sample.size, places, sample.pixels, sample.sources, sample.digest)
 
 
+def _is_listed(published: Path | None, noted: Path) -> bool:
+    """Whether a published receipt has the bytes that SHA256SUMS lists: what it counts goes into the new version."""
+    if published is None:
+        return False
+    sums = _sums(published, (published / FILE).stat().st_mtime_ns)
+    return digest_file(noted) == sums.get(noted.relative_to(published).as_posix())
+
+
+@lru_cache(maxsize=1)
+def _sums(published: Path, mtime_ns: int) -> Mapping[str, str]:
+    """path -> sha256 of the set's files; nothing where the list is damaged."""
+    with suppress(SegdataError, FileNotFoundError):
+        data = read_file(published / SUMS, MAX_BYTES)
+        if digest_bytes(data) == read_manifest(published).document["sha256sums"]:
+            return parse_sums(data, published / SUMS)
+    return {}
+
+
 def _inputs_digest(unit: Unit, scenes: Sequence[tuple[str, Mapping[str, str]]]) -> str:
     return inputs_digest(unit.conversion.document(), unit.planned.split, scenes)
 
@@ -147,7 +168,7 @@ def _kept(unit: Unit) -> Outcome | None:
     digests: list[tuple[str, dict[str, str]]] = []
     for shard, noted in homes:
         receipt = read_receipt(noted)
-        if receipt is None or receipt.quarantined:
+        if receipt is None or receipt.quarantined or not (shard == homes[0][0] or _is_listed(unit.published, noted)):
             continue
         digests = digests or [(scene.key, _source_digests(scene)) for scene in unit.planned.scenes]
         if receipt.inputs != _inputs_digest(unit, digests):

@@ -1,7 +1,7 @@
 """What differs between two shard folders, by content: how samples are spread over shards is told, not compared.
 
-The cheapest evidence comes first: equal fingerprints, then equal bytes, then equal pixel digests; what is left
-is decoded.
+Every byte that is compared is read under its digest, and folders that say the same of themselves are verified: what
+they say is no evidence. Then the cheapest comes first: equal bytes, then equal pixel digests; what is left is decoded.
 """
 
 import json
@@ -20,6 +20,7 @@ from segdata.scene import U8
 from segdata.shardset import ShardSet, manifest_of
 from segdata.taxonomy import Taxonomy
 from segdata.url import Place
+from segdata.verify import verify
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class _Side:
 
     @classmethod
     def of(cls, path: Place) -> "_Side":
-        return cls(path, {split: ShardSet(path, split) for split in manifest_of(path).splits})
+        manifest = manifest_of(path)
+        return cls(path, {split: ShardSet(path, split, version=manifest.fingerprint) for split in manifest.splits})
 
     @property
     def document(self) -> Any:
@@ -40,6 +42,14 @@ class _Side:
     @property
     def taxonomy(self) -> Taxonomy:
         return self._any.taxonomy
+
+    def check(self) -> None:
+        """Raise ShardError where a file is not what the folder says."""
+        if found := verify(self.path):
+            raise ShardError(
+                f"{self.path}: {found[0].where}: {found[0].found}, so it cannot be compared ({len(found)} findings in "
+                "all). Run `segdata verify`."
+            )
 
     @property
     def _any(self) -> ShardSet:
@@ -52,6 +62,8 @@ def diff(a: Place, b: Place) -> list[str]:
     """Lines for people, "a's -> b's"; empty when the folders hold the same. Raises ShardError for a damaged one."""
     left, right = _Side.of(a), _Side.of(b)
     if left.document["fingerprint"] == right.document["fingerprint"]:
+        for side in (left, right):
+            side.check()
         return []
     lines = [*_options(left, right), *_taxonomies(left.taxonomy, right.taxonomy)]
     lines += _only("splits", list(left.splits), list(right.splits))
@@ -107,8 +119,12 @@ def _only(what: str, a: Sequence[str], b: Sequence[str]) -> Iterator[str]:
 
 @dataclass
 class _Part:
-    """All differences of one part of one split."""
+    """One part of one split, which may have another name in b, and all its differences."""
 
+    a: str
+    b: str
+    pixels_a: NDArray[np.uint8] | None
+    pixels_b: NDArray[np.uint8] | None
     lines: list[str] = field(default_factory=list)
     recoded: int = 0  # other bytes, same pixels
     changes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -120,8 +136,15 @@ def _splits(a: ShardSet, b: ShardSet) -> Iterator[str]:
     yield from _only(f"{a.split}: keys", a.keys, b.keys)
     one, other = _roles(a), _roles(b)
     yield from _only(f"{a.split}: parts", list(one), list(other))
-    for role in sorted(one.keys() & other.keys()):
-        yield from _part(a, b, pairs, one[role], other[role])
+    parts = [
+        _Part(one[role], other[role], _pixel_digests(a, one[role]), _pixel_digests(b, other[role]))
+        for role in sorted(one.keys() & other.keys())
+    ]
+    for i, j in sorted(pairs, key=lambda pair: a.key(pair[0])):  # a sample is read once, for all its parts
+        for part in parts:
+            _compare(a, b, i, j, part)
+    for part in parts:
+        yield from _told(a, b, part)
 
 
 def _roles(shards: ShardSet) -> dict[str, str]:
@@ -129,30 +152,29 @@ def _roles(shards: ShardSet) -> dict[str, str]:
     return {"image" if part.startswith("image.") else part: part for part in shards.parts}
 
 
-def _part(a: ShardSet, b: ShardSet, pairs: Sequence[tuple[int, int]], part_a: str, part_b: str) -> Iterator[str]:
-    found = _Part()
-    digests_a, digests_b = (
-        None if part == "json" else shards.pixel_digests(part) for shards, part in ((a, part_a), (b, part_b))
-    )
-    for i, j in sorted(pairs, key=lambda pair: a.key(pair[0])):
-        data_a, data_b = a.bytes(i, part_a), b.bytes(j, part_b)
-        if data_a == data_b:
-            continue
-        if part_a == "json":
-            told = "; ".join(_fields("", a.meta(i), b.meta(j))).strip()
-        elif a.size_of(i) == b.size_of(j) and _equal(digests_a, digests_b, i, j):
-            told = ""
-        else:
-            told = _pictures(a, b, part_a, (a.picture(i, part_a), b.picture(j, part_b)), found)
-        if told:
-            found.lines.append(f"{a.split} {a.key(i)} {part_a}: {told}")
-        else:
-            found.recoded += 1
-    yield from _told(a, b, part_a if part_a == part_b else f"{part_a} -> {part_b}", found)
+def _pixel_digests(shards: ShardSet, part: str) -> NDArray[np.uint8] | None:
+    return None if part == "json" else shards.pixel_digests(part)
 
 
-def _told(a: ShardSet, b: ShardSet, title: str, found: _Part) -> Iterator[str]:
+def _compare(a: ShardSet, b: ShardSet, i: int, j: int, part: _Part) -> None:
+    """Sample i of a with sample j of b, which have one key."""
+    if a.bytes(i, part.a) == b.bytes(j, part.b):
+        return
+    if part.a == "json":
+        told = "; ".join(_fields("", a.meta(i), b.meta(j))).strip()
+    elif a.size_of(i) == b.size_of(j) and _equal(part.pixels_a, part.pixels_b, i, j):
+        told = ""
+    else:
+        told = _pictures(a, b, part.a, (a.picture(i, part.a), b.picture(j, part.b)), part)
+    if told:
+        part.lines.append(f"{a.split} {a.key(i)} {part.a}: {told}")
+    else:
+        part.recoded += 1
+
+
+def _told(a: ShardSet, b: ShardSet, found: _Part) -> Iterator[str]:
     """The first lines in full, then how many more there are, and the classes of all."""
+    title = found.a if found.a == found.b else f"{found.a} -> {found.b}"
     yield from found.lines[:SHOWN]
     if len(found.lines) > SHOWN:
         total = f"; over all {described(found.changes, a.taxonomy, b.taxonomy)}" if found.changes else ""

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,18 +37,32 @@ def read_file(path: Path, limit: int = LIMIT, error: type[SegdataError] = Segdat
     Raises `error` for a pipe or a device, which could go on for ever, for a larger file, and where the system
     cannot read it; FileNotFoundError where there is none.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # to open a pipe would wait for ever
-    except FileNotFoundError:
-        raise
-    except OSError as refused:
-        raise error(f"{path}: cannot be read ({refused.strerror}).") from None
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (it has no path: it is open)
-        _expect_regular(path, os.fstat(descriptor), limit, error)
+    with FileIO(open_regular(path, limit, error)) as file:
         try:
             return file.readall()
         except OSError as refused:
             raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+
+
+def open_regular(
+    path: Path, limit: int = LIMIT, error: type[SegdataError] = SegdataError, folder: int | None = None
+) -> int:
+    """A descriptor of the file, which the caller closes. Raises as `read_file` does.
+
+    `folder` is the descriptor of a folder, in which a relative path is then found.
+    """
+    try:  # to open a pipe would wait for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        raise
+    except OSError as refused:
+        raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+    try:
+        _expect_regular(path, os.fstat(descriptor), limit, error)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def regular(path: Path, limit: int = LIMIT, error: type[SegdataError] = SegdataError) -> Path:

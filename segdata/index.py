@@ -1,34 +1,41 @@
-"""The index of one split: which shard holds a sample, and where in it each part lies.
+"""The index of one split: which shard holds a sample, where in it each part lies, and what its bytes are known by.
 
-Plain .npy columns that are mapped, not read: opening a set of a million frames costs nothing.
+Plain .npy columns that are mapped: opening a set of a million frames takes a tenth of a second, for their digests.
 `.segdata/<split>.keys.npy` (N,) ASCII · `<split>.places.npy` (N,) shard, size, per part offset and bytes ·
 `<split>.pixels.<part>.npy` (N, 32) BLAKE3 of the decoded pixels, where it is known for every sample ·
-`<split>.samples.npy` (N, 32) digest of each sample's bytes, by which one that was fetched alone is checked.
+`<split>.samples.npy` (N, 32) digest of each sample's bytes, by which every sample is checked that is read.
 """
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segdata.canonical import digest_sample, digest_source
 from segdata.errors import ShardError
-from segdata.files import parsing, regular
+from segdata.files import parsing
+from segdata.manifest import SIDE, SUMS
+from segdata.pinned import PinnedFile
 from segdata.receipt import Receipt, SampleReceipt
+from segdata.url import Place
 
 NPY = b"\x93NUMPY\x01\x00"
 
 
 @dataclass(frozen=True)
 class Index:
-    """keys (N,) bytes; places (N,) structured: shard, height, width, offsets (P,), sizes (P,) in order of `parts`."""
+    """keys (N,) bytes; places (N,) structured: shard, height, width, offsets (P,), sizes (P,) in order of `parts`;
+    digests (N, 32) of the samples."""
 
     parts: tuple[str, ...]
     keys: NDArray[np.bytes_]
     places: NDArray[Any]
+    digests: NDArray[np.uint8]
+    files: tuple[PinnedFile, ...]  # of the columns
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -37,6 +44,20 @@ class Index:
         """(number of the shard, offset, bytes) of one part of sample i."""
         row, column = self.places[i], self.parts.index(part)
         return int(row["shard"]), int(row["offsets"][column]), int(row["sizes"][column])
+
+    def spans(self, i: int) -> list[tuple[int, int]]:
+        """(offset, bytes) of each part of sample i in its shard, in order of `parts`."""
+        row = self.places[i]
+        return list(zip(row["offsets"].tolist(), row["sizes"].tolist(), strict=True))
+
+    def is_sample(self, i: int, parts: Iterable[bytes]) -> bool:
+        """Whether these are the bytes of sample i, in order of `parts`."""
+        return digest_sample(map(digest_source, parts)) == bytes(self.digests[i]).hex()
+
+    def check(self) -> None:
+        """Raise ShardError if a column is not as it was opened."""
+        for file in self.files:
+            file.check()
 
 
 def write_index(folder: Path, split: str, receipts: Sequence[Receipt]) -> tuple[str, ...]:
@@ -127,40 +148,44 @@ def _digests(hexadecimal: Sequence[str]) -> NDArray[np.uint8]:
     return np.frombuffer(bytes.fromhex("".join(hexadecimal)), np.uint8).reshape(-1, 32)
 
 
-def read_index(folder: Path, split: str, parts: Sequence[str]) -> Index:
-    """Map a split's columns; raises ShardError when they are not what `prepare` writes."""
-    return find_index(lambda name: folder / name, split, parts)
+def open_index(find: Callable[[str], PinnedFile | None], where: Place, split: str, parts: Sequence[str]) -> Index:
+    """A split's columns, which `find` opens by their names, each before the next one is asked for.
 
-
-def find_index(find: Callable[[str], Path], split: str, parts: Sequence[str]) -> Index:
-    """The same of columns that `find` fetches by their names, each mapped before the next one is asked for."""
-    path = find(f"{split}.keys.npy")
-    keys, places = _load(path), _load(find(f"{split}.places.npy"))
+    Raises ShardError when they are not what `prepare` writes.
+    """
+    files = []
+    for name in (f"{split}.{column}.npy" for column in ("keys", "places", "samples")):
+        if (file := find(name)) is None:
+            raise ShardError(f"{where}: {SUMS} lists no {SIDE}/{name}. Run prepare again.")
+        files.append(file)
+    keys, places, digests = _parsed(files[0]), _parsed(files[1]), parsed_digests(files[2])
     fits = keys.dtype.kind == "S" and places.dtype == _dtype(len(parts)) and keys.ndim == places.ndim == 1
-    if not fits or len(keys) != len(places):
-        raise ShardError(f"{path.parent}: the index of {split} does not fit dataset.json. Run prepare again.")
-    return Index(tuple(parts), keys, places)
+    if not fits or not len(keys) == len(places) == len(digests):
+        raise ShardError(f"{where}: the index of {split} does not fit dataset.json. Run prepare again.")
+    return Index(tuple(parts), keys, places, digests, tuple(files))
 
 
-def read_digests(path: Path) -> NDArray[np.uint8]:
+def parsed_digests(file: PinnedFile) -> NDArray[np.uint8]:
     """(N, 32): a digest a row."""
-    digests = _load(path)
+    digests = _parsed(file)
     if digests.dtype != np.uint8 or digests.ndim != 2 or digests.shape[1] != 32:
-        raise ShardError(f"{path}: {digests.dtype} {digests.shape}, expected 32 bytes a row. Run prepare again.")
+        raise ShardError(f"{file.where}: {digests.dtype} {digests.shape}, expected 32 bytes a row. Run prepare again.")
     return digests
 
 
-def _load(path: Path) -> NDArray[Any]:
-    """Maps the file: rows that its header declares and it has not are refused, and nothing of it is unpickled."""
+def _parsed(file: PinnedFile) -> NDArray[Any]:
+    """A view of the map, of all of it: its header is read as text, and nothing of it is unpickled."""
     npy: Any = np.lib.format  # untyped
-    with parsing(path, ShardError, "Expected a part of the index. Run prepare again."):
-        with regular(path, sys.maxsize, ShardError).open("rb") as file:
-            if file.read(len(NPY)) != NPY:  # numpy would read a header of any length that another version declares
-                raise ValueError("no .npy file of version 1.0")
-        array: NDArray[Any] = npy.open_memmap(path, mode="r")
-        mapped: Any = array  # untyped: an np.memmap
-        if (size := path.stat().st_size) != mapped.offset + array.nbytes:
-            raise ValueError(f"{size} bytes, its header says {mapped.offset + array.nbytes}")
+    with parsing(file.where, ShardError, "Expected a part of the index. Run prepare again."):
+        if bytes(file.map[: len(NPY)]) != NPY:  # numpy would read a header of any length that another version declares
+            raise ValueError("no .npy file of version 1.0")
+        start = len(NPY) + 2 + int.from_bytes(file.map[len(NPY) : len(NPY) + 2], "little")
+        head = BytesIO(file.map[:start])
+        head.seek(len(NPY))
+        shape, fortran, dtype = npy.read_array_header_1_0(head)
+        if fortran or dtype.hasobject or min(shape, default=0) < 0:
+            raise ValueError(f"{dtype} {shape}, expected rows of numbers")
+        array: NDArray[Any] = np.frombuffer(file.map, dtype, offset=start).reshape(shape)
     return array
 
 

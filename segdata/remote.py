@@ -1,34 +1,32 @@
 """A shard set in a store: its index comes once, its samples one by one, each checked and kept in the cache.
 
-Every byte that is used has a digest that leads to dataset.json: this states the digest of SHA256SUMS, which lists
-the index, which holds a digest for every sample. Only dataset.json is fetched anew each time. A digest says nothing
-of length, and whoever made the set may mean harm: what is fetched has a bound before it is asked for.
+Only dataset.json is fetched anew each time. A digest says nothing of length, and whoever made the set may mean harm:
+what is fetched has a bound before it is asked for.
 """
 
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segdata.cache import Cache, default_cache
-from segdata.canonical import digest_bytes, digest_sample, digest_source
+from segdata.canonical import digest_bytes
 from segdata.errors import AbsentError, RangeError, ShardError
-from segdata.files import LIMIT
-from segdata.index import Index, find_index, read_digests
+from segdata.files import LIMIT, open_regular
+from segdata.index import Index, open_index
 from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, no_manifest, parse_manifest, parse_sums
+from segdata.pinned import Opened, PinnedFile
 from segdata.prefetch import Prefetch
-from segdata.shardfiles import check_length, check_split
+from segdata.shardfiles import MAX_COLUMN, MAX_SHARD, check_length, check_split
 from segdata.stores import Store, open_store
 from segdata.url import Url
 
 REVISIONS = "revisions"
-MAX_SHARD = 1 << 34  # 16 GiB: a shard that is fetched whole is held in memory
 MAX_SAMPLE = 1 << 30  # its image, targets and json; a picture alone has at most MAX_MEMBER_BYTES before it is packed
-MAX_COLUMN = 1 << 32  # 4 GiB: places of forty million samples
 ROW = 512  # bytes of a sample in a column of the index: a name of at most 255, or some 100 of numbers
 
 
@@ -51,9 +49,22 @@ class RemoteSet:
         self.piece = self.manifest.fingerprint[:32]  # the folder of its pieces in the cache
         self.sums = parse_sums(self._file(SUMS, self.manifest.document["sha256sums"]).read_bytes(), url / SUMS)
 
-    def side(self, name: str) -> Path | None:
-        """The checked local copy of a file that SHA256SUMS lists."""
-        return self._file(name, self.sums[name]) if name in self.sums else None
+    def side(self, name: str, limit: int) -> bytes | None:
+        """A file that SHA256SUMS lists."""
+        return bytes(self._pinned(name, limit).map) if name in self.sums else None
+
+    def column(self, name: str) -> PinnedFile | None:
+        """A part of the index, mapped in the cache."""
+        inner = f"{SIDE}/{name}"
+        return self._pinned(inner, MAX_COLUMN) if inner in self.sums else None
+
+    def _pinned(self, name: str, limit: int) -> PinnedFile:
+        """The copy in the cache, which others may evict before it is open, where there is hardly room for it."""
+        for _ in range(2):
+            copy = self._file(name, self.sums[name])
+            with suppress(FileNotFoundError):
+                return PinnedFile(copy, Opened(open_regular(copy, limit, ShardError)), self.sums[name])
+        raise ShardError(f"cache {self.cache.folder}: {name} was evicted twice. Set SEGDATA_CACHE_SIZE to more.")
 
     def _file(self, name: str, sha256: str) -> Path:
         def is_good(data: bytes) -> bool:
@@ -79,14 +90,16 @@ class RemoteFiles:
         self.manifest: Manifest = self._set.manifest
         check_split(url, self.manifest, split)
         self.split = split
-        try:
-            self.index, self._digests = self._open_index()
-        except ShardError:  # in a cache that is nearly too small, others may evict a column before it is mapped
-            self.index, self._digests = self._open_index()
-        check_length(url, self.manifest, split, self.index)
+        self._index = open_index(self._set.column, url, split, self.manifest.parts(split))
+        check_length(url, self.manifest, split, self._index)
         self._shards = self.manifest.shards(split)
         self._has_ranges = True  # as long as the server does not show otherwise
         self._start()
+
+    @property
+    def index(self) -> Index:
+        self._index.check()
+        return self._index
 
     def part(self, i: int, part: str) -> bytes:
         self._check_fork()
@@ -105,8 +118,11 @@ class RemoteFiles:
             raise changed(self._set.url / path)
         return data
 
-    def side(self, name: str) -> Path | None:
-        return self._set.side(name)
+    def side(self, name: str, limit: int) -> bytes | None:
+        return self._set.side(name, limit)
+
+    def column(self, name: str) -> PinnedFile | None:
+        return self._set.column(name)
 
     def prefetch(self, wanted: Sequence[int]) -> None:
         if self._pid == os.getpid():
@@ -121,16 +137,6 @@ class RemoteFiles:
     def _start(self) -> None:
         self._pid, self._mine, self._ahead = os.getpid(), threading.local(), Prefetch(self._sample)
         self._whole = threading.Lock()  # held while a whole shard is fetched: others wait for its samples
-
-    def _open_index(self) -> tuple[Index, NDArray[np.uint8]]:
-        index = find_index(self._column, self.split, self.manifest.parts(self.split))
-        return index, read_digests(self._column(f"{self.split}.samples.npy"))
-
-    def _column(self, name: str) -> Path:
-        path = self._set.side(f"{SIDE}/{name}")
-        if path is None:
-            raise ShardError(f"{self._set.url}: {SUMS} lists no {SIDE}/{name}. Run prepare again.")
-        return path
 
     def _range(self, i: int) -> tuple[int, int, int]:
         """(shard, first byte, end) of sample i: from its first part to its last. Raises ShardError for none."""
@@ -192,10 +198,8 @@ class RemoteFiles:
         return f"{self._set.piece}/{self.split}/{i // 1000}/{i}"
 
     def _is_good(self, i: int, data: bytes) -> bool:
-        row, start = self.index.places[i], self._range(i)[1]
-        spans = ((int(at) - start, int(size)) for at, size in zip(row["offsets"], row["sizes"], strict=True))
-        found = digest_sample(digest_source(data[at : at + size]) for at, size in spans)
-        return bool(found == self._digests[i].tobytes().hex())
+        start = self._range(i)[1]
+        return self.index.is_sample(i, (data[at - start : at - start + size] for at, size in self.index.spans(i)))
 
 
 def fetch_manifest(store: Store) -> Manifest:

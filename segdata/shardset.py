@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from segdata.codecs import Window, decode_image, decode_map, decode_meta, decode_planes
 from segdata.errors import CodecError, ShardError
-from segdata.files import read_file
-from segdata.index import read_digests
-from segdata.manifest import SIDE, Manifest, read_manifest
+from segdata.index import Index, parsed_digests
+from segdata.manifest import SUMS, Manifest, read_manifest
 from segdata.order import Permutation
+from segdata.pinned import replaced
 from segdata.scene import U8
 from segdata.shardfiles import LocalFiles, SplitFiles
 from segdata.statistics import ClassCounts, ImageSums
@@ -42,15 +42,22 @@ class Record:
 class ShardSet:
     """One split of a shard folder, or of a set at a URL. Cheap to make, to pickle (files open again) and to fork.
 
+    It stays the version that was opened: every byte that is read has a checked digest, and what is found to be
+    replaced raises ShardError. `version` is the digest that the set must have, where it was opened before.
     `cache` keeps what comes from a store; by default SEGDATA_CACHE and SEGDATA_CACHE_SIZE say where and how much.
     """
 
-    def __init__(self, path: str | Place, split: str, cache: "Cache | None" = None) -> None:
+    def __init__(self, path: str | Place, split: str, cache: "Cache | None" = None, version: str | None = None) -> None:
         self.path, self.split, self._cache = place(path), split, cache
         self._files = _open(self.path, split, cache)
         self.manifest: Manifest = self._files.manifest
+        if version not in {None, self.digest}:
+            raise replaced(self.path)
         self.parts = self.manifest.parts(split)
-        self._index = self._files.index
+
+    @property
+    def _index(self) -> Index:
+        return self._files.index
 
     # ---- what is there ----
 
@@ -71,10 +78,10 @@ class ShardSet:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        name, path = self.path / "taxonomy.yaml", self._files.side("taxonomy.yaml")
-        if path is None:
-            raise ShardError(f"{name}: no such file. Run prepare again.")
-        taxonomy = read_taxonomy(read_file(path, MAX_YAML_BYTES, ShardError), str(name))
+        name, data = self.path / "taxonomy.yaml", self._files.side("taxonomy.yaml", MAX_YAML_BYTES)
+        if data is None:
+            raise ShardError(f"{name}: {SUMS} does not list it. Run prepare again.")
+        taxonomy = read_taxonomy(data, str(name))
         if taxonomy.digest != self.manifest.document["taxonomy"]["digest"]:
             raise ShardError(f"{name}: not the taxonomy that the shards were made with.")
         return taxonomy
@@ -176,14 +183,14 @@ class ShardSet:
 
     def pixel_digests(self, part: str) -> NDArray[np.uint8] | None:
         """(N, 32) BLAKE3 of a part's decoded pixels, None where they were not taken."""
-        path = self._files.side(f"{SIDE}/{self.split}.pixels.{part}.npy")
-        return None if path is None else read_digests(path)
+        column = self._files.column(f"{self.split}.pixels.{part}.npy")
+        return None if column is None else parsed_digests(column)
 
-    def __getstate__(self) -> "tuple[Place, str, Cache | None]":
-        return self.path, self.split, self._cache
+    def __getstate__(self) -> "tuple[Place, str, Cache | None, str]":
+        return self.path, self.split, self._cache, self.digest
 
-    def __setstate__(self, state: "tuple[Place, str, Cache | None]") -> None:
-        self.__init__(*state)  # type: ignore[misc]  # a worker opens the folder for itself
+    def __setstate__(self, state: "tuple[Place, str, Cache | None, str]") -> None:
+        self.__init__(*state)  # type: ignore[misc]  # a worker opens the same version for itself
 
     def _picture(self, i: int, name: str, part: Callable[[str], builtins.bytes], window: Window | None) -> U8:
         data, (height, width) = part(name), self.size_of(i)

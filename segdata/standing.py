@@ -19,10 +19,10 @@ from segdata.build import receipt_path
 from segdata.canonical import digest_file, digest_source
 from segdata.errors import SegdataError, ShardError, SourceError
 from segdata.files import read_file
-from segdata.index import read_index
 from segdata.manifest import FILE, NAMES, SIDE, SUMS, Manifest, parse_sums, read_manifest
 from segdata.receipt import read_receipt
 from segdata.scene import Scene
+from segdata.shardfiles import LocalFiles
 from segdata.url import Place
 
 TEXTS = re.compile(r"README\.md|\.nv-meta/.+\.yaml")  # of a set, that people edit
@@ -182,7 +182,7 @@ def _other_frames(out: Path, manifest: Manifest, scenes: Mapping[str, Sequence[S
     for split in manifest.splits:
         new = {scene.key: scene for scene in scenes.get(split, ())}
         try:
-            keys = read_index(out / SIDE, split, manifest.parts(split)).keys
+            keys = LocalFiles(out, split).index.keys
             receipt = read_receipt(receipt_path(out / SIDE, manifest.shards(split)[0].name))
         except ShardError:
             return ""  # damaged: to be made anew

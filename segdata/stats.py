@@ -16,7 +16,8 @@ Progress = Callable[[int, int], None]
 
 def stats(folder: Place, progress: Progress = lambda done, total: None) -> dict[str, Any]:
     """Split -> numbers. Class counts were taken while writing; images are decoded where they were not then."""
-    sets = {split: ShardSet(folder, split) for split in manifest_of(folder).splits}
+    manifest = manifest_of(folder)
+    sets = {split: ShardSet(folder, split, version=manifest.fingerprint) for split in manifest.splits}
     total = sum(len(shards) for shards in sets.values())
     document: dict[str, Any] = {"set": next(iter(sets.values())).manifest.name, "splits": {}}
     done = 0

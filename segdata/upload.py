@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segdata.cache import cache_folder
-from segdata.canonical import digest_bytes
+from segdata.canonical import digest_bytes, digest_file
 from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
 from segdata.lock import locked
 from segdata.manifest import FILE, MAX_BYTES, SUMS, Manifest, parse_sums, read_manifest
@@ -59,6 +59,10 @@ class _Upload:
         if source and (found := self.there.get(source)) and found.size == local.stat().st_size:
             self.store.copy(source, target)
             return "copied"
+        if digest_file(local) != sha256:
+            raise ShardError(
+                f"{local}: not the bytes that {SUMS} lists: it is damaged. Run `segdata verify {self.folder}`."
+            )
         self.store.send(local, target)
         return "sent"
 

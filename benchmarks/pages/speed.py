@@ -62,6 +62,8 @@ def loader(result: dict[str, Any]) -> str:
         whole = spent["all"]
         steps = (f"{step} {each / whole:.0%}" for step, each in spent.items() if whole > each >= whole / 100)
         rows.append(f"A crop of `{codec}` takes {whole:.1f} ms of one processor: {', '.join(steps)}.")
+    checks = (f"{each:.1f} ms with `{codec}`" for codec, each in result["cpu_ms_of_checking_a_sample"].items())
+    rows.append(f"The first time that a process reads a sample, its digest is checked: {', '.join(checks)} more.")
     return "\n".join([*rows, ""])
 
 

@@ -51,7 +51,7 @@ class Dataset:
 
     def open(self, split: str) -> ShardSet:
         """Raises ShardError where there is no such split."""
-        return ShardSet(self.folder, split)
+        return ShardSet(self.folder, split, version=self.digest)
 
 
 def read_datasets(shards: Path, stats: Path) -> dict[str, Dataset]:
@@ -73,7 +73,7 @@ def read_datasets(shards: Path, stats: Path) -> dict[str, Dataset]:
 
 def _read(folder: Path, counts: Path) -> Dataset:
     manifest = read_manifest(folder)
-    any_split = ShardSet(folder, manifest.splits[0])
+    any_split = ShardSet(folder, manifest.splits[0], version=manifest.fingerprint)
     about = read_fields(counts, f"Run `segdata stats {folder} --json {counts}`")
     if about.text("digest") != any_split.digest:
         raise SegmodelsError(f"{counts} counts other shards than {folder} holds. {about.advice} again")

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segdata.canonical import digest_file
 from segdata.convert import Conversion
+from segdata.errors import ShardError
+from segdata.files import open_regular
 from segdata.geometry import Geometry
+from segdata.pinned import Opened, PinnedFile
 from segdata.prepare import Job, prepare
 from segdata.sources import source
 from segdata.survey import PAINTED
@@ -35,6 +40,17 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return roots[key]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def columns() -> Callable[[Path], Callable[[str], PinnedFile]]:
+    """columns(folder): what opens the columns of an index by their names, with the digests that they have."""
+
+    def find(folder: Path, name: str) -> PinnedFile:
+        file = Opened(open_regular(folder / name, error=ShardError))
+        return PinnedFile(folder / name, file, digest_file(folder / name))
+
+    return lambda folder: partial(find, folder)
 
 
 @pytest.fixture(scope="session")

@@ -193,6 +193,19 @@ def test_a_damaged_folder(shards: Shards, side: int) -> None:
         diff(*folders)
 
 
+def test_equal_words_are_no_evidence(shards: Shards) -> None:
+    """Two folders that say the same of themselves, one of which is damaged."""
+    a, b = shards(), shards()
+    path = b / "camvid-11-val-000000.tar"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # behind the last sample: no pixel is another
+    path.write_bytes(data)
+    for pair in ((a, b), (b, a), (b, b)):
+        with pytest.raises(ShardError, match=f"{path.name}.*cannot be compared"):
+            diff(*pair)
+    assert diff(a, a) == []
+
+
 # ---- the words ----------------------------------------------------------------------------------------------
 
 

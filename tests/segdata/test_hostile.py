@@ -28,7 +28,7 @@ from segdata.content import list_members
 from segdata.decoders import decode_sample
 from segdata.errors import CodecError, SegdataError, SourceError, TaxonomyError
 from segdata.findings import FindingsError
-from segdata.index import read_digests, read_index
+from segdata.index import open_index, parsed_digests
 from segdata.manifest import SUMS, manifest_bytes, read_manifest
 from segdata.prepare import Job, prepare
 from segdata.receipt import read_receipt
@@ -38,6 +38,7 @@ from segdata.taxonomy import load_taxonomy, read_taxonomy
 from segdata.tree import Member
 from segdata.verify import verify
 from segdata.zips import zip_entries
+from tests.sealing import reseal_sums
 
 MakeJob = Callable[..., Job]
 Draw = Callable[[str], Path]
@@ -421,6 +422,7 @@ HOSTILE_COLUMNS: dict[str, Callable[[Path], Any]] = {
     "numbers": lambda path: np.save(path, np.zeros(4)),
     "a table": lambda path: np.save(path, np.zeros((4, 4), "S3")),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "more than it says": lambda path: path.write_bytes(path.read_bytes() + bytes(32)),
     "a bad header": lambda path: path.write_bytes(path.read_bytes()[:10] + b"(" * 99),
     "an open bracket": lambda path: path.write_bytes(_header("{'descr': [('a', '<u4'")),
     "a bad escape": lambda path: path.write_bytes(_header(r"{'descr': '\d', 'fortran_order': False, 'shape': (1,)}")),
@@ -442,16 +444,16 @@ HOSTILE_COLUMNS: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("column", ["keys", "places", "pixels.target1.png", "samples"])
 @pytest.mark.parametrize("kind", HOSTILE_COLUMNS)
-def test_hostile_index(shards: Callable[..., Path], column: str, kind: str) -> None:
+def test_hostile_index(shards: Callable[..., Path], columns: Callable[..., Any], column: str, kind: str) -> None:
     """An index file that is anything else is our error; nothing in it is ever unpickled."""
     folder = shards()
     path = folder / ".segdata" / f"train.{column}.npy"
     HOSTILE_COLUMNS[kind](path)
     with pytest.raises(SegdataError):
         if column.startswith(("pixels", "samples")):
-            read_digests(path)
+            parsed_digests(columns(path.parent)(path.name))
         else:
-            read_index(path.parent, "train", read_manifest(folder).parts("train"))
+            open_index(columns(path.parent), folder, "train", read_manifest(folder).parts("train"))
 
 
 @pytest.mark.parametrize(
@@ -655,14 +657,6 @@ def test_the_rest_of_a_tar(finished: Callable[..., Path], change: Callable[[byte
     assert (found in damage) if found else not damage
 
 
-def test_an_index_with_more_than_it_says(shards: Callable[..., Path]) -> None:
-    """Rows behind those that a column's header declares: refused."""
-    path = shards() / ".segdata/train.samples.npy"
-    path.write_bytes(path.read_bytes() + bytes(32))
-    with pytest.raises(SegdataError, match=r"\d+ bytes, its header says \d+"):
-        read_digests(path)
-
-
 def test_an_index_that_leads_out_of_its_shard(shards: Callable[..., Path]) -> None:
     """What would be cut short is refused."""
     folder = shards()
@@ -670,6 +664,7 @@ def test_an_index_that_leads_out_of_its_shard(shards: Callable[..., Path]) -> No
     places = np.load(path)
     places["sizes"][0] = 2**32 - 1
     np.save(path, places)
+    reseal_sums(folder)
     with pytest.raises(SegdataError, match="leads behind the end of shard 0"):
         ShardSet(folder, "train").read(0)
 

@@ -1,5 +1,6 @@
 """`prepare`: the same bytes whatever runs it and however often it is killed; nothing half-written is published."""
 
+import json
 import os
 import random
 import shutil
@@ -215,6 +216,20 @@ def test_a_damaged_published_shard_is_made_again(painted: Painted, make_job: Mak
     assert result.reused == result.shards - 1
     assert sums(job.out) == good
     subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=job.out, check=True)
+
+
+def test_a_damaged_published_receipt_counts_for_nothing(painted: Painted, make_job: MakeJob, tmp_path: Path) -> None:
+    """What it says of class counts, places and pixels would go into the next version's index and statistics."""
+    job = make_job("cityscapes", painted("cityscapes"), tmp_path / "set")
+    prepare(job)
+    good = sums(job.out)
+    path = next((job.out / ".segdata" / "receipts").glob("*train-000000.json"))
+    receipt = json.loads(path.read_bytes())
+    receipt["counts"]["pixels"][0] += 1
+    path.write_text(json.dumps(receipt))
+    result = prepare(job)
+    assert result.reused == result.shards - 1
+    assert sums(job.out) == good
 
 
 def test_other_options_share_no_shard(painted: Painted, make_job: MakeJob, tmp_path: Path) -> None:

@@ -9,16 +9,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segdata.canonical import digest_file
 from segdata.duplicates import Duplicates
+from segdata.files import open_regular
 from segdata.finished import Finished
-from segdata.index import IndexWriter, read_index
+from segdata.index import IndexWriter, open_index
 from segdata.manifest import SIDE, ShardEntry
 from segdata.order import Permutation
+from segdata.pinned import Opened, PinnedFile
 from segdata.plan import plan_split
 from segdata.prepare import Job, prepare
 from segdata.publish import Release, write_side_files
@@ -29,6 +33,7 @@ from segdata.survey import PAINTED, look
 from segdata.tree import open_tree
 
 MakeJob = Callable[..., Job]
+Columns = Callable[..., Any]
 PARTS = ("image.png", "json", "target1.png")
 
 
@@ -101,20 +106,20 @@ def test_planning_takes_less_than_a_kilobyte_a_frame(tmp_path: Path) -> None:
 # ---- publishing -----------------------------------------------------------------------------------------------
 
 
-def test_the_index_is_what_numpy_would_save(tmp_path: Path) -> None:
+def test_the_index_is_what_numpy_would_save(columns: Columns, tmp_path: Path) -> None:
     """Columns that are written piece by piece have the bytes of np.save of the whole, keys of any length included."""
     receipts = [receipt(number, samples=5 - number % 2) for number in range(7)]
     write(tmp_path / "index", receipts)
     rows = [(shard, row) for shard, each in enumerate(receipts) for row in each.samples]
-    columns = {
+    expected = {
         "keys": np.array([row.key.encode() for _, row in rows]),
         "samples": np.array([list(bytes.fromhex(row.digest)) for _, row in rows], np.uint8),
         "pixels.image.png": np.array([list(bytes.fromhex(row.pixels["image.png"])) for _, row in rows], np.uint8),
     }
-    for name, column in columns.items():
+    for name, column in expected.items():
         np.save(tmp_path / "whole.npy", column)
         assert (tmp_path / "index" / f"train.{name}.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
-    index = read_index(tmp_path / "index", "train", PARTS)
+    index = open_index(columns(tmp_path / "index"), tmp_path, "train", PARTS)
     assert len(index) == len(rows)
     for i, (shard, row) in enumerate(rows):
         assert index.place(i, "target1.png") == (shard, *row.places["target1.png"])
@@ -185,10 +190,16 @@ def test_publishing_holds_one_receipt_at_a_time(
 # ---- reading --------------------------------------------------------------------------------------------------
 
 
-def test_opening_does_not_read_the_index(tmp_path: Path) -> None:
+def test_opening_does_not_hold_the_index(tmp_path: Path) -> None:
     """The columns are mapped: less than a twentieth of their bytes is taken."""
     write(tmp_path / "index", [receipt(number) for number in range(200)])
-    taken = peak(lambda: read_index(tmp_path / "index", "train", PARTS))
+    digests = {path.name: digest_file(path) for path in (tmp_path / "index").iterdir()}
+
+    def find(name: str) -> PinnedFile:
+        path = tmp_path / "index" / name
+        return PinnedFile(path, Opened(open_regular(path)), digests[name])
+
+    taken = peak(lambda: open_index(find, tmp_path, "train", PARTS))
     assert taken < sum(path.stat().st_size for path in (tmp_path / "index").iterdir()) / 20
 
 

@@ -272,6 +272,19 @@ def test_an_incomplete_folder_is_not_published(shards: Callable[..., Path]) -> N
         open_store(url).read(FILE)
 
 
+def test_a_damaged_folder_is_not_published(shards: Callable[..., Path]) -> None:
+    """What SHA256SUMS says of a file is not taken for its bytes; readers go on to see what they saw."""
+    url, folder = memory(), shards("camvid")
+    shard = folder / read_manifest(folder).shards("train")[0].name
+    data = bytearray(shard.read_bytes())
+    data[1000] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(SegdataError, match=r"-train-000000\.tar: not the bytes that SHA256SUMS lists"):
+        publish(folder, url)
+    with pytest.raises(AbsentError):
+        open_store(url).read(FILE)
+
+
 def test_web_servers_are_read_only(finished: Finished) -> None:
     """Told before any work is done."""
     with pytest.raises(StoreError, match="a web server is only read from"):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segdata.canonical import digest_bytes, digest_file, digest_pixels, digest_sample, digest_source
+from segdata.canonical import digest_bytes, digest_pixels, digest_sample, digest_source
 from segdata.codecs import decode_image
 from segdata.errors import SegdataError, ShardError
 from segdata.index import write_index
@@ -25,6 +25,7 @@ from segdata.receipt import Receipt, read_receipt
 from segdata.shards import ShardWriter
 from segdata.shardset import ShardSet
 from segdata.verify import verify
+from tests.sealing import reseal_sums
 
 Shards = Callable[..., Path]
 Parts = dict[str, bytes]
@@ -76,13 +77,6 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], None] = lambda docum
         write_index(folder / ".segdata", split, receipts)
     change(document)
     reseal_sums(folder, document)
-
-
-def reseal_sums(folder: Path, document: dict[str, Any]) -> None:
-    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    sums = "".join(f"{digest_file(folder / path)}  {path}\n" for path in paths if path not in {FILE, SUMS}).encode()
-    (folder / SUMS).write_bytes(sums)
-    (folder / FILE).write_bytes(manifest_bytes({**document, "sha256sums": digest_bytes(sums)}))
 
 
 def forged(shard: Path, path: Path) -> Receipt:
