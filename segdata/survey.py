@@ -43,9 +43,9 @@ def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
         listing = list_split(source.name, tree, each, held)
         survey.origins[split] = listing.origin
         survey.findings += listing.findings
-        if listing.absent is None:
+        if listing.scenes:
             survey.scenes[split] = listing.scenes
-        else:
+        if listing.absent:
             absent.append(listing.absent)
             if splits and not tree.faults and not listing.findings:
                 _refuse(tree)

@@ -1,6 +1,7 @@
 """Zips: what one says of itself is compared with what is read, so that no damaged byte hides or swaps a member."""
 
 import io
+import os
 import shutil
 import struct
 import subprocess
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from segdata.errors import SourceError
+from segdata.stores import open_store
 from segdata.tree import Member
+from segdata.url import Url
 from segdata.zips import zip_entries
 
 NAMES = ("gtFine/train/a.png", "gtFine/train/b.png", "gtFine/val/c.png")
@@ -210,6 +213,32 @@ def test_a_member_whose_own_header_says_otherwise(case: str, tmp_path: Path) -> 
         Member(NAMES[1], path, NAMES[1], zipped=True).read()
     for name in (NAMES[0], NAMES[2]):
         assert Member(name, path, name, zipped=True).read() == FILES[name]
+
+
+def test_a_member_in_a_store_whose_own_header_says_otherwise() -> None:
+    """As on a disk."""
+    at, value, found = OWN["another sum"]
+    url = Url(f"memory://zips-{os.urandom(4).hex()}/a.zip")
+    open_store(url).write("", altered(PLAIN, LOCAL + at, value))
+    with pytest.raises(SourceError, match=f"its own header and the zip's directory differ: {found}"):
+        Member(NAMES[1], url, NAMES[1], zipped=True).read()
+    assert Member(NAMES[0], url, NAMES[0], zipped=True).read() == FILES[NAMES[0]]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_more_packed_bytes_than_the_member_takes(method: int, tmp_path: Path) -> None:
+    """A member that ends before its packed bytes do is not what was packed."""
+    data = packed(method=method)
+    (start,) = struct.unpack_from("<L", data, len(data) - 6)  # of the directory
+    at = start + entry(data[start:], NAMES[2])
+    (own,) = struct.unpack_from("<L", data, at + 42)
+    for place in (own + 18, at + 20):
+        data = altered(data, place, struct.pack("<L", struct.unpack_from("<L", data, place)[0] + 2))
+    data = altered(data, len(data) - 6, struct.pack("<L", start + 2))
+    path = tmp_path / "a.zip"
+    path.write_bytes(data[:start] + b"xx" + data[start:])
+    with pytest.raises(SourceError, match="packed bytes, which do not end with the member"):
+        Member(NAMES[2], path, NAMES[2], zipped=True).read()
 
 
 def test_members_that_overlap(tmp_path: Path) -> None:
