@@ -10,7 +10,7 @@ from segdata import __version__
 from segdata.canonical import pretty_json
 from segdata.convert import Conversion
 from segdata.finished import Finished, Shards
-from segdata.manifest import SUMS
+from segdata.manifest import SIDE, SUMS
 from segdata.receipt import Receipt
 from segdata.shards import BLOCK
 
@@ -85,3 +85,14 @@ def write_dali(folder: Path, name: str, receipt: Receipt) -> None:
         places = sorted(row.places.items())
         lines.append(" ".join(f"{part} {at} {size} {row.key}.{part}" for part, (at, size) in places))
     (folder / f"{name.removesuffix('.tar')}.idx").write_text("\n".join([*lines, ""]), encoding="ascii")
+
+
+def write_loader_files(folder: Path, name: str, shards: Shards, receipts: Mapping[str, Receipt]) -> None:
+    """All of these but the card, of shards whose receipts (by their names) are in memory."""
+    (folder / SIDE).mkdir(exist_ok=True)
+    write_energon(folder / ".nv-meta", shards)
+    for split, finished in shards.items():
+        (folder / SIDE / f"{split}.wids.json").write_bytes(pretty_json(wids(name, split, finished)))
+        for shard in finished:
+            write_dali(folder / SIDE / "dali", shard.entry.name, receipts[shard.entry.name])
+            write_energon_index(folder, shard.entry.name, receipts[shard.entry.name])

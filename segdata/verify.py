@@ -16,9 +16,11 @@ from segdata.canonical import digest_file
 from segdata.content import Checked, ShardCheck, check_shard
 from segdata.engines import run
 from segdata.errors import ShardError, TaxonomyError
-from segdata.files import read_file
+from segdata.files import parsing, read_file
 from segdata.findings import Finding
+from segdata.finished import Finished
 from segdata.index import write_index
+from segdata.interop import write_loader_files
 from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, ShardEntry, parse_sums, read_manifest
 from segdata.receipt import Receipt, read_receipt
 from segdata.statistics import ClassCounts, ImageSums
@@ -153,6 +155,8 @@ def _check_content(folder: _Folder, pixels: bool, progress: Progress, workers: i
     _note(folder, checked)
     if pixels:
         _check_keys(folder, receipts)
+        if all(receipts.values()):
+            _check_loader_files(folder, {name: receipt for name, receipt in receipts.items() if receipt})
         for split in folder.manifest.splits:
             names = [row.name for row in folder.manifest.shards(split)]
             if all(receipts[name] for name in names):
@@ -243,6 +247,27 @@ def _check_index(folder: _Folder, split: str, receipts: list[Receipt]) -> None:
             stored = folder.path / name
             if name not in folder.wrong and not (stored.is_file() and filecmp.cmp(stored, path, shallow=False)):
                 folder.found("bad-member", name, f"does not say where the parts of {split} lie and what they hold")
+
+
+def _check_loader_files(folder: _Folder, receipts: Mapping[str, Receipt]) -> None:
+    """What other loaders read must be what the receipts give as well, as far as the set has such files."""
+    listed = folder.path / ".nv-meta/split.yaml"
+    text = read_file(listed, MAX_YAML_BYTES, ShardError).decode("utf-8", "replace") if _is_file(listed) else ""
+    order = sorted(folder.manifest.splits, key=lambda split: text.find(f"  {split}:\n"))  # as they were asked for
+    shards = {
+        split: [Finished(row, Path(f"{SIDE}/receipts")) for row in folder.manifest.shards(split)] for split in order
+    }
+    with TemporaryDirectory() as made:
+        try:
+            with parsing(f"{SIDE}/receipts", ShardError):
+                write_loader_files(Path(made), folder.manifest.name, shards, receipts)
+        except ShardError as error:
+            folder.found("bad-member", f"{SIDE}/receipts", f"no files for other loaders follow from them ({error})")
+            return
+        for name in sorted(_files(Path(made)) - folder.wrong):
+            stored = folder.path / name
+            if stored.is_file() and not filecmp.cmp(stored, Path(made, name), shallow=False):
+                folder.found("bad-member", name, "does not say what the shards hold")
 
 
 def _check_split(folder: _Folder, split: str, checked: list[Checked], taxonomy: Taxonomy) -> None:

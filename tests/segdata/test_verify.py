@@ -18,8 +18,10 @@ from PIL import Image
 from segdata.canonical import digest_bytes, digest_pixels, digest_sample, digest_source
 from segdata.codecs import decode_image
 from segdata.errors import SegdataError, ShardError
+from segdata.finished import Finished
 from segdata.index import write_index
-from segdata.manifest import FILE, SUMS, manifest_bytes, read_manifest
+from segdata.interop import write_loader_files
+from segdata.manifest import FILE, SUMS, ShardEntry, manifest_bytes, read_manifest
 from segdata.png import decode, encode_labels
 from segdata.receipt import Receipt, read_receipt
 from segdata.shards import ShardWriter
@@ -76,7 +78,24 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], None] = lambda docum
             receipts.append(receipt)
         write_index(folder / ".segdata", split, receipts)
     change(document)
+    rewrite_loader_files(folder, document)
     reseal_sums(folder, document)
+
+
+def rewrite_loader_files(folder: Path, document: dict[str, Any]) -> None:
+    rows = {split: entry["shards"] for split, entry in document["splits"].items()}
+    entries = {
+        split: [ShardEntry(row["name"], row["sha256"], row["bytes"], row["samples"]) for row in listed]
+        for split, listed in rows.items()
+    }
+    notes = {
+        row.name: folder / f".segdata/receipts/{Path(row.name).stem}.json" for each in entries.values() for row in each
+    }
+    receipts = {name: receipt for name, path in notes.items() if (receipt := read_receipt(path))}
+    shards = {split: [Finished(row, notes[row.name]) for row in listed] for split, listed in entries.items()}
+    write_loader_files(folder, document["name"], shards, receipts)
+    for path in folder.glob("*.idx"):  # the set has none
+        path.unlink()
 
 
 def forged(shard: Path, path: Path) -> Receipt:
@@ -400,6 +419,36 @@ def test_an_index_that_lies(shards: Shards, column: str) -> None:
         ShardSet(folder, "train").read(0)
 
 
+LOADER_FILES = {  # what is in each, and what a forger makes of it
+    ".segdata/train.wids.json": (b'"nsamples": 2', b'"nsamples": 3'),
+    ".segdata/dali/camvid-11-train-000000.idx": (b"image.png 512 ", b"image.png 513 "),
+    ".nv-meta/.info.json": (b": 2", b": 3"),
+    ".nv-meta/split.yaml": (b"  - camvid-11-val-000001.tar\n", b""),
+    "camvid-11-train-000000.tar.idx": (b"\0" * 8, b"\1" + b"\0" * 7),
+}
+
+
+@pytest.mark.parametrize("name", LOADER_FILES)
+def test_files_for_other_loaders_that_lie(name: str, shards: Shards) -> None:
+    """Every digest right: a list, an offset or a count of theirs that the shards do not bear out is found."""
+    folder = shards(readers=("energon",))
+    assert codes(folder, pixels=True) == []
+    old, new = LOADER_FILES[name]
+    data = (folder / name).read_bytes()
+    assert old in data
+    (folder / name).write_bytes(data.replace(old, new, 1))
+    document = {key: value for key, value in read_manifest(folder).document.items() if key != "fingerprint"}
+    reseal_sums(folder, document)
+    assert codes(folder) == []
+    assert codes(folder, pixels=True) == [("bad-member", name)]
+
+
+@pytest.mark.parametrize("splits", [("val", "train"), ("test", "val")])
+def test_splits_in_the_order_that_was_asked_for(splits: tuple[str, ...], shards: Shards) -> None:
+    """Whatever the order, a set as written has no finding."""
+    assert codes(shards(readers=("energon",), splits=splits), pixels=True) == []
+
+
 def test_receipts_that_lie(shards: Shards) -> None:
     """Offsets that are wrong in receipt and index alike are found in the shard itself."""
     folder = shards()
@@ -412,6 +461,7 @@ def test_receipts_that_lie(shards: Shards) -> None:
     write_index(folder / ".segdata", "train", receipts)
     document = dict(read_manifest(folder).document)
     del document["fingerprint"]
+    rewrite_loader_files(folder, document)
     reseal_sums(folder, document)
     (finding,) = verify(folder, pixels=True)
     assert (finding.code, finding.where) == ("bad-member", f"{FIRST}:{row.key}.image.png")
