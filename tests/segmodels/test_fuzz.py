@@ -315,12 +315,14 @@ def documents(home: Path) -> dict[str, Case]:
 def inits(home: Path) -> dict[str, Case]:
     """Weights to start from, of a trunk in the old and the new format of torch, and safetensors."""
     torch.manual_seed(0)
-    net = segmodels.build("pspnet", 3, (32, 32), backbone_depth=18)
+    declared, size = segmodels.spec("pspnet"), (32, 32)
+    chosen = declared.resolve({"backbone_depth": 18})
+    net = declared.build(len(TAXONOMY.classes), size, chosen)
     trunk = net.get_submodule("trunk").state_dict()
     some: dict[str, Tensor] = {name: trunk[name].clone() for name in ("conv1.weight", "bn1.weight", "bn1.bias")}
 
     def start(path: Path) -> str:
-        return load_init(net, "pspnet", path)
+        return load_init(net, declared, chosen, size, TAXONOMY, path)
 
     old, new, other = home / "old.pth", home / "new.pth", home / "init.safetensors"
     torch.save({"state_dict": some, "epoch": 3}, new)
