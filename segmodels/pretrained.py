@@ -57,9 +57,9 @@ def load_init(
     with parsing(f"what {path} says about its network", SegmodelsError, ANOTHER):
         check_types(about, About)
         learnt = read_taxonomy(canonical_json(about["taxonomy"]), str(path))
-        changed = [*_changes(declared.resolve(about["options"]), options)]
+        changed = [*_changes(about["options"], options)]
         if declared.geometry(options).fixed_size:
-            changed += _changes({"size": tuple(about["size"])}, {"size": size})
+            changed += _changes({"size": about["size"]}, {"size": size})
     classes = Classes(class_axes(declared, options, size), names_of(learnt), names_of(taxonomy))
     with parsing(f"{path} does not load", SegmodelsError, ANOTHER):
         return f"{path.name}: {_continue(network, content, classes, changed, path)}"
@@ -162,4 +162,8 @@ def _told(ours: Tensors, taken: Tensors, weights: Tensors, classes: Classes, cha
 
 
 def _changes(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"{name} is {there[name]} there, {value} here" for name, value in here.items() if there[name] != value)
+    """What has another value in the file than here; lists of JSON are tuples."""
+    for name, value in here.items():
+        other = tuple(there[name]) if isinstance(there.get(name), list) else there.get(name)
+        if other != value:
+            yield f"{name} is {other} there, {value} here"

@@ -104,6 +104,9 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         epoch_steps = batches.steps_per_epoch
         total = config.steps or (config.epochs or 0) * epoch_steps
         document = describe(config, shards, device, ranks.count)
+        torch.manual_seed(config.seed)
+        network = declared.build(len(shards.taxonomy.classes), crop, options)
+        started = load_init(network, declared, options, crop, shards.taxonomy, config.init) if config.init else ""
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:
@@ -118,10 +121,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             return Outcome(run, results, run.document().get("weights", {}))
 
         # ---- the network ------------------------------------------------------------------------------------
-        torch.manual_seed(config.seed)
-        network = declared.build(len(shards.taxonomy.classes), crop, options)
-        if config.init is not None:
-            show(load_init(network, declared, options, crop, shards.taxonomy, config.init))
+        if started:
+            show(started)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
         forward = compiled(network) if config.compile else network

@@ -225,6 +225,7 @@ def test_init_from_another_network(lesson: Lesson) -> None:
     first = train(lesson("first", steps=1)).run
     with pytest.raises(SegmodelsError, match="has no ResNet trunk"):
         train(lesson("other", network="distill_x2", options=SMALL_FAMILY, init=first.weights))
+    assert not lesson("other").out.exists()
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------
