@@ -41,13 +41,12 @@ def guess(found: Collection[int], lookalikes: Sequence[Lookalike]) -> str:
 
 def _shift(pixels: Histogram, landmarks: Sequence[int]) -> str:
     """Ids that begin at 1, 0 being "no label", or that lost their first one."""
-    for by, how in ((1, "higher"), (-1, "lower")):
-        codes = [code + by for code in landmarks]
-        if pixels[codes].sum() >= LEAST * pixels.sum():
-            return (
-                f", and {_listed(map(str, codes))} hold more: these look like ids that are one {how} than the table's"
-            )
-    return ""
+    by = max(1, -1, key=lambda by: int(pixels[[code + by for code in landmarks]].sum()))
+    codes = [code + by for code in landmarks]
+    if pixels[codes].sum() < LEAST * pixels.sum():
+        return ""
+    how = "higher" if by == 1 else "lower"
+    return f", more hold {_listed(map(str, codes))}: these look like ids that are one {how} than the table's"
 
 
 def _listed(words: Iterable[str]) -> str:

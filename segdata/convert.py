@@ -201,11 +201,12 @@ class Converter:
         return targets.maps, ClassCounts.of(per_code, classes), codes
 
     def _check_ids(self, scene: Scene, codes: Histogram) -> None:
-        unknown = np.flatnonzero((codes > 0) & ~self.map.defined)
+        unknown = np.flatnonzero((codes > 0) & ~self.map.held)
         if len(unknown):
             shown = ", ".join(f"{i} ({codes[i]} pixels)" for i in unknown[:8])
-            found = f"id {shown}, which files of {self.conversion.source} do not hold"
-            found += guess(np.flatnonzero(codes).tolist(), self.conversion.lookalikes)
+            source = self.conversion.source
+            why = f"no label file of {source} holds" if self.map.defined[unknown].any() else f"{source} does not define"
+            found = f"id {shown}, which {why}" + guess(np.flatnonzero(codes).tolist(), self.conversion.lookalikes)
             raise problem("unknown-id", scene.labels or scene.image, found)
 
     def _check_use(self, scene: Scene, per_code: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:

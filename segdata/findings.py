@@ -23,7 +23,7 @@ CODES = {
     "size-mismatch": (ERROR, "image and label have the same size"),
     "image-format": (ERROR, "images are 8-bit RGB"),
     "reader-dependent": (ERROR, "every reader sees the same picture: one, upright and opaque"),
-    "label-format": (ERROR, "labels are 8-bit grey, the ids as they are: not scaled, in colours or transparent"),
+    "label-format": (ERROR, "labels are 8-bit grey, one id a pixel, without scaling, colours or transparency"),
     "unknown-id": (ERROR, "labels hold only ids that the dataset defines"),
     "label-coding": (ERROR, "labels are in the dataset's own ids, of which some are much of every set of frames"),
     "label-palette": (ERROR, "the palette shows every id as its own grey, or every id in its label's colour"),
