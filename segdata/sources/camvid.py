@@ -33,7 +33,7 @@ class CamVid:
     unlabelled_splits: frozenset[str] = frozenset()
     default_taxonomy = "camvid-11"
     palette_labels = False
-    landmarks = frozenset({3})  # road: 29 % of the pixels, 7 % at least of each of the 701 frames; pole (2): 1 %
+    landmarks = frozenset({3, 8})  # road and car: a third of the pixels, 7 % at least of any frame; pole and fence: 2 %
     lookalikes: tuple[Lookalike, ...] = ()
     licence = "CamVid: for research use (University of Cambridge)"
     official: Mapping[str, Official] = MappingProxyType(
