@@ -91,6 +91,8 @@ class Result:
     findings: tuple[Finding, ...]
 
 
+Outcomes = dict[str, Outcome]  # by shard
+Codes = dict[str, Histogram]  # by split: pixels per raw code (256,)
 Progress = Callable[[int, int], None]  # samples done, samples in all
 Say = Callable[[str], None]  # a line for people, of what is out of the ordinary
 
@@ -121,8 +123,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
             say(f"{job.out}: the version before is back in its place; an earlier run was ended while it was replaced")
             _may_replace(job, survey)
         try:
-            outcomes, codes = _build_all(job, plan, progress)
-            result = _publish(job, survey, plan, outcomes, codes)
+            result = _publish(job, survey, plan, *_build_all(job, plan, progress))
         except BaseException:
             folders.remove_empty()
             raise
@@ -171,10 +172,7 @@ def _may_replace(job: Job, survey: Survey) -> Standing | None:
 # ---- build ------------------------------------------------------------------------------------------------
 
 
-def _build_all(
-    job: Job, plan: Sequence[PlannedShard], progress: Progress
-) -> tuple[dict[str, Outcome], dict[str, Histogram]]:
-    """Outcomes by shard, and pixels per raw code (256,) by split."""
+def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tuple[Outcomes, Codes]:
     run_folder = _run_folder(job)
     published = job.out if (job.out / FILE).is_file() else None
     work = job.folders.made
@@ -182,8 +180,8 @@ def _build_all(
     lengths = {shard.name: len(shard.scenes) for shard in plan}
     split_of = {shard.name: shard.split for shard in plan}
     done, total = 0, sum(lengths.values())
-    outcomes: dict[str, Outcome] = {}
-    codes: dict[str, Histogram] = defaultdict(no_codes)
+    outcomes: Outcomes = {}
+    codes: Codes = defaultdict(no_codes)
     progress(done, total)
     for outcome in run(
         job.engine,
@@ -217,13 +215,7 @@ def _run_folder(job: Job) -> Path:
 # ---- publish ----------------------------------------------------------------------------------------------
 
 
-def _publish(
-    job: Job,
-    survey: Survey,
-    plan: Sequence[PlannedShard],
-    outcomes: Mapping[str, Outcome],
-    codes: Mapping[str, Histogram],
-) -> Result:
+def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, codes: Codes) -> Result:
     misread = {split: found for split, held in codes.items() if (found := coding_finding(job.source, split, held))}
     whole = [*survey.findings, *misread.values()]
     findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
