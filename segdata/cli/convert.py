@@ -136,6 +136,7 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         source=source.name,
         labels=source.labels,
         palette_labels=source.palette_labels,
+        lookalikes=source.lookalikes,
         taxonomy=taxonomy,
         scales=tuple(sorted({int(scale) for scale in options["scales"]})),
         rule=options["rule"],
