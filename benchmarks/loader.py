@@ -169,7 +169,7 @@ def webdataset(shards: ShardSet) -> Iterator[Any]:
         image = next(name for name in sample if name.startswith("image."))
         return by_pillow(sample[image], sample["target1.png"])
 
-    urls = sorted(str(path) for path in shards.path.glob("*.tar"))
+    urls = [str(shards.path / row.name) for row in shards.manifest.shards(shards.split)]
     dataset = WebDataset(urls, resampled=True, shardshuffle=False).map(decoded)
     return iter(DataLoader(dataset, BATCH, num_workers=WORKERS))
 

@@ -6,21 +6,23 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from segdata.canonical import digest_bytes, digest_file, digest_source
+import numpy as np
+
+from segdata.canonical import digest_bytes, digest_file
 from segdata.convert import Conversion, Converted, Converter
-from segdata.errors import SegdataError, SourceError
+from segdata.errors import SegdataError
 from segdata.files import read_file
 from segdata.findings import Finding, SampleError
 from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, ShardEntry, parse_sums, read_manifest
 from segdata.plan import PlannedShard
 from segdata.receipt import Receipt, SampleReceipt, inputs_digest, read_receipt
-from segdata.scene import Scene
 from segdata.shards import ShardWriter
 from segdata.statistics import ClassCounts, ImageSums
+from segdata.targets import Histogram
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,23 @@ class Unit:
     quarantine: bool
 
 
+def no_codes() -> Histogram:
+    return np.zeros(256, np.int64)
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a shard. `shard` is None when findings kept it from being written."""
+    """What became of a shard. `shard` is None when findings kept it from being written.
+
+    `codes`: (256,) pixels per raw code in its label files.
+    """
 
     name: str
     shard: ShardEntry | None
     made: str = ""  # what it is called in the unit's `run`; "" where nothing has to be taken over
     findings: tuple[Finding, ...] = ()
     reused: bool = False
+    codes: Histogram = field(default_factory=no_codes, compare=False)
 
 
 def build(unit: Unit) -> Outcome:
@@ -56,6 +66,7 @@ def build(unit: Unit) -> Outcome:
     made: list[SampleReceipt] = []
     counts: list[ClassCounts] = []
     sums: list[ImageSums] = []
+    codes = no_codes()
     findings: list[Finding] = []
     with ShardWriter(shard_path(unit.run, made_as)) as writer:
         for scene in unit.planned.scenes:
@@ -69,6 +80,7 @@ def build(unit: Unit) -> Outcome:
             made.append(_written(writer, sample))
             counts += [sample.counts] if sample.counts else []
             sums += [sample.sums] if sample.sums else []
+            codes += 0 if sample.codes is None else sample.codes
         if findings and not unit.quarantine:
             return Outcome(unit.planned.name, None, findings=tuple(findings))
         sha256, size = writer.close()
@@ -83,7 +95,7 @@ def build(unit: Unit) -> Outcome:
         sums=ImageSums.total(sums) if sums else None,
     )
     _write_receipt(receipt_path(unit.run, made_as), receipt)
-    return Outcome(unit.planned.name, _entry(unit, receipt), made_as, tuple(findings))
+    return Outcome(unit.planned.name, _entry(unit, receipt), made_as, tuple(findings), codes=codes)
 
 
 def take_over(work: Path, run: Path, outcome: Outcome) -> None:
@@ -160,17 +172,23 @@ def _write_receipt(path: Path, receipt: Receipt) -> None:
 
 
 def _kept(unit: Unit) -> Outcome | None:
-    """The shard of an unfinished run, else the published one (linked in), if its receipt holds."""
+    """The shard of an unfinished run, else the published one (linked in), if its receipt holds.
+
+    Another version may have made it: what it was made of must be without findings to this one.
+    """
     name = unit.planned.name
     homes = [(shard_path(unit.work, name), receipt_path(unit.work, name))]
     if unit.published:
         homes.append((unit.published / name, receipt_path(unit.published / SIDE, name)))
-    digests: list[tuple[str, dict[str, str]]] = []
+    reviewed: tuple[list[tuple[str, Mapping[str, str]]], Histogram] | None = None
     for shard, noted in homes:
         receipt = read_receipt(noted)
         if receipt is None or receipt.quarantined or not (shard == homes[0][0] or _is_listed(unit.published, noted)):
             continue
-        digests = digests or [(scene.key, _source_digests(scene)) for scene in unit.planned.scenes]
+        reviewed = reviewed or _reviewed(unit)
+        if reviewed is None:
+            return None
+        digests, codes = reviewed
         if receipt.inputs != _inputs_digest(unit, digests):
             continue
         if not shard.is_file() or digest_file(shard) != receipt.sha256:
@@ -180,17 +198,21 @@ def _kept(unit: Unit) -> Outcome | None:
             made_as = _attempt(unit)
             link(shard, shard_path(unit.run, made_as))
             _write_receipt(receipt_path(unit.run, made_as), receipt)
-        return Outcome(name, _entry(unit, receipt), made_as, reused=True)
+        return Outcome(name, _entry(unit, receipt), made_as, reused=True, codes=codes)
     return None
 
 
-def _source_digests(scene: Scene) -> dict[str, str]:
-    """What `convert` notes as the scene's sources; an unreadable file has no digest and matches nothing."""
-    members = {"image": scene.image, "labels": scene.labels or scene.colors}
-    try:
-        return {role: digest_source(member.read()) for role, member in members.items() if member}
-    except SourceError:
-        return {}
+def _reviewed(unit: Unit) -> tuple[list[tuple[str, Mapping[str, str]]], Histogram] | None:
+    """Each scene's key and source digests, and the raw codes of all; None where a scene is a finding: `build` tells."""
+    converter, digests, codes = Converter(unit.conversion), [], no_codes()
+    for scene in unit.planned.scenes:
+        try:
+            sources, held = converter.review(scene)
+        except SampleError:
+            return None
+        digests.append((scene.key, sources))
+        codes += 0 if held is None else held
+    return digests, codes
 
 
 def link(source: Path, target: Path) -> None:

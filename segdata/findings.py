@@ -22,8 +22,11 @@ CODES = {
     "bad-key": (ERROR, "keys are ASCII without dots and fit a ustar name"),
     "size-mismatch": (ERROR, "image and label have the same size"),
     "image-format": (ERROR, "images are 8-bit RGB"),
-    "label-format": (ERROR, "labels are 8-bit grey, one id a pixel"),
+    "reader-dependent": (ERROR, "every reader sees the same picture: one, upright and opaque"),
+    "label-format": (ERROR, "labels are 8-bit grey, one id a pixel, without scaling, colours or transparency"),
     "unknown-id": (ERROR, "labels hold only ids that the dataset defines"),
+    "label-coding": (ERROR, "labels are in the dataset's own ids, of which some are much of every set of frames"),
+    "label-palette": (ERROR, "the palette shows every id as its own grey, or every id in its label's colour"),
     "unknown-color": (ERROR, "colour-coded labels hold only colours of the dataset's table"),
     "nothing-labelled": (ERROR, "a label names at least one pixel"),
     "indivisible-size": (

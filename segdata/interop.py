@@ -1,5 +1,6 @@
 """Side files that let other readers take the shard folder as it is: Hugging Face, wids, Energon, DALI."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,32 @@ from segdata import __version__
 from segdata.canonical import pretty_json
 from segdata.convert import Conversion
 from segdata.finished import Finished, Shards
-from segdata.manifest import SIDE, SUMS
+from segdata.manifest import SIDE, SUMS, content_digest
 from segdata.receipt import Receipt
 from segdata.shards import BLOCK
+
+MAGIC = re.compile(r"[][*?{}#]")  # what some loader takes for a pattern, or for the end of a URL's path
+STATED = re.compile(r'^    description: "content ([0-9a-f]{64})"$', re.MULTILINE)  # the card's line of it
+
+
+def path_note(out: Path) -> str:
+    """What other loaders make of a folder's path that holds a pattern; "" of any other."""
+    found = "".join(dict.fromkeys(MAGIC.findall(str(out))))
+    return f"{out}: other loaders take {found} in a path for a pattern, and may read other folders too" if found else ""
 
 
 def card(name: str, conversion: Conversion, licence: str, painted: bool, splits: Mapping[str, Any]) -> str:
     """The dataset card; its front matter lets Hugging Face's load_dataset(folder) find the splits.
 
+    `datasets` keeps what it read under the folder's last name and this front matter, and looks at no file again:
+    the digest of the shards in `description` is what makes another set, or the next version, another one to it.
     The splits with most parts come last there: `datasets` takes the columns of the last split for all of them,
     and would drop every target when an unlabelled one closes the list.
     """
     files = "".join(
-        f'      - split: {split}\n        path: "{name}-{split}-*.tar"\n'
-        for split in sorted(splits, key=lambda split: len(splits[split]["parts"]))
+        f"      - split: {split}\n        path:\n"
+        + "".join(f'          - "{row["name"]}"\n' for row in entry["shards"])
+        for split, entry in sorted(splits.items(), key=lambda item: len(item[1]["parts"]))
     )
     rows = "".join(
         f"| {split} | {entry['samples']} | {len(entry['shards'])} | {', '.join(entry['parts'])} |\n"
@@ -33,7 +46,8 @@ def card(name: str, conversion: Conversion, licence: str, painted: bool, splits:
     names = ", ".join(f"{i} {row.name}" for i, row in enumerate(taxonomy.classes))
     return (
         "---\nlicense: other\ntask_categories:\n  - image-segmentation\nconfigs:\n"
-        f"  - config_name: default\n    data_files:\n{files}---\n\n"
+        f'  - config_name: default\n    description: "content {content_digest(splits)}"\n'
+        f"    data_files:\n{files}---\n\n"
         f"# {name}\n\n"
         f"Shards of {conversion.source}{' (painted data)' if painted else ''}, written by "
         f"segdata {__version__}. Licence of the frames: {licence}.\n\n"
@@ -41,6 +55,12 @@ def card(name: str, conversion: Conversion, licence: str, painted: bool, splits:
         f"Taxonomy {taxonomy.name}: {names}; 255 is ignored. Targets by the rule "
         f"`{conversion.rule}`.\n\nCheck with `segdata verify` or `sha256sum -c {SUMS}`.\n"
     )
+
+
+def stated_content(text: str) -> str | None:
+    """The digest of the shards that a card states, None in one that an older version wrote."""
+    found = STATED.search(text)
+    return found and found[1]
 
 
 def wids(name: str, split: str, shards: Sequence[Finished]) -> dict[str, Any]:

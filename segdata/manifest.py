@@ -15,11 +15,11 @@ from segdata.statistics import ClassCounts, ImageSums
 from segdata.url import Place
 
 FILE = "dataset.json"
+CARD = "README.md"
 SUMS = "SHA256SUMS"
 SIDE = ".segdata"
-NAMES = re.compile(  # of all files of a set, by their kinds: which ones it has, SHA256SUMS says
-    r"README\.md|taxonomy\.yaml|SHA256SUMS|dataset\.json|[^/]+-\d{6}\.tar(\.idx)?|(\.segdata|\.nv-meta)/.+"
-)
+BESIDE = re.compile(r"README\.md|taxonomy\.yaml|SHA256SUMS|dataset\.json|(\.segdata|\.nv-meta)/.+")  # the shards
+NAMES = re.compile(rf"{BESIDE.pattern}|[^/]+-\d{{6}}\.tar(\.idx)?")  # by their kinds: which ones, SHA256SUMS says
 MAX_BYTES = 1 << 26  # about 200 bytes a shard: room for 300,000 of them
 
 
@@ -63,6 +63,15 @@ class Manifest:
 
     def samples(self, split: str) -> int:
         return int(self.document["splits"][split]["samples"])
+
+
+def content_digest(splits: Mapping[str, Any]) -> str:
+    """What the samples are, whatever lies beside the shards: sha256 over the sha256 of every split's shards, in order.
+
+    `splits` as in dataset.json. It names the content where the fingerprint cannot, in a file that this one covers.
+    """
+    shards = {split: [row["sha256"] for row in entry["shards"]] for split, entry in splits.items()}
+    return digest_bytes(canonical_json(shards))
 
 
 def manifest_bytes(document: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segdata.build import Outcome, Unit, build, link, receipt_path, shard_path, take_over
+from segdata.build import Outcome, Unit, build, link, no_codes, receipt_path, shard_path, take_over
+from segdata.coding import coding_finding
 from segdata.convert import Conversion
 from segdata.engines import run
 from segdata.errors import SegdataError
@@ -28,6 +29,7 @@ from segdata.publish import Release, roll_back, swap_in, write_side_files
 from segdata.scene import SceneSource
 from segdata.standing import Standing, bring_back, described_change, identity_of, standing
 from segdata.survey import Survey, drop_bad_keys, is_painted, look
+from segdata.targets import Histogram
 from segdata.taxonomy import LabelMap
 from segdata.tree import open_tree
 from segdata.url import Place
@@ -35,6 +37,7 @@ from segdata.workfolder import WorkFolders, work_folders
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 AROUND = frozenset({"missing-split", "unused-file"})  # what these tell is not in the set
+NO_CODES = no_codes()
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
@@ -91,6 +94,8 @@ class Result:
     origins: Mapping[str, str]
 
 
+Outcomes = dict[str, Outcome]  # by shard
+Codes = dict[str, Histogram]  # by split: pixels per raw code (256,)
 Progress = Callable[[int, int], None]  # samples done, samples in all
 Say = Callable[[str], None]  # a line for people, of what is out of the ordinary
 
@@ -121,8 +126,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
             say(f"{job.out}: the version before is back in its place; an earlier run was ended while it was replaced")
             _may_replace(job, survey)
         try:
-            outcomes = _build_all(job, plan, progress)
-            result = _publish(job, survey, plan, outcomes)
+            result = _publish(job, survey, plan, *_build_all(job, plan, progress))
         except BaseException:
             folders.remove_empty()
             raise
@@ -171,14 +175,16 @@ def _may_replace(job: Job, survey: Survey) -> Standing | None:
 # ---- build ------------------------------------------------------------------------------------------------
 
 
-def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> dict[str, Outcome]:
+def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tuple[Outcomes, Codes]:
     run_folder = _run_folder(job)
     published = job.out if (job.out / FILE).is_file() else None
     work = job.folders.made
     units = (Unit(shard, job.conversion, work, run_folder, published, job.quarantine) for shard in plan)
     lengths = {shard.name: len(shard.scenes) for shard in plan}
+    split_of = {shard.name: shard.split for shard in plan}
     done, total = 0, sum(lengths.values())
-    outcomes: dict[str, Outcome] = {}
+    outcomes: Outcomes = {}
+    codes: Codes = defaultdict(no_codes)
     progress(done, total)
     for outcome in run(
         job.engine,
@@ -190,10 +196,11 @@ def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> di
         address=job.address,
     ):
         take_over(work, run_folder, outcome)
-        outcomes[outcome.name] = outcome
+        codes[split_of[outcome.name]] += outcome.codes
+        outcomes[outcome.name] = replace(outcome, codes=NO_CODES)  # those of a million shards take gigabytes
         done += lengths[outcome.name]
         progress(done, total)
-    return outcomes
+    return outcomes, codes
 
 
 def _run_folder(job: Job) -> Path:
@@ -211,8 +218,10 @@ def _run_folder(job: Job) -> Path:
 # ---- publish ----------------------------------------------------------------------------------------------
 
 
-def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Mapping[str, Outcome]) -> Result:
-    findings = survey.findings + [finding for shard in plan for finding in outcomes[shard.name].findings]
+def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, codes: Codes) -> Result:
+    misread = {split: found for split, held in codes.items() if (found := coding_finding(job.source, split, held))}
+    whole = [*survey.findings, *misread.values()]
+    findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
     errors = [finding for finding in findings if finding.severity == ERROR]
     if errors and not job.quarantine:
         raise FindingsError(
@@ -226,7 +235,10 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         raise SegdataError(f"{made} is left of an earlier run and cannot be removed. Remove it, and run this again.")
     (made / SIDE / "receipts").mkdir(parents=True)
     built = [(planned.split, entry) for planned in plan if (entry := outcomes[planned.name].shard)]
-    shards = _assemble(job, made, built)
+    left_out = {entry.name for split, entry in built if not entry.samples or split in misread}
+    if len(left_out) == len(built):
+        raise FindingsError(f"{job.source.name} in {job.root}: every scene was left out, nothing to publish.", findings)
+    shards = _assemble(job, made, ((split, entry) for split, entry in built if entry.name not in left_out))
     release = Release(
         name=job.name,
         conversion=job.conversion,
@@ -235,8 +247,8 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
         painted=is_painted(job.root),
         warnings=tuple(finding for finding in findings if finding.severity != ERROR and finding.code not in AROUND),
         dropped=(
-            *survey.errors,
-            *(finding for _, entry in built if not entry.samples for finding in outcomes[entry.name].findings),
+            *(finding for finding in whole if finding.severity == ERROR),
+            *(finding for shard in plan if shard.name in left_out for finding in outcomes[shard.name].findings),
         ),
         readers=job.readers,
     )
@@ -262,18 +274,14 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: M
 
 
 def _assemble(job: Job, made: Path, built: Iterable[tuple[str, ShardEntry]]) -> Shards:
-    """Link shards and receipts in, numbered without gaps: a shard whose samples were all left out is none."""
+    """Link shards and receipts in, numbered without gaps."""
     shards: dict[str, list[Finished]] = defaultdict(list)
     work = job.folders.made
     for split, entry in built:
-        if not entry.samples:
-            continue
         name = shard_name(job.name, split, len(shards[split]))
         link(shard_path(work, entry.name), made / name)
         link(receipt_path(work, entry.name), receipt_path(made / SIDE, name))
         shards[split].append(Finished(replace(entry, name=name), receipt_path(made / SIDE, name)))
-    if not shards:
-        raise SegdataError(f"{job.source.name} in {job.root}: every scene was left out, nothing to publish.")
     return shards
 
 

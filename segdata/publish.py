@@ -14,7 +14,7 @@ from segdata.findings import Finding
 from segdata.finished import Finished, Shards
 from segdata.index import IndexWriter
 from segdata.interop import card, wids, write_dali, write_energon, write_energon_index
-from segdata.manifest import FILE, SIDE, SUMS, manifest_bytes
+from segdata.manifest import CARD, FILE, SIDE, SUMS, manifest_bytes
 from segdata.receipt import FORMAT
 from segdata.statistics import ClassCounts, ImageSums
 
@@ -41,7 +41,7 @@ def write_side_files(folder: Path, release: Release, shards: Shards) -> list[Fin
     side, conversion, duplicates = folder / SIDE, release.conversion, Duplicates()
     splits = {split: _split(folder, split, finished, release, duplicates) for split, finished in shards.items()}
     (folder / "taxonomy.yaml").write_text(conversion.taxonomy.yaml(), encoding="ascii")
-    (folder / "README.md").write_text(
+    (folder / CARD).write_text(
         card(release.name, conversion, release.licence, release.painted, splits), encoding="utf-8"
     )
     write_energon(folder / ".nv-meta", shards)

@@ -16,12 +16,24 @@ U8 = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Label:
-    """A raw label as its dataset publishes it; `category` is the dataset's own grouping."""
+    """A raw label as its dataset publishes it; `category` is the dataset's own grouping.
+
+    `id` is its value in label files; a negative one has none: the dataset defines it, and its files never hold it.
+    """
 
     id: int
     name: str
     color: tuple[int, int, int]
     category: str
+
+
+@dataclass(frozen=True)
+class Lookalike:
+    """Another coding that goes under the names of a dataset's label files: all ids it has, and what to do instead."""
+
+    name: str
+    ids: frozenset[int]
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +91,11 @@ class Listing:
 class SceneSource(Protocol):
     """A dataset: facts (labels, splits, licence) and where its files lie.
 
-    Raw ids are what a label file holds, 0 to 255. `labels` names every id that the dataset defines;
-    any other id in a file is an error. `palette_labels`: whether id maps may be palette PNGs (indices = ids).
+    Raw ids are what a label file holds, 0 to 255. `labels` names every id that the dataset defines; any other id in a
+    file is an error. `palette_labels`: whether id maps may be palette PNGs, whose colours then say the ids.
+
+    `landmarks` are ids that cover much of any set of frames, but next to nothing where the files hold another coding:
+    the other codings in use give these values to rare labels. `lookalikes` are such codings, by their ids.
     """
 
     @property
@@ -99,6 +114,10 @@ class SceneSource(Protocol):
     def licence(self) -> str: ...
     @property
     def palette_labels(self) -> bool: ...
+    @property
+    def landmarks(self) -> frozenset[int]: ...
+    @property
+    def lookalikes(self) -> tuple[Lookalike, ...]: ...
     @property
     def official(self) -> Mapping[str, "Official"]: ...
     @property

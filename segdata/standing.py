@@ -19,7 +19,7 @@ from segdata.build import receipt_path
 from segdata.canonical import digest_file, digest_source
 from segdata.errors import SegdataError, ShardError, SourceError
 from segdata.files import read_file
-from segdata.manifest import FILE, NAMES, SIDE, SUMS, Manifest, parse_sums, read_manifest
+from segdata.manifest import BESIDE, FILE, NAMES, SIDE, SUMS, Manifest, parse_sums, read_manifest
 from segdata.receipt import read_receipt
 from segdata.scene import Scene
 from segdata.shardfiles import LocalFiles
@@ -212,12 +212,13 @@ def _strangers(out: Path, manifest: Manifest | None) -> list[str]:
     known = UNLISTED | LOADERS | (listed := _listed(out)).keys()
     if manifest is not None:
         known |= {row.name for split in manifest.splits for row in manifest.shards(split)}
+    guessed = None if listed else NAMES if manifest is None else BESIDE
     known |= {f"{name}.idx" for name in known if name.endswith(".tar")}  # as Energon's own `prepare` adds
     found = []
     for home, folders, names in os.walk(out):
         for path in (Path(home, name) for name in (*names, *folders)):
             inner = path.relative_to(out).as_posix()
-            is_known = inner in known or (not listed and NAMES.fullmatch(inner)) or SYSTEMS.fullmatch(path.name)
+            is_known = inner in known or (guessed and guessed.fullmatch(inner)) or SYSTEMS.fullmatch(path.name)
             if not is_known and (path.is_symlink() or not path.is_dir()):
                 found.append(inner)
     return sorted(found)

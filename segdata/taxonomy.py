@@ -103,12 +103,14 @@ def _flow(value: object) -> str:
 class LabelMap:
     """Where each raw code (0..255, -1 is 255) goes: a lookup table that is known to be total.
 
-    lut: (256,) uint8 target ids, 255 where ignored or undefined. defined: (256,) bool, which codes exist.
+    lut: (256,) uint8 target ids, 255 where ignored or undefined. defined: (256,) bool, which codes exist; held: which
+    of them a label file can hold, those of no negative id.
     """
 
     lut: U8
     defined: np.ndarray[Any, np.dtype[np.bool_]]
     names: Mapping[int, str]
+    held: np.ndarray[Any, np.dtype[np.bool_]]
 
     @classmethod
     def between(cls, labels: Sequence[Label], taxonomy: Taxonomy) -> "LabelMap":
@@ -117,23 +119,25 @@ class LabelMap:
         target = {name: index for index, row in enumerate(taxonomy.classes) for name in row.feeds}
         lut = np.full(256, IGNORE, np.uint8)
         defined = np.zeros(256, bool)
+        held = np.zeros(256, bool)
         for label in labels:
             lut[label.id % 256] = target.get(label.name, IGNORE)
             defined[label.id % 256] = True
-        return cls(lut, defined, {label.id % 256: label.name for label in labels})
+            held[label.id % 256] |= label.id >= 0
+        return cls(lut, defined, {label.id % 256: label.name for label in labels}, held)
 
 
 def _check_against(labels: Sequence[Label], taxonomy: Taxonomy) -> None:
     names = {label.name for label in labels}
-    ids = {label.id for label in labels}
+    codes = {label.id for label in labels if label.id >= 0}
     placed = {name for row in taxonomy.classes for name in row.feeds} | set(taxonomy.ignore)
     problems = [
         *(f"raw label {name!r} has no destination" for name in sorted(names - placed)),
         *(f"raw label {name!r} is not in the dataset{_near(name, names)}" for name in sorted(placed - names)),
         *(
-            f"class {row.name!r} exports to id {row.export}, which the dataset does not define"
+            f"class {row.name!r} exports to id {row.export}, which the dataset does not have in its label files"
             for row in taxonomy.classes
-            if row.export not in ids
+            if row.export not in codes
         ),
     ]
     if problems:

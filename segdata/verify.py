@@ -15,13 +15,24 @@ from tempfile import TemporaryDirectory
 from segdata.canonical import digest_file
 from segdata.content import Checked, ShardCheck, check_shard
 from segdata.engines import run
-from segdata.errors import ShardError, TaxonomyError
+from segdata.errors import SegdataError, ShardError, TaxonomyError
 from segdata.files import parsing, read_file
 from segdata.findings import Finding
 from segdata.finished import Finished
 from segdata.index import write_index
-from segdata.interop import write_loader_files
-from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, ShardEntry, parse_sums, read_manifest
+from segdata.interop import stated_content, write_loader_files
+from segdata.manifest import (
+    CARD,
+    FILE,
+    MAX_BYTES,
+    SIDE,
+    SUMS,
+    Manifest,
+    ShardEntry,
+    content_digest,
+    parse_sums,
+    read_manifest,
+)
 from segdata.receipt import Receipt, read_receipt
 from segdata.statistics import ClassCounts, ImageSums
 from segdata.targets import RULES
@@ -88,6 +99,8 @@ def _check_bytes(folder: _Folder, progress: Progress) -> None:
         progress(done, len(listed))
         _check_file(folder, path, sha256)
     progress(len(listed), len(listed))
+    if CARD in listed and CARD not in folder.wrong:
+        _check_card(folder)
 
 
 def _read_sums(folder: _Folder) -> dict[str, str] | None:
@@ -121,6 +134,18 @@ def _check_file(folder: _Folder, path: str, sha256: str) -> None:
             return
         folder.found("changed-bytes", path, f"sha256 {found[:12]}…, listed is {sha256[:12]}…")
     folder.wrong.add(path)
+
+
+def _check_card(folder: _Folder) -> None:
+    """The content that the card states, by which Hugging Face's `datasets` tells sets apart."""
+    due = content_digest(folder.manifest.document["splits"])
+    try:
+        stated = stated_content(read_file(folder.path / CARD).decode("utf-8", "replace"))
+    except SegdataError as error:
+        folder.found("unreadable", CARD, str(error).removeprefix(f"{folder.path / CARD}: "))
+        return
+    if stated not in {None, due}:
+        folder.found("bad-manifest", CARD, f"states the content {stated[:12]}…, that of the shards is {due[:12]}…")
 
 
 def _files(folder: Path) -> set[str]:

@@ -6,6 +6,8 @@ Every file appears as a whole or not at all, and none is ever executed: checkpoi
 
 import hashlib
 import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -28,6 +30,8 @@ Weights = dict[str, Tensor]
 METADATA_KEY = "segmodels"
 LARGEST = 1 << 34  # bytes of weights or a checkpoint: no network here has a tenth of it
 ZIP = b"PK\x03\x04"
+# What torch did not make, in its message; the rest of that is advice to load without `weights_only`, and goes nowhere.
+NOT_MADE = re.compile(r"GLOBAL ([\w.]{1,80})")
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,10 @@ def load_checkpoint(path: Path, run: str) -> Checkpoint:
     if not path.exists():
         raise SegmodelsError(f"no checkpoint {path}")
     regular(path, LARGEST, SegmodelsError)
-    with parsing(f"{path} is no checkpoint", SegmodelsError, "Remove it, and the same command starts anew."):
+    hint = "Remove it, and the same command starts anew."
+    with parsing(f"{path} is no checkpoint", SegmodelsError, hint):
         _check_archive(path, sums=True)
-        content = load_torch(path)
+        content = load_torch(path, hint)
         if not isinstance(content, dict) or content.keys() != {each.name for each in fields(Checkpoint)}:
             raise SegmodelsError(f"{path} is a torch file, but not a checkpoint of this version of segmodels")
         checkpoint = make(Checkpoint, content)
@@ -73,24 +78,32 @@ def load_checkpoint(path: Path, run: str) -> Checkpoint:
     return checkpoint
 
 
-def load_torch(path: Path) -> Any:
+def load_torch(path: Path, hint: str = "") -> Any:
     """What `torch.save` wrote into a regular file, on the CPU; no code in it is run. Call it inside `parsing`.
 
     Of a zip, which torch has written since 1.6, the tensors are views of the file, changed in memory alone: what a
     tensor claims to have beyond the file's bytes is an error, and is never allocated. Older files are read as a whole
-    first, for from a file torch reads whatever length they declare.
+    first, for from a file torch reads whatever length they declare. `hint` is what to do about a file that is refused.
     """
     with path.open("rb") as file:
         is_zip = file.read(len(ZIP)) == ZIP
     try:
-        if is_zip:
-            _check_archive(path, sums=False)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return torch.load(BytesIO(read_file(path, LARGEST)), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise SegmodelsError(
-            f"{path} is no file of tensors alone: it is damaged, or holds Python code, which is never run"
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, how else a TorchScript file may be loaded
+            if is_zip:
+                _check_archive(path, sums=False)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(BytesIO(read_file(path, LARGEST)), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "weights_only" not in str(error):
+            raise
+        raise SegmodelsError(_refusal(path, str(error)) + f". {hint}" * bool(hint)) from error
+
+
+def _refusal(path: Path, said: str) -> str:
+    found = NOT_MADE.search(said)
+    what = f"it holds {found[1]}:" if found else "it is damaged, or holds"
+    return f"{path} is no file of tensors alone: {what} Python code, which is never run"
 
 
 def _check_archive(path: Path, *, sums: bool) -> None:
@@ -101,7 +114,7 @@ def _check_archive(path: Path, *, sums: bool) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("a zip whose members are compressed, which torch never writes")
+            raise ValueError("a zip whose members are compressed, as of TorchScript: torch.save never writes such")
         if sum(member.file_size for member in members) > path.stat().st_size:
             raise ValueError("a zip whose members are larger than itself")
         if sums and (name := archive.testzip()):

@@ -20,8 +20,9 @@ MOST_PIXELS = 89_478_485  # from here on Pillow itself warns of a bomb
 
 
 def read_image(path: Path) -> U8:
-    """An image file as (H, W, 3), upright as its camera held it (EXIF).
+    """An image file as (H, W, 3), upright: turned as Exif or XMP says, whatever its format.
 
+    `segdata prepare` refuses such a picture, since its label may lie either way; here there is no label.
     Grey becomes three equal channels, of 16 bits the upper 8 count, transparency is dropped, of several frames the
     first is taken. Raises SegmodelsError.
     """

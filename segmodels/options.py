@@ -99,7 +99,7 @@ TRAIN_OPTIONS = (
     TrainOption("warmup", "Share of the run in which the learning rate rises [0.05].", "X", float),
     TrainOption("clip", "Largest norm of the gradient; 0: off [1].", "X", float),
     TrainOption("ema", "Decay of the average of the weights; 0: off [0.999].", "X", float),
-    TrainOption("init", "Weights to start from: of a run, or of a ResNet trunk.", "FILE", Path),
+    TrainOption("init", "Weights to start from: a run, its weights, or a file with a ResNet trunk.", "RUN|FILE", Path),
     TrainOption("seed", "Decides every random number [0].", "N", int),
     TrainOption("reader", "shards, or stream: through webdataset, whose order is another [shards].", "NAME", str),
     TrainOption("precision", "fp32 or bf16 [fp32].", "NAME", str),

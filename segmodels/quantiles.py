@@ -13,18 +13,23 @@ from segdata.ownership import json_kind, write_result
 from segmodels.documents import check_types, read_json
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter
+from segmodels.naming import some
 from segmodels.networks.percentile import PercentileNet
 
 FORMAT = 1
 CALIBRATION = json_kind("a calibration", "format", "q", "run", "taxonomy")
 
 
-class Calibration(TypedDict):
-    """What is read of a file of `segmodels calibrate`."""
-
+class _Calibration(TypedDict):
     format: int
     q: list[float]
     taxonomy: str
+
+
+class Calibration(_Calibration, total=False):
+    """What is read of a file of `segmodels calibrate`, or of one written by hand."""
+
+    classes: list[str]  # whose q these are
 
 
 def with_q(segmenter: Segmenter, text: str | None) -> Segmenter:
@@ -52,7 +57,9 @@ def percentile(segmenter: Segmenter, what: str) -> PercentileNet:
 
 def write_q(path: Path, q: Sequence[float], segmenter: Segmenter, about: dict[str, Any]) -> None:
     """A file that `--q` takes; `about` says how it came about. Raises SegmodelsError."""
-    document = {"format": FORMAT, "q": list(q), "taxonomy": segmenter.taxonomy.name, "run": segmenter.run} | about
+    classes = [row.name for row in segmenter.taxonomy.classes]
+    document = {"format": FORMAT, "q": list(q), "taxonomy": segmenter.taxonomy.name, "run": segmenter.run}
+    document |= {"classes": classes} | about
     write_result("--out", path, CALIBRATION, pretty_json(document))
 
 
@@ -78,4 +85,7 @@ def _read(path: Path, segmenter: Segmenter) -> tuple[float, ...]:
         )
     if document["taxonomy"] != segmenter.taxonomy.name:
         raise SegmodelsError(f"for taxonomy {document['taxonomy']}, but the run learnt {segmenter.taxonomy.name}")
+    learnt = [row.name for row in segmenter.taxonomy.classes]
+    if (classes := document.get("classes", learnt)) != learnt:
+        raise SegmodelsError(f"for the classes {some(classes)}, but the run learnt {some(learnt)}. Calibrate again")
     return values

@@ -46,6 +46,7 @@ from segmodels.run import (
 )
 from segmodels.state import Row, State, best_row, is_best, out_of_patience
 from segmodels.stream import open_stream
+from segmodels.trained import weights_file
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
 GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
@@ -77,7 +78,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         # ---- what: everything that can be wrong is wrong here, not after an hour ----------------------------
         declared = spec(config.network)
         options = declared.resolve(config.network_options)
-        config = replace(config, options=tuple(sorted(options.items())), device=str(device))
+        init = None if config.init is None else weights_file(config.init)
+        config = replace(config, options=tuple(sorted(options.items())), device=str(device), init=init)
         geometry = declared.geometry(options)
         shards = ShardSet(config.shards, "train")
         val = ShardSet(config.shards, "val", version=shards.digest)
@@ -103,6 +105,9 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         epoch_steps = batches.steps_per_epoch
         total = config.steps or (config.epochs or 0) * epoch_steps
         document = describe(config, shards, device, ranks.count)
+        torch.manual_seed(config.seed)
+        network = declared.build(len(shards.taxonomy.classes), crop, options)
+        started = load_init(network, declared, options, crop, shards.taxonomy, config.init) if config.init else ""
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:
@@ -117,10 +122,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             return Outcome(run, results, run.document().get("weights", {}))
 
         # ---- the network ------------------------------------------------------------------------------------
-        torch.manual_seed(config.seed)
-        network = declared.build(len(shards.taxonomy.classes), crop, options)
-        if config.init is not None:
-            show(load_init(network, config.network, config.init))
+        if started:
+            show(started)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
         forward = compiled(network) if config.compile else network

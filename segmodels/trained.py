@@ -22,18 +22,25 @@ def load_trained(path: Path, device: torch.device) -> Segmenter:
 
     Raises SegmodelsError where there is none.
     """
-    if path.is_dir() and not Run(path).about.is_file():
-        raise SegmodelsError(f"{path} is no run: it has no run.json. Name the --out folder of `segmodels train`")
-    if path.is_dir() and not Run(path).finished:
-        raise SegmodelsError(
-            f"run {path} is unfinished. Run its `segmodels train` again to go on, or name a weights file, "
-            f"such as {Run(path).best}"
-        )
+    path = weights_file(path)
     if not path.exists():
         raise SegmodelsError(f"no run {path}. Name the --out folder of `segmodels train`")
     segmenter = load_segmenter(path, device)
     segmenter.network.requires_grad_(False)
     return segmenter
+
+
+def weights_file(path: Path) -> Path:
+    """The weights of a finished run's folder; a file is what it is. Raises SegmodelsError."""
+    run = Run(path)
+    if path.is_dir() and not run.about.is_file():
+        raise SegmodelsError(f"{path} is no run: it has no run.json. Name the --out folder of `segmodels train`")
+    if path.is_dir() and not run.finished:
+        raise SegmodelsError(
+            f"run {path} is unfinished. Run its `segmodels train` again to go on, or name a weights file, "
+            f"such as {run.best}"
+        )
+    return run.weights if path.is_dir() else path
 
 
 def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> None:

@@ -311,14 +311,31 @@ def test_a_damaged_set_is_replaced_on_request(here: Path, raw: Path) -> None:
     (here / "shards/dataset.json").write_bytes(b"{")
     refused(f"{PREPARE} --out shards", "damaged or another version's.*--replace")
     assert "; changed" not in call(f"{PREPARE} --out shards --replace")
-    assert content(here / "shards") == content(OLD / "shards")
+    made = content(here / "shards")
     (here / "shards/dataset.json").unlink()
     refused(f"{PREPARE} --out shards", "--replace")
     call(f"{PREPARE} --out shards --replace")
     for lost in (".segdata/train.keys.npy", "SHA256SUMS"):
         (here / "shards" / lost).unlink()
     assert call(f"{PREPARE} --out shards").endswith("; changed: repaired\n")
-    assert content(here / "shards") == content(OLD / "shards")
+    assert content(here / "shards") == made
+
+
+def test_an_older_versions_set_is_brought_up_to_date(here: Path, raw: Path) -> None:
+    """Not a byte of its shards is another, and the last line says so; then it is today's, and stays."""
+    said = call(f"{PREPARE} --out shards")
+    assert said.endswith("3 shards (3 stood already); changed: only files beside the shards\n")
+    shards = {name: data for name, data in content(OLD / "shards").items() if name.endswith(".tar")}
+    assert {name: data for name, data in content(here / "shards").items() if name.endswith(".tar")} == shards
+    assert call(f"{PREPARE} --out shards").endswith("unchanged\n")
+
+
+def test_a_shard_of_somebody_else_stays(here: Path, raw: Path) -> None:
+    """Where SHA256SUMS is lost, dataset.json still says which shards are the set's: a name like theirs does not."""
+    (here / "shards/SHA256SUMS").unlink()
+    (here / "shards/holiday-000001.tar").write_bytes(MINE)
+    refused(f"{PREPARE} --out shards", r"not its set's: holiday-000001\.tar")
+    assert (here / "shards/holiday-000001.tar").read_bytes() == MINE
 
 
 def test_what_comes_while_a_set_is_replaced(here: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,6 +365,8 @@ def test_a_version_that_was_set_aside_is_no_leftover(here: Path, raw: Path) -> N
 
 def test_a_set_whose_files_are_links(here: Path, raw: Path) -> None:
     """As DVC links its cache in: the links go, what they lead to stays."""
+    call(f"{PREPARE} --out shards")
+    before = content(here / "shards")
     shutil.move(here / "shards", here / "cache")
     for path in [path for path in (here / "cache").rglob("*") if path.is_file()]:
         link = here / "shards" / path.relative_to(here / "cache")
@@ -355,7 +374,7 @@ def test_a_set_whose_files_are_links(here: Path, raw: Path) -> None:
         link.symlink_to(path)
     assert "unchanged" in call(f"{PREPARE} --out shards")
     call(f"{PREPARE} --scale 8 --out shards --replace")
-    assert content(here / "cache") == content(OLD / "shards")
+    assert content(here / "cache") == before
 
 
 def test_a_link_stays_one(here: Path, raw: Path) -> None:

@@ -80,6 +80,7 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
     """Convert SOURCE (see `segdata list`) to a shard folder, here or in a store."""
     from segdata.findings import FindingsError
+    from segdata.interop import path_note
     from segdata.prepare import prepare as run
 
     out, keep = options["out"], bool(options["work_dir"])
@@ -90,6 +91,8 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     check_file("--sarif", sarif, SARIF)
     if sarif and isinstance(out, Path) and resolved(sarif).is_relative_to(resolved(out)):
         raise click.UsageError(f"--sarif {sarif} lies in --out, in which only the set does.")
+    if isinstance(out, Path) and (note := path_note(resolved(out))):
+        say(note)
     job = _job(f"{source}-coarse" if coarse else source, options)
     try:
         with Progress("samples") as progress, Progress("files") as sending:
@@ -135,6 +138,7 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         source=source.name,
         labels=source.labels,
         palette_labels=source.palette_labels,
+        lookalikes=source.lookalikes,
         taxonomy=taxonomy,
         scales=tuple(sorted({int(scale) for scale in options["scales"]})),
         rule=options["rule"],

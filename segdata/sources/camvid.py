@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from segdata.scene import Folder, Label, Official
+from segdata.scene import Folder, Label, Lookalike, Official
 
 PNG = re.compile(r"(.+)\.png")
 
@@ -34,6 +34,8 @@ class CamVid:
     unlabelled_splits: frozenset[str] = frozenset()
     default_taxonomy = "camvid-11"
     palette_labels = False
+    landmarks = frozenset({3, 8})  # road and car: a third of the pixels, 7 % at least of any frame; pole and fence: 2 %
+    lookalikes: tuple[Lookalike, ...] = ()
     licence = "CamVid: for research use (University of Cambridge)"
     official: Mapping[str, Official] = MappingProxyType(
         {"train": Official(367), "val": Official(101), "test": Official(233)}

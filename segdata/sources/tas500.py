@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
 
-from segdata.scene import Folder, Label, Official
+from segdata.scene import Folder, Label, Lookalike, Official
 from segdata.sources.official import official_keys
 
 PNG = re.compile(r"(.+)\.png")
@@ -53,6 +53,8 @@ class TAS500:
     unlabelled_splits = frozenset({"test"})
     default_taxonomy = "tas500-10"
     palette_labels = True  # no public record says whether the release uses grey or palette files
+    landmarks = frozenset({16, 22})  # sky and ego vehicle: 15 % of the pixels; bus, misc. object, animal: 0.7 %
+    lookalikes: tuple[Lookalike, ...] = ()
     licence = "CC BY-NC-SA 3.0 (as recorded by public indexes of the dataset; confirm on its page)"
 
     @cached_property

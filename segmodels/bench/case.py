@@ -14,9 +14,8 @@ from torch import nn
 from segmodels.checkpoint import load_weights
 from segmodels.errors import SegmodelsError
 from segmodels.networks import spec
-from segmodels.run import Run
 from segmodels.spec import Size, Value
-from segmodels.trained import load_trained
+from segmodels.trained import load_trained, weights_file
 
 CPU = torch.device("cpu")
 
@@ -100,7 +99,7 @@ def named(name: str, classes: int | None, options: Mapping[str, str]) -> Subject
 def trained(path: Path) -> Subject:
     """The network of a run folder or of a weights file. Raises SegmodelsError."""
     segmenter = load_trained(path, CPU)
-    weights = Run(path).weights if path.is_dir() else path
+    weights = weights_file(path)
     options = spec(segmenter.name).resolve(load_weights(weights)[1]["options"])
     classes = len(segmenter.taxonomy.classes)
     return Subject(segmenter.name, classes, options, segmenter.size, weights.absolute(), segmenter.run)

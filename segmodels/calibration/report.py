@@ -44,7 +44,6 @@ def write_calibration(
     where = describe_device(segmenter.device)
     about = {
         "network": segmenter.name,
-        "classes": [row.name for row in segmenter.taxonomy.classes],
         "split": shards.split,
         "shards": {"name": shards.manifest.name, "fingerprint": shards.digest},
         "every": every,

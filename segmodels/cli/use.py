@@ -113,7 +113,8 @@ def predict(
 ) -> None:
     """Segment IMAGES, files or whole folders, of any size with the network of RUN.
 
-    Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence.
+    Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence. A photo whose
+    camera noted that it lies on its side is turned upright first, and so are the pictures of it.
     """
     from segmodels.device import arithmetic, choose_device
     from segmodels.predict import find_images

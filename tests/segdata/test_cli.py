@@ -63,6 +63,14 @@ def test_the_whole_way(painted: Painted, tmp_path: Path) -> None:
     assert segdata("diff", out, out).stdout == f"{out} and {out}: the same content\n"
 
 
+def test_a_path_that_loaders_take_for_a_pattern(painted: Painted, tmp_path: Path) -> None:
+    """The set is written, and one line says why another place is better."""
+    options = ["--root", painted("cityscapes"), "--split", "val"]
+    done = segdata("prepare", "cityscapes", *options, "--out", tmp_path / "run[1]*")
+    assert "run[1]*: other loaders take []* in a path for a pattern, and may read other folders too" in done.stderr
+    assert "other loaders" not in segdata("prepare", "cityscapes", *options, "--out", tmp_path / "run 1").stderr
+
+
 def test_scales_and_codec_are_as_asked(painted: Painted, tmp_path: Path) -> None:
     """--size resizes and turns the codec to PNG; --pad and --crop make TAS500's odd size divisible."""
     segdata(

@@ -20,6 +20,7 @@ from segdata.findings import CODES, Finding, FindingsError
 from segdata.manifest import FILE, SUMS, manifest_bytes, read_manifest
 from segdata.prepare import AROUND, Job, prepare
 from segdata.shardset import ShardSet
+from segdata.sources.tas500 import LABELS
 from segdata.survey import PAINTED
 from segdata.verify import verify
 
@@ -97,6 +98,48 @@ def palette(pixels: np.ndarray[Any, Any]) -> Image.Image:
     image = Image.fromarray(pixels, "L")
     image.putpalette([255 - i // 3 for i in range(768)])
     return image
+
+
+def with_chunk(path: str, kind: bytes, body: bytes) -> Plant:
+    """Before the image data."""
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    def change(data: bytes) -> bytes:
+        at = data.index(b"IDAT") - 4
+        return data[:at] + chunk + data[at:]
+
+    return bytes_of(path, change)
+
+
+def turned(path: str) -> Plant:
+    """Its pixels as they are, and a camera's note that they lie on their side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return with_chunk(path, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+
+
+def indexed(colors: list[tuple[int, int, int]], **options: Any) -> Callable[[np.ndarray[Any, Any]], Image.Image]:
+    """A palette picture whose index i has the i-th colour, of those pixels."""
+
+    def change(pixels: np.ndarray[Any, Any]) -> Image.Image:
+        image = Image.fromarray(pixels, "P")
+        image.putpalette([value for color in colors for value in color])
+        image.info.update(options)
+        return image
+
+    return change
+
+
+def as_train_ids(root: Path) -> None:
+    """All training labels, the rest as class 19, so that every value is a legal label id."""
+    from cityscapesscripts.helpers.labels import labels
+
+    table = np.full(256, 19, np.uint8)
+    for label in labels:
+        if 0 <= label.trainId < 255:
+            table[label.id] = label.trainId
+    for path in root.glob("gtFine/train/*/*_labelIds.png"):
+        picture(str(path.relative_to(root)), lambda pixels: table[pixels])(root)
 
 
 def with_id(code: int) -> Callable[[np.ndarray[Any, Any]], Any]:
@@ -178,6 +221,12 @@ def anywhere(source: str) -> list[Fault]:
         fault("RGB label", picture(label, as_mode("RGB")), "label-format", label, "8-bit RGB"),
         fault("16-bit label", picture(label, lambda a: a.astype(np.uint16)), "label-format", label, "16-bit grey"),
         fault("two-coloured label", picture(label, as_mode("1")), "label-format", label, "1-bit grey"),
+        fault("transparent label", with_chunk(label, b"tRNS", b"\0\x08"), "label-format", label, "transparent pixels"),
+        fault("image that some readers turn", turned(image), "reader-dependent", image, "orientation 6"),
+        fault("label that some readers turn", turned(label), "reader-dependent", label, "orientation 6"),
+        fault("animated image", with_chunk(image, b"acTL", bytes(8)), "reader-dependent", image, "animation"),
+        fault("transparent colour", with_chunk(image, b"tRNS", bytes(6)), "reader-dependent", image, "tRNS"),
+        fault("image with half a chunk", with_chunk(image, b"gAMA", b"\0"), "reader-dependent", image, "gAMA"),
         fault("RGBA image", picture(image, as_mode("RGBA")), "image-format", image, "8-bit RGBA"),
         fault("grey image", picture(image, as_mode("L")), "image-format", image, "8-bit grey"),
         fault("first undefined id", picture(label, with_id(undefined)), "unknown-id", label, f"{undefined} (3 pixels)"),
@@ -225,6 +274,8 @@ def without(*folders: str) -> Plant:
 
 
 IMAGE, LABEL = PLACES["cityscapes"]
+LABEL_IDS = PLACES["tas500"][1]
+COLOURS = [label.color for label in LABELS[:23]]  # by their ids
 VAL = ("lindau_000000_000019", "munster_000001_000019", "lindau_000002_000019")
 FRAME, COLORS = PLACES["tas500"][0], PLACES["tas500"][1].replace("_ids", "")
 CORPUS = [
@@ -238,6 +289,20 @@ CORPUS = [
           "8-bit palette", frozenset({KEYS["camvid"]})),
     Fault("palette label", "cityscapes", picture(LABEL, palette), "label-format", LABEL, "8-bit palette",
           frozenset({KEYS["cityscapes"]})),
+    Fault("an id that no file holds", "cityscapes", picture(LABEL, with_id(255)), "unknown-id", LABEL,
+          "255 (3 pixels), which no label file", frozenset({KEYS["cityscapes"]})),
+    Fault("train ids", "cityscapes", as_train_ids, "label-coding", "cityscapes train", "these look like train ids",
+          frozenset(f"{city}_{i:06d}_000019" for i, city in enumerate(["aachen", "bochum"] * 2))),
+    *(
+        Fault(title, "tas500", picture(PLACES["tas500"][1], change), code, PLACES["tas500"][1], found,
+              frozenset({KEYS["tas500"]}))
+        for title, change, code, found in (
+            ("palette of other colours", palette, "label-palette", "neither the grey of an id nor the colour"),
+            ("short palette", indexed(COLOURS[:20]), "label-palette", "where the palette has 20 colours"),
+            ("palette of two meanings", indexed([(0, 0, 0)] * 23), "label-palette", "may be id 0 or 255"),
+            ("transparent index", indexed(COLOURS, transparency=8), "label-format", "index 8 is transparent"),
+        )
+    ),
     Fault("foreign colour", "tas500", _foreign_color, "unknown-color", COLORS, "(7, 7, 7) (32 pixels)",
           frozenset({KEYS["tas500"]})),
     Fault("grey colours", "tas500", both(gone(PLACES["tas500"][1]), picture(COLORS, as_mode("L"))), "label-format",
@@ -338,15 +403,64 @@ def test_the_clean_corpus(source: str, quarantine: bool, draw: Draw, make_job: M
     assert listed(tmp_path / "set") == []
 
 
-def test_palette_labels_of_tas500(draw: Draw, make_job: MakeJob, finished: Callable[..., Path], tmp_path: Path) -> None:
-    """TAS500's id maps may be palette files: their indices are the ids, whatever the palette's colours."""
+def renumbered(color_of: Callable[[int], tuple[int, int, int]], depth: int = 8) -> Plant:
+    """TAS500's label with the same ids in another order of indices, as tools leave it; `color_of` an id says which."""
+
+    def plant(root: Path) -> None:
+        path = root / PLACES["tas500"][1]
+        labels = np.array(Image.open(path))
+        if depth < 8:
+            labels %= 1 << depth
+            Image.fromarray(labels).save(path)
+        used = np.unique(labels)[::-1]
+        table = np.zeros(256, np.uint8)
+        table[used] = np.arange(len(used))
+        indexed([color_of(int(code)) for code in used])(table[labels]).save(path, "PNG", bits=depth)
+
+    return plant
+
+
+def own_color(code: int) -> tuple[int, int, int]:
+    return COLOURS[code]
+
+
+def own_grey(code: int) -> tuple[int, int, int]:
+    return code, code, code
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        picture(LABEL_IDS, indexed([own_grey(i) for i in range(256)])),
+        picture(LABEL_IDS, indexed([*COLOURS, *map(own_grey, range(23, 256))])),
+        renumbered(own_grey),
+        renumbered(own_color),
+        both(gone(LABEL_IDS), picture(COLORS, lambda pixels: Image.fromarray(pixels).quantize(64))),
+    ],
+    ids=["greys in order", "colours in order", "greys in another order", "colours in another order", "colour map"],
+)
+def test_palette_labels_of_tas500(
+    plant: Plant, draw: Draw, make_job: MakeJob, finished: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A palette's colours say the ids, whatever its indices are."""
     root = draw("tas500")
-    picture(PLACES["tas500"][1], palette)(root)
+    plant(root)
     job = make_job("tas500", root, tmp_path / "set")
     assert prepare(job).findings == ()
     clean, other = ShardSet(finished("tas500"), "train"), ShardSet(job.out, "train")
-    for i in range(len(clean)):
-        assert clean.bytes(i, "target1.png") == other.bytes(i, "target1.png")
+    for i, key in enumerate(clean.keys):
+        assert np.array_equal(clean.read(i).targets[1], other.read(other.keys.index(key)).targets[1])
+
+
+def test_small_palettes_of_tas500(draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:
+    """Tools write few colours with 1, 2 or 4 bits a pixel: the table says what they are."""
+    root = draw("tas500")
+    renumbered(own_color, depth=4)(root)
+    assert prepare(make_job("tas500", root, tmp_path / "set", taxonomy="tas500-23")).findings == ()
+    shards = ShardSet(tmp_path / "set", "train")
+    labels = np.array(Image.open(root / LABEL_IDS).convert("RGB"))
+    target = shards.read(shards.keys.index(KEYS["tas500"])).targets[1]
+    assert np.array_equal(np.array(COLOURS, np.uint8)[target], labels)
 
 
 def test_every_fault_at_once(draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:
@@ -382,6 +496,31 @@ def test_a_failed_run_leaves_the_old_version(draw: Draw, make_job: MakeJob, tmp_
         prepare(job)
     assert {path: path.read_bytes() for path in job.out.rglob("*") if path.is_file()} == before
     assert verify(job.out, pixels=True) == []
+
+
+@pytest.mark.parametrize("plant, code", [(turned(IMAGE), "reader-dependent"), (as_train_ids, "label-coding")])
+@pytest.mark.parametrize("published", [False, True])
+def test_what_an_older_version_passed(
+    plant: Plant, code: str, published: bool, draw: Draw, make_job: MakeJob, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Shards that stand already, of a killed run or published, are reviewed before they stand again."""
+    root = draw("cityscapes")
+    plant(root)
+    job = make_job("cityscapes", root, tmp_path / "set")
+    with monkeypatch.context() as older:
+        older.setattr("segdata.pngfiles.disagreement", lambda chunks: "")
+        older.setattr("segdata.prepare.coding_finding", lambda *arguments: None)
+        if not published:
+            older.setattr("segdata.prepare.write_side_files", lambda *arguments: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                prepare(job)
+        else:
+            prepare(job)
+    for _ in range(2):  # what the first one leaves counts for nothing either
+        with pytest.raises(FindingsError) as stopped:
+            prepare(job)
+        assert [finding.code for finding in stopped.value.findings] == [code]
 
 
 def test_quarantine_is_deterministic(draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:

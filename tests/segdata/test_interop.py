@@ -31,11 +31,14 @@ from segdata.sources import source
 from segdata.taxonomy import load_taxonomy
 
 ROOT = Path(__file__).parents[2]
-NAME = "cityscapes-19"
+NAME = "cs-train-v2"  # so that what looks like a split's name stands in the names of all shards
 SPLITS = {"train": 7, "val": 3, "test": 2}
 HEIGHT, WIDTH = 40, 72
 Truth = dict[str, dict[str, dict[str, Any]]]  # split -> key -> part -> shape, type and digest, or the parsed json
-DOCUMENTED = dict(re.findall(r"^## (.+?)\n.*?```python\n(.+?)```", (ROOT / "docs/loaders.md").read_text(), re.M | re.S))
+MOVES = (("shards", "aside"), ("following", "shards"), ("aside", "following"))
+PAGE = (ROOT / "docs/loaders.md").read_text()
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+BLOCKS = {loader: re.findall(r"^```python\n(.+?)^```", text, re.M | re.S) for loader, text in SECTIONS.items()}
 
 # Runs the code of each case; what it leaves in `samples` is reported by key, as shapes and digests. Columns that
 # Hugging Face fills with None in an unlabelled split are left out.
@@ -64,7 +67,10 @@ for case, code in json.loads(sys.argv[1]).items():
         found.setdefault(case, {})[sample["__key__"]] = {name: described(value) for name, value in stored.items()}
 print(json.dumps(found))
 """
-THIRD_PARTY = ["ignore:'pin_memory' argument is set as true:UserWarning"]  # Energon asks for it without a GPU as well
+THIRD_PARTY = [
+    "ignore:'pin_memory' argument is set as true:UserWarning",  # Energon asks for it without a GPU as well
+    "ignore:This DataLoader will create:UserWarning",  # of more workers than processors
+]
 
 
 # ---- the folder, and what is in it according to tarfile and Pillow ------------------------------------------
@@ -79,8 +85,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _write_dataset(root: Path) -> None:
-    rng = np.random.default_rng(5)
+def _write_dataset(root: Path, seed: int = 5) -> None:
+    rng = np.random.default_rng(seed)
     for split, count in SPLITS.items():
         for i in range(count):
             town = ("aachberg", "bonnfels")[i % 2]
@@ -97,7 +103,7 @@ def _write_dataset(root: Path) -> None:
 
 def _prepare(root: Path, out: Path, rule: str) -> None:
     found = source("cityscapes")
-    conversion = Conversion(found.name, found.labels, False, load_taxonomy(NAME), (1, 2, 8), rule)
+    conversion = Conversion(found.name, found.labels, False, load_taxonomy("cityscapes-19"), (1, 2, 8), rule)
     job = Job(
         found,
         root,
@@ -112,8 +118,16 @@ def _prepare(root: Path, out: Path, rule: str) -> None:
     prepare(job)
 
 
+@pytest.fixture(scope="module")
+def following(folder: Path) -> Path:
+    """Its next version: the same keys, other pixels; for a folder of the same name."""
+    _write_dataset(folder.parent / "mended", seed=6)
+    _prepare(folder.parent / "mended", folder.parent / "following", "majority")
+    return folder.parent / "following"
+
+
 def _shards(folder: Path, split: str) -> list[Path]:
-    return sorted(folder.glob(f"*-{split}-*.tar"))
+    return sorted(folder.glob(f"{NAME}-{split}-*.tar"))
 
 
 def _described(array: np.ndarray) -> list[Any]:
@@ -123,6 +137,10 @@ def _described(array: np.ndarray) -> list[Any]:
 @pytest.fixture(scope="module")
 def truth(folder: Path) -> Truth:
     """What tarfile and Pillow find in the shards."""
+    return _truth(folder)
+
+
+def _truth(folder: Path) -> Truth:
     found: Truth = {split: {} for split in SPLITS}
     for split in SPLITS:
         for path in _shards(folder, split):
@@ -137,7 +155,7 @@ def truth(folder: Path) -> Truth:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> Callable[..., Any]:
+def found(folder: Path, following: Path) -> Callable[..., Any]:
     """What a loader finds: case -> key -> part, as in `truth`.
 
     All cases of a loader are read once, in one process whose warnings are errors; the folder must stay as it is.
@@ -146,9 +164,12 @@ def found(folder: Path) -> Callable[..., Any]:
     @cache
     def read(loader: str, python: str = sys.executable) -> Any:
         before = _content(folder)
+        home = folder.parent / f"remade for {loader}"
+        for name, version in (("shards", folder), ("following", following)):
+            shutil.copytree(version, home / name)
         warnings = [f"-W{rule}" for rule in ("error", *THIRD_PARTY)]
         process = subprocess.run(
-            [python, *warnings, "-c", REPORT, json.dumps(_cases(loader, folder))],
+            [python, *warnings, "-c", REPORT, json.dumps(_cases(loader, folder, home / "shards"))],
             cwd=folder.parent,
             env={
                 **os.environ,
@@ -169,9 +190,12 @@ def found(folder: Path) -> Callable[..., Any]:
     return read
 
 
-def _cases(loader: str, folder: Path) -> dict[str, str]:
-    """The documented code for every split (without asking for targets of the unlabelled one), and variants."""
-    documented = DOCUMENTED[loader]
+def _cases(loader: str, folder: Path, remade: Path) -> dict[str, str]:
+    """The documented code for every split (without asking for targets of the unlabelled one), and variants.
+
+    `remade` is read, replaced by what stands beside it, and read again.
+    """
+    documented, *more = BLOCKS[loader]
     opening = re.sub(r"^(    )?(image, target =|for sample in) .*\n", "", documented, flags=re.M)
     codes = {
         "train": documented,
@@ -179,20 +203,41 @@ def _cases(loader: str, folder: Path) -> dict[str, str]:
         "test": _changed(opening, "train", "test"),
     }
     if loader == "webdataset":
-        urls = '"shards/cityscapes-19-train-{000000..000002}.tar"'
-        codes["braces"] = _changed(documented, 'sorted(glob("shards/*-train-*.tar"))', urls)
+        urls = f'"shards/{NAME}-train-{{000000..000002}}.tar"'
+        codes["braces"] = documented.replace("WebDataset(urls", f"WebDataset({urls}")
+        codes["workers"] = documented + more.pop()
         codes["pil"] = _changed(codes["val"], "map(decode_sample)", 'decode("pil")')
         codes["rgb"] = _changed(codes["val"], "map(decode_sample)", 'decode("rgb")')
     if loader == "wids":
-        codes["copied"] = _changed(codes["val"], 'cache_dir="shards"', 'cache_dir="copies"')
+        copied = documented + more.pop()
+        codes["copied"] = _changed(copied, "train", "val")
+        codes |= _before_and_after(copied, remade, "copied ")
     if loader == "Hugging Face datasets":
         streaming = _changed(opening, 'split="train"', 'split="train", streaming=True')
         codes |= {f"streamed {split}": streaming.replace("train", split) for split in SPLITS}
     if loader == "Megatron Energon":
         undecided = _changed(codes["val"], "    decoder = None", "    pass")
         codes["default"] = _changed(undecided, "stateless(decode_sample)", "stateless(lambda sample: sample)")
-    elsewhere = f"import os; os.chdir('/')\n{documented}"
-    return {**codes, "elsewhere": _changed(elsewhere, '"shards', f'"{folder}')}
+        codes["workers"] = _changed(codes["val"], "num_workers=2", "num_workers=4")
+    assert not more, f"docs/loaders.md has code for {loader} that no case runs"
+    codes |= _before_and_after(documented, remade)
+    return {**codes, "elsewhere": f"import os; os.chdir('/')\n{_moved(documented, folder)}"}
+
+
+def _before_and_after(code: str, folder: Path, name: str = "") -> dict[str, str]:
+    """The code on the folder, on its next version in its place, and with the first one there again."""
+    swap = "\n".join(
+        ["import os", *(f"os.rename({str(folder.with_name(a))!r}, {str(folder.with_name(b))!r})" for a, b in MOVES), ""]
+    )
+    code = _moved(code, folder)
+    return {f"{name}before": code, f"{name}after": swap + code, f"{name}back": swap + code}
+
+
+def _moved(code: str, folder: Path) -> str:
+    """The code for the folder at another place."""
+    moved, count = re.subn(r'(?<!\[)"shards(?=[/"])', f'"{folder}', code)
+    assert count, "docs/loaders.md no longer names the folder `shards`"
+    return moved
 
 
 def _changed(code: str, old: str, new: str) -> str:
@@ -208,6 +253,12 @@ def _content(folder: Path) -> dict[str, str]:
 # ---- the matrix ---------------------------------------------------------------------------------------------
 
 LOADERS = ["segdata", "webdataset", "wids", "Hugging Face datasets"]
+
+
+def test_no_code_of_the_page_is_left_out() -> None:
+    """Every block of docs/loaders.md stands under a loader whose cases run it (`_cases` takes all of them)."""
+    assert {loader for loader, blocks in BLOCKS.items() if blocks} == {*LOADERS, "Megatron Energon"}
+    assert sum(map(len, BLOCKS.values())) == len(re.findall("^```", PAGE, re.M)) / 2
 
 
 def test_the_folder_holds_what_the_matrix_compares(truth: Truth) -> None:
@@ -232,15 +283,39 @@ def test_an_absolute_path_works_from_any_folder(loader: str, found: Callable[...
     assert found(loader)["elsewhere"] == truth["train"]
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+def test_a_set_that_is_made_anew_is_read_anew(
+    loader: str, found: Callable[..., Any], truth: Truth, following: Path
+) -> None:
+    """At the same place, and in another folder of the same name: no loader's cache gives what it read before."""
+    _check_versions(found(loader), truth, following)
+
+
+def _check_versions(found: Any, truth: Truth, following: Path, name: str = "") -> None:
+    new = _truth(following)["train"]
+    assert new.keys() == truth["train"].keys()
+    assert all(new[key]["image.png"] != sample["image.png"] for key, sample in truth["train"].items())
+    assert [found[f"{name}{case}"] for case in ("before", "after", "back")] == [truth["train"], new, truth["train"]]
+
+
 def test_webdataset_takes_braces(found: Callable[..., Any], truth: Truth) -> None:
     """The notation that webdataset's users know, which needs numbers without gaps."""
     assert found("webdataset")["braces"] == truth["train"]
 
 
-def test_wids_finds_the_shards_by_their_urls(found: Callable[..., Any], folder: Path, truth: Truth) -> None:
-    """A cache of wids' own is filled through the urls of the list, which in-place reading does not follow."""
+def test_webdataset_with_more_workers_than_shards(found: Callable[..., Any], truth: Truth) -> None:
+    """The documented number of workers, of which webdataset refuses one more than shards: nothing is left out."""
+    assert found("webdataset")["workers"] == truth["train"]
+
+
+def test_wids_finds_the_shards_by_their_urls(
+    found: Callable[..., Any], folder: Path, following: Path, truth: Truth
+) -> None:
+    """A cache elsewhere, one a version, is filled through the urls of the list, which in-place reading ignores."""
     assert found("wids")["copied"] == truth["val"]
-    assert {path.name for path in (folder.parent / "copies").glob("*.tar")} == {p.name for p in _shards(folder, "val")}
+    copies = {path.name for path in (folder.parent / "copies" / ShardSet(folder, "val").digest).glob("*-val-*.tar")}
+    assert copies == {path.name for path in _shards(folder, "val")}
+    _check_versions(found("wids"), truth, following, "copied ")
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -269,11 +344,13 @@ def energon() -> str:
     pytest.skip("Megatron Energon: neither installed nor named by SEGDATA_ENERGON_PYTHON (energon_env.sh makes one)")
 
 
-def test_energon_reads_the_same_samples(energon: str, found: Callable[..., Any], truth: Truth) -> None:
-    """docs/loaders.md, run as it stands, in every split, and from another folder."""
+def test_energon_reads_the_same_samples(energon: str, found: Callable[..., Any], truth: Truth, following: Path) -> None:
+    """docs/loaders.md, run as it stands, in every split, from another folder, and after the set was made anew."""
     samples = found("Megatron Energon", energon)
     assert {split: samples[split] for split in SPLITS} == truth
     assert samples["elsewhere"] == truth["train"]
+    assert samples["workers"] == truth["val"]
+    _check_versions(samples, truth, following)
 
 
 def test_energons_own_decoder_damages_masks(energon: str, found: Callable[..., Any]) -> None:

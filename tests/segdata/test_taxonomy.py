@@ -36,6 +36,16 @@ def test_maps_are_total(dataset: str, name: str) -> None:
         assert not (feeding and by_code[code] in taxonomy.ignore)
 
 
+@pytest.mark.parametrize("dataset", SHIPPED)
+def test_what_label_files_hold(dataset: str) -> None:
+    """Every id of the table that is not negative: 255 is TAS500's "undefined", but no train id of Cityscapes."""
+    facts = source(dataset)
+    held = LabelMap.between(facts.labels, load_taxonomy(facts.default_taxonomy)).held
+    due = {"tas500": {*range(23), 255}, "camvid": {*range(12)}}.get(dataset, {*range(34)})
+    assert set(np.flatnonzero(held).tolist()) == due
+    assert facts.landmarks < due
+
+
 def test_cityscapes_20_is_train_ids_and_misc() -> None:
     """Against cityscapesScripts' own table: 19 train ids unchanged, fifteen void ids and the plate are 19."""
     from cityscapesscripts.helpers.labels import labels
@@ -111,6 +121,10 @@ def parse(text: str) -> Taxonomy:
         (
             HEAD + ROAD + SKY + DOG.replace("export: 2", "export: 9"),
             "'dog' exports to id 9, which the dataset does not",
+        ),
+        (
+            HEAD + ROAD + SKY + DOG.replace("export: 2", "export: -1"),
+            "'dog' exports to id -1, which the dataset does not",
         ),
         (HEAD + ROAD + SKY + SKY.replace("[sky]", "[dog]"), "class name 'sky' stands 2 times"),
         (HEAD + ROAD + SKY + DOG.replace("[dog]", "[dog, road]"), "raw label 'road' stands 2 times"),

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ from segdata.codecs import decode_image
 from segdata.errors import SegdataError, ShardError
 from segdata.finished import Finished
 from segdata.index import write_index
-from segdata.interop import write_loader_files
-from segdata.manifest import FILE, SUMS, ShardEntry, manifest_bytes, read_manifest
+from segdata.interop import STATED, write_loader_files
+from segdata.manifest import CARD, FILE, SUMS, ShardEntry, content_digest, manifest_bytes, read_manifest
 from segdata.png import decode, encode_labels
 from segdata.receipt import Receipt, read_receipt
 from segdata.shards import ShardWriter
@@ -67,7 +68,7 @@ def first_key(folder: Path) -> str:
 
 
 def reseal(folder: Path, change: Callable[[dict[str, Any]], None] = lambda document: None) -> None:
-    """Make every digest of the folder true again, as a forger would: receipts, index, SHA256SUMS, dataset.json."""
+    """Make every digest of the folder true again, as a forger would: receipts, index, card, sums, manifest."""
     document = dict(read_manifest(folder).document)
     del document["fingerprint"]
     for split, entry in document["splits"].items():
@@ -77,6 +78,9 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], None] = lambda docum
             row |= {"sha256": receipt.sha256, "bytes": receipt.size}
             receipts.append(receipt)
         write_index(folder / ".segdata", split, receipts)
+    (folder / CARD).write_text(
+        STATED.sub(f'    description: "content {content_digest(document["splits"])}"', card(folder))
+    )
     change(document)
     rewrite_loader_files(folder, document)
     reseal_sums(folder, document)
@@ -96,6 +100,10 @@ def rewrite_loader_files(folder: Path, document: dict[str, Any]) -> None:
     write_loader_files(folder, document["name"], shards, receipts)
     for path in folder.glob("*.idx"):  # the set has none
         path.unlink()
+
+
+def card(folder: Path) -> str:
+    return (folder / CARD).read_text()
 
 
 def forged(shard: Path, path: Path) -> Receipt:
@@ -554,6 +562,17 @@ def test_hostile_taxonomy(shards: Shards, data: bytes) -> None:
     (folder / "taxonomy.yaml").write_bytes(data)
     reseal(folder)
     assert codes(folder, pixels=True) == [("bad-manifest", "taxonomy.yaml")]
+
+
+def test_a_card_of_other_shards(shards: Shards) -> None:
+    """It would let a loader take this set for another one; a card that states nothing is an older version's."""
+    folder = shards()
+    document = {key: value for key, value in read_manifest(folder).document.items() if key != "fingerprint"}
+    for line, expected in (("other", [("bad-manifest", CARD)]), ("none", [])):
+        stated = f'    description: "content {"0" * 64}"\n' if line == "other" else ""
+        (folder / CARD).write_text(re.sub(r'    description: "content .*"\n', stated, card(folder)))
+        reseal_sums(folder, document)
+        assert codes(folder) == expected
 
 
 def test_links_and_pipes(shards: Shards, tmp_path: Path) -> None:

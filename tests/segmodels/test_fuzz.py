@@ -76,13 +76,13 @@ OF_A_REPORT = {
     "sweep.json": "bench/a/sweep.json",
     "bench.json": "bench/a/bench.json",
 }
-WEIGHTS = ("safetensors", "what weights say")
+WEIGHTS = ("safetensors", "safetensors of an init", "what weights say", "what an init says")
 CHECKPOINTS = ("checkpoint", "pickle in a checkpoint")
 DOCUMENTS = ("run.json of a run", "metrics.json of a run", "timing.json of a run", "q.json")
 INITS = ("init.pth", "legacy init.pth", "pickle in an init.pth", "init.safetensors")
 TRUTH = ("ground truth",)
 REPORTS = tuple(f"report: {each}" for each in OF_A_REPORT)
-JSON = ("what weights say", *DOCUMENTS, *(each for each in REPORTS if each.endswith(".json")))
+JSON = ("what weights say", "what an init says", *DOCUMENTS, *(each for each in REPORTS if each.endswith(".json")))
 KINDS = (
     *WEIGHTS,
     *CHECKPOINTS,
@@ -211,7 +211,7 @@ def network() -> nn.Module:
 
 
 def weights(home: Path) -> dict[str, Case]:
-    """model.safetensors, as a whole and in what it says about itself."""
+    """model.safetensors, as a whole and in what it says about itself, to be used or to be started from."""
     about = {
         "network": "distill_x1",
         "options": segmodels.spec("distill_x1").resolve({"width": 1, "depth": 1, "norm": "batch", "base": "resnet"}),
@@ -230,10 +230,20 @@ def weights(home: Path) -> dict[str, Case]:
         path.write_bytes(save(state, {METADATA_KEY: data.decode(errors="replace")}))
         return load_segmenter(path, CPU)
 
+    def start(path: Path) -> str:
+        declared = segmodels.spec("distill_x1")
+        return load_init(network(), declared, declared.resolve(about["options"]), (4, 4), TAXONOMY, path)
+
+    def say_to_start(data: bytes) -> str:
+        path.write_bytes(save(state, {METADATA_KEY: data.decode(errors="replace")}))
+        return start(path)
+
     whole = save(state, {METADATA_KEY: text})
     return {
         "safetensors": Case(whole, read(path, lambda path: load_segmenter(path, CPU))),
+        "safetensors of an init": Case(whole, read(path, start)),
         "what weights say": Case(text.encode(), say),
+        "what an init says": Case(text.encode(), say_to_start),
     }
 
 
@@ -315,12 +325,14 @@ def documents(home: Path) -> dict[str, Case]:
 def inits(home: Path) -> dict[str, Case]:
     """Weights to start from, of a trunk in the old and the new format of torch, and safetensors."""
     torch.manual_seed(0)
-    net = segmodels.build("pspnet", 3, (32, 32), backbone_depth=18)
+    declared, size = segmodels.spec("pspnet"), (32, 32)
+    chosen = declared.resolve({"backbone_depth": 18})
+    net = declared.build(len(TAXONOMY.classes), size, chosen)
     trunk = net.get_submodule("trunk").state_dict()
     some: dict[str, Tensor] = {name: trunk[name].clone() for name in ("conv1.weight", "bn1.weight", "bn1.bias")}
 
     def start(path: Path) -> str:
-        return load_init(net, "pspnet", path)
+        return load_init(net, declared, chosen, size, TAXONOMY, path)
 
     old, new, other = home / "old.pth", home / "new.pth", home / "init.safetensors"
     torch.save({"state_dict": some, "epoch": 3}, new)

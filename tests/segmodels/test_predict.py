@@ -194,11 +194,25 @@ def test_modes(tmp_path: Path) -> None:
     assert np.array_equal(saved(tmp_path / "two.png", first, save_all=True, append_images=[first.rotate(180)]), COLORS)
 
 
-def test_orientation(tmp_path: Path) -> None:
-    """A photo that its camera held sideways (EXIF orientation 6) is turned upright."""
+@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
+def test_orientation(name: str, orientation: int, quarters: int, tmp_path: Path) -> None:
+    """A photo that its camera held sideways (Exif) is turned upright, the same in every format."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    flat = np.zeros((16, 32, 3), np.uint8)
+    flat[:8, :8] = 255  # a corner that shows where it went, through JPEG too
+    options = {"lossless": True} if name.endswith("webp") else {}
+    assert np.array_equal(saved(tmp_path / name, Image.fromarray(flat), exif=exif, **options), np.rot90(flat, quarters))
+
+
+def test_pictures_lie_on_the_upright_photo(make_run: Make, tmp_path: Path) -> None:
+    """All of them have its size, as people see it."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert np.array_equal(saved(tmp_path / "a.png", Image.fromarray(COLORS), exif=exif), np.rot90(COLORS, -1))
+    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    run("predict", make_run("dilated_unet", **UNET), tmp_path / "a.jpg", "--out", tmp_path / "out")
+    assert {picture(path).shape[:2] for path in (tmp_path / "out").iterdir()} == {(48, 32)}
 
 
 def test_unreadable_images(make_run: Make, tmp_path: Path) -> None:

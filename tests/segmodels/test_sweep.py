@@ -283,6 +283,7 @@ def test_a_wrong_q_is_one_line(q: str, message: str, make_run: Make, make_street
     ("document", "message"),
     [
         ({"format": 1, "q": [0.5] * 20, "taxonomy": "camvid-11"}, "for taxonomy camvid-11, but the run learnt"),
+        ({"format": 1, "q": [0.5] * 20, "taxonomy": "cityscapes-20", "classes": ["a"] * 20}, "for the classes a, a, a"),
         ({"format": 1, "q": [0.5] * 3, "taxonomy": "cityscapes-20"}, "or 20 of them"),
         ({"format": 2, "q": [0.5] * 20, "taxonomy": "cityscapes-20"}, "format 2, this is 1"),
         ({"format": 1, "taxonomy": "cityscapes-20"}, "no file of `segmodels calibrate`"),
@@ -292,7 +293,7 @@ def test_a_wrong_q_is_one_line(q: str, message: str, make_run: Make, make_street
 def test_a_wrong_file_of_q_is_one_line(
     document: object, message: str, make_run: Make, make_street_shards: Make, tmp_path: Path
 ) -> None:
-    """Another taxonomy, number of classes or version; not ours at all."""
+    """Another taxonomy, another one under the same name, number of classes or version; not ours at all."""
     (tmp_path / "q.json").write_text(json.dumps(document))
     where = ("--shards", make_street_shards(), "--out", tmp_path / "out")
     assert message in refused("evaluate", make_run("percentile", **PERCENTILE), *where, "--q", tmp_path / "q.json")

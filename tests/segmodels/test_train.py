@@ -36,6 +36,7 @@ from segmodels.prediction import Prediction
 from segmodels.progress import Console, Pace, Status
 from segmodels.run import Run
 from segmodels.train import train
+from segmodels.verify import verify
 
 Lesson = Callable[..., TrainConfig]
 SMALL_FAMILY = {"width": 4, "depth": 2}
@@ -204,16 +205,19 @@ def test_validation_now_and_then(lesson: Lesson) -> None:
 
 
 def test_init_from_a_run(lesson: Lesson) -> None:
-    """--init takes all that fits: the very weights, or under another taxonomy's classes all but the classifier."""
+    """--init takes over the very weights, whether the run's folder or the file in it is named, to the same bytes."""
     first = train(lesson("first", steps=2, ema=0.0)).run
     values = {"lr": 1e-12, "weight_decay": 0.0, "steps": 1, "ema": 0.0}
     again = train(lesson("again", init=first.weights, **values)).run
     old, new = (load_weights(run.weights)[0] for run in (first, again))
     assert all(torch.allclose(old[name], new[name]) for name in old if "running" not in name and "num_" not in name)
     assert again.document()["init"] is not None
-    network = segmodels.build("dilated_unet", 7, (32, 64), width_factor=0.25)
-    report = segmodels.pretrained.load_init(network, "dilated_unet", first.weights)
-    assert report.endswith("new: out.weight, out.bias")
+    of_folder = train(lesson("of folder", init=first.path, **values)).run
+    assert of_folder.weights.read_bytes() == again.weights.read_bytes()
+    assert not verify(of_folder.path, steps=1).wrong
+    with pytest.raises(SegmodelsError, match=r"run .*unfinished.* name a weights file"):
+        train(lesson("half"), until=1)
+        train(lesson("on", init=lesson("half").out))
 
 
 def test_init_from_another_network(lesson: Lesson) -> None:
@@ -221,6 +225,7 @@ def test_init_from_another_network(lesson: Lesson) -> None:
     first = train(lesson("first", steps=1)).run
     with pytest.raises(SegmodelsError, match="has no ResNet trunk"):
         train(lesson("other", network="distill_x2", options=SMALL_FAMILY, init=first.weights))
+    assert not lesson("other").out.exists()
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------
