@@ -347,7 +347,7 @@ def test_an_index_that_leads_out_of_its_shards(server: Server, finished: Finishe
         files = RemoteFiles(Url(server.url), "train")
         places = np.array(files.index.places)
         places[field][0] = value
-        files.index = replace(files.index, places=places)
+        files._index = replace(files.index, places=places)
         refused(lambda files=files: files.part(0, "json"), "the index of train places sample 0 at bytes")  # type: ignore[misc]
 
 
