@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, say
 from segdata.cli.parameters import ANY_PATH, parse_size
 from segdata.files import resolved
@@ -15,7 +16,7 @@ from segdata.url import Url, place
 SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source")
 @click.option("--root", required=True, type=place, help="The dataset as downloaded: a folder, its zips, or a URL.")
 @click.option(
@@ -161,7 +162,7 @@ def _job(name: str, options: dict[str, Any]) -> Any:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=click.Choice(["cityscapes", "tas500"]))
 @click.option(
     "--out", required=True, type=ANY_PATH, help="A folder that is new, empty, or painted by this command before."

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, write_json
 from segdata.cli.parameters import ANY_PATH, shard_set
 from segdata.errors import SegdataError
@@ -16,7 +17,7 @@ VERDICT = json_kind("a verdict of `verify`", "fingerprint", "pixels", "samples",
 STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=shard_set)
 @click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
@@ -57,7 +58,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     click.echo(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=shard_set)
 @click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers to this file as well.")
 def stats(folder: Place, json_path: Path | None) -> None:
@@ -75,7 +76,7 @@ def stats(folder: Place, json_path: Path | None) -> None:
     click.echo(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=shard_set)
 @click.option("--out", required=True, type=ANY_PATH, help="The PNG to write.")
 @click.option("--split", help="[default: the first]")
@@ -91,7 +92,7 @@ def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     click.echo(f"{out}: {shown} samples of {chosen}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("a", type=shard_set)
 @click.argument("b", type=shard_set)
 def diff(a: Place, b: Place) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from segdata.cli.command import Command
 from segmodels.cli.parameters import ANY_PATH, network_options, parse_numbers, parse_size, progress_bar, shard_set
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
@@ -37,7 +38,7 @@ def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
     return None if text is None else parse_numbers(ctx, param, text)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("targets", nargs=-1, metavar="[NETWORK|RUN]...")
 @click.option("--all", is_flag=True, help="Every network of `segmodels list`.")
 @click.option("--classes", type=click.IntRange(2), metavar="N", help="Of networks by name. [default: their source's]")

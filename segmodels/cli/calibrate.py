@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segdata.cli.command import Command
 from segmodels.cli.parameters import ANY_PATH, progress_bar, shard_set
 from segmodels.errors import SegmodelsError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from segdata.url import Place
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--shards", type=shard_set, required=True, help="Shards of the run's taxonomy: a folder or URL.")
 @click.option("--split", default="val", show_default=True)

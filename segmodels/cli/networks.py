@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segdata.cli.command import Command
 from segmodels.cli.parameters import network_options, parse_size
 from segmodels.networks import names, spec
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from segmodels.spec import Geometry, Size
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 def list_networks() -> None:
     """Name every network: parameters, GMAC, stride and size at its source's own setting."""
     from segmodels.summary import summarize
@@ -39,7 +40,7 @@ def list_networks() -> None:
         )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name")
 @click.option("--classes", type=int, required=True, help="Number of target classes.")
 @click.option("--size", metavar="HxW", callback=parse_size, required=True, help="Height and width of images.")

@@ -38,7 +38,12 @@ def parse_assignments(ctx: click.Context, param: click.Parameter, texts: tuple[s
     for name, equals, value in pairs:
         if not (name and equals):
             raise click.BadParameter(f"{name + value!r} is not name=value, as in width=16")
-    return {name: value for name, _, value in pairs}
+    found: dict[str, str] = {}
+    for name, _, value in pairs:
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice: {found[name]}, then {value}. Give it once.")
+        found[name] = value
+    return found
 
 
 def parse_numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[float, ...]:

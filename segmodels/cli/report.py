@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from segdata.cli.command import Command
 from segmodels.cli.parameters import ANY_PATH
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--runs", type=ANY_PATH, required=True, help="A folder of run folders.")
 @click.option("--scores", type=ANY_PATH, required=True, help="What `evaluate` wrote: a folder a run, named like it.")
 @click.option("--stats", type=ANY_PATH, required=True, help="What `segdata stats` wrote: a JSON file a shard set.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from segdata.cli.command import Command
 from segdata.url import Place
 from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share
 from segmodels.networks import spec
@@ -36,7 +37,7 @@ def train_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("network")
 @click.option("--shards", type=shard_set, required=True, help="What `segdata prepare` wrote: a folder, or its URL.")
 @click.option("--out", type=ANY_PATH, metavar="RUN", required=True, help="The run's folder.")
@@ -59,7 +60,7 @@ def train(network: str, recipe: str, options: dict[str, str], **given: Any) -> N
         click.echo(f"{outcome.run.weights}: miou {share(outcome.metrics['miou'])} on val")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--shards", type=shard_set, help="Where the shards are now, if not where they were.")
 @click.option("--steps", type=click.IntRange(1), default=8, show_default=True, help="Steps that are trained again.")

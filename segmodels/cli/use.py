@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segdata.cli.command import Command
 from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, share, view_options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from segmodels.spec import Size
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--shards", type=shard_set, required=True, help="A shard set of the run's taxonomy: a folder, or a URL.")
 @click.option("--out", type=ANY_PATH, help="Folder for metrics.json, classes.csv, images.csv and confusion.npy.")
@@ -93,7 +94,7 @@ def evaluate(
         click.echo(f"{submission}: {len(split_shards)} files for the benchmark")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.argument("images", type=ANY_PATH, nargs=-1, required=True)
 @click.option("--out", type=ANY_PATH, required=True, help="Folder for the pictures.")
@@ -131,7 +132,7 @@ def predict(
     click.echo(f"{out}: {len(found)} images as {kinds}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--out", type=ANY_PATH, required=True, help="FILE.pt2 (torch.export) or FILE.onnx.")
 @click.option("--size", metavar="HxW", callback=parse_size, help="The images' size. [default: that of training]")
