@@ -14,6 +14,7 @@ from segdata.codecs import JPEG_QUALITY, SUFFIXES, decode_image, encode_image, e
 from segdata.errors import CodecError, LinkError, SizeError, SourceError, TooLargeError
 from segdata.findings import Finding, SampleError
 from segdata.geometry import Geometry
+from segdata.numbers import turned
 from segdata.pngchunks import GREY, GREY_ALPHA, PALETTE, RGB, RGBA
 from segdata.scene import U8, Label, Scene
 from segdata.statistics import ClassCounts, ImageSums
@@ -148,6 +149,11 @@ class Converter:
         return np.asarray(self.color_ids[at], np.uint8)
 
     def _shape(self, scene: Scene, size: tuple[int, int]) -> tuple[int, int]:
+        wanted = self.conversion.geometry.size
+        if wanted and turned(wanted, size) and not self.conversion.geometry.turn:
+            there, here, meant = ("x".join(map(str, each)) for each in (size, wanted, wanted[::-1]))
+            found = f"a frame of {there} (HxW) would be squashed to {here}; did you mean --size {meant}?"
+            raise _problem("turned-size", scene.image, found)
         multiple = max(self.conversion.scales)
         shape = self.conversion.geometry.shape(*size, multiple)
         if shape is None or 0 in shape:

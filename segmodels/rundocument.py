@@ -45,6 +45,7 @@ class About(Begun, total=False):
     weights: dict[str, str]  # step -> digest of the weights after it
     confusion: list[list[int]]  # (K, K)
     model: str  # digest of model.safetensors
+    ended: str  # why, where it ended before its last step
 
 
 class Results(TypedDict):

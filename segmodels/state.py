@@ -106,9 +106,26 @@ def is_best(history: Sequence[Row]) -> bool:
 
 
 def out_of_patience(history: Sequence[Row], patience: int) -> bool:
-    """Whether the best epoch is `patience` epochs old (0 = endless patience)."""
+    """Whether `patience` validations came after the best one (0 = endless patience)."""
     best = best_row(history)
-    return patience > 0 and best is not None and history[-1]["epoch"] - best["epoch"] >= patience
+    if not patience or best is None:
+        return False
+    return sum("miou" in row and row["epoch"] > best["epoch"] for row in history) >= patience
+
+
+def described_end(state: State, total: int, patience: int) -> str:
+    """Why a training ended before its last step."""
+    best, last = best_row(state.history), state.history[-1]
+    assert best is not None, "patience ends no training that has no best epoch"
+    return (
+        f"ended after epoch {last['epoch']:.0f}, step {state.step} of {total}, by --early-stop {patience}: "
+        f"{_validations(patience)} since epoch {best['epoch']:.0f} found a better miou than its {best['miou']:.4f}. "
+        "The weights are those of that epoch"
+    )
+
+
+def _validations(count: int) -> str:
+    return "no validation" if count == 1 else f"none of {count} validations"
 
 
 def _not_finite(step: int, losses: Sequence[float], keys: Sequence[str]) -> str:

@@ -44,7 +44,7 @@ from segmodels.run import (
     write_document,
     write_history,
 )
-from segmodels.state import Row, State, best_row, is_best, out_of_patience
+from segmodels.state import Row, State, best_row, described_end, is_best, out_of_patience
 from segmodels.stream import open_stream
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
@@ -230,6 +230,10 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
 
         # ---- the result -------------------------------------------------------------------------------------
         best = best_row(state.history) if config.early_stop else None
+        early = state.step < total and out_of_patience(state.history, config.early_stop)
+        ended = {"ended": described_end(state, total, config.early_stop)} if early else {}
+        for line in ended.values():
+            show(line)
         step, weights = state.step, state.published
         if best is not None and best["step"] != step:
             step, weights = int(best["step"]), {n: t.to(device) for n, t in load_weights(run.best)[0].items()}
@@ -243,6 +247,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 "weights": state.digests,
                 "confusion": validated[1].sum(0).tolist(),
                 "model": digest_file(run.weights),
+                **ended,
             }
             write_document(run.about, run.document() | result)
             write_document(run.timing, timing.document(device))

@@ -13,8 +13,8 @@ from segdata.ownership import Kind
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter, load_segmenter
 from segmodels.run import Run
-from segmodels.spec import Size
-from segmodels.views import SCALES, Views
+from segmodels.spec import SCALES, Size
+from segmodels.views import Views
 
 
 def load_trained(path: Path, device: torch.device) -> Segmenter:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from segdata.cli.command import Command
+from segdata.cli.parameters import Whole
+from segdata.numbers import MOST
 from segmodels.cli.parameters import network_options, parse_size
 from segmodels.networks import names, spec
+from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
     from segmodels.spec import Geometry, Size
@@ -42,10 +45,10 @@ def list_networks() -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--classes", type=int, required=True, help="Number of target classes.")
+@click.option("--classes", type=Whole(1, MOST_CLASSES), required=True, help="Number of target classes.")
 @click.option("--size", metavar="HxW", callback=parse_size, required=True, help="Height and width of images.")
 @network_options
-@click.option("--depth", type=click.IntRange(0), default=2, show_default=True, help="Levels of modules shown.")
+@click.option("--depth", type=Whole(0, MOST), default=2, show_default=True, help="Levels of modules shown.")
 def summary(name: str, classes: int, size: Size, options: dict[str, str], depth: int) -> None:
     """Show what a network is made of, layer by layer, and the options that it takes.
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from segdata.cli.command import Command
-from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, share, view_options
+from segmodels.cli.parameters import (
+    ANY_PATH,
+    parse_size,
+    progress_bar,
+    shard_set,
+    share,
+    view_options,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from segdata.url import Place
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
     help="For --official: the folder that holds gtFine. [default: rebuilt from the shards, without instances]",
 )
 @click.option("--submission", type=ANY_PATH, metavar="DIR", help="Write the files that Cityscapes' benchmark takes.")
-@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+@workers_option
 def evaluate(
     run: Path,
     shards: Place,
