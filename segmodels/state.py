@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from segmodels.data import Batches
 from segmodels.errors import SegmodelsError
 from segmodels.optim import restore_optimizer
 from segmodels.ranks import Ranks
+from segmodels.run import environment
 
 Row = dict[str, float]  # an epoch: ROW, and the scores where it was validated
 ROW = frozenset({"epoch", "step", "lr", "loss"})
@@ -61,10 +63,10 @@ class State:
             if not tensor.isfinite().all():
                 raise SegmodelsError(f"{name} is not finite after step {self.step}. {ADVICE}")
 
-    def checkpoint(self, run: str, ranks: Ranks, device: torch.device) -> Checkpoint:
-        """Everything that the next step depends on."""
+    def checkpoint(self, begun: Mapping[str, Any], ranks: Ranks, device: torch.device) -> Checkpoint:
+        """Everything that the next step depends on, and what run.json says of the run's beginning."""
         return Checkpoint(
-            run=run,
+            run=begun["id"],
             step=self.step,
             weights=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
@@ -73,6 +75,7 @@ class State:
             running=self.running,
             random=ranks.random_states(device),
             digests=self.digests,
+            environment=environment(begun),
         )
 
     def restore(self, checkpoint: Checkpoint, ranks: Ranks, device: torch.device) -> None:

@@ -57,7 +57,8 @@ def evaluate(
 ) -> None:
     """Score the network of RUN (a folder of `train`, or a weights file) on a split of SHARDS.
 
-    Nothing of this changes RUN. The scores do not depend on --workers.
+    Nothing of this changes RUN. The scores do not depend on --workers. On another processor, GPU or number of CPU
+    threads single pixels may be taken for other classes, where two are as likely.
     """
     from segdata import ShardSet
     from segmodels.device import arithmetic, choose_device
