@@ -328,7 +328,7 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(
         assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == before
     assert seen == [1, 1, 1]
-    assert f"{config.out}: on 1 threads of the CPU, as it began, not on 2" in said
+    assert f"{config.out}: CPU threads: 1, as the run began with, not 2" in said
     assert outcome.run.document()["device"]["threads"] == 1
     assert "resumed" not in outcome.run.document()
 
