@@ -29,6 +29,7 @@ from typing import Any
 
 import segmodels
 from segdata import ShardSet
+from segdata.cli.script import Parser
 from segmodels.config import TrainConfig, config_from_document, make_config
 from segmodels.device import choose_device
 from segmodels.environment import describe_environment
@@ -138,7 +139,7 @@ def crop(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(segmodels.names()), choices=segmodels.names())
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--camvid", type=Path, help="the folder CamVid, as the SegNet tutorial made it")

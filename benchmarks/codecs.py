@@ -7,7 +7,6 @@ CPU milliseconds of one thread, medians of interleaved rounds. The choices in se
 which inflater for which pictures, and how `encode_image` and `encode_labels` filter and compress.
 """
 
-import argparse
 import io
 import json
 import platform
@@ -27,6 +26,7 @@ from PIL import Image
 from zlib_ng import zlib_ng
 
 from segdata import png
+from segdata.cli.script import Parser
 from segdata.pngchunks import GREY, RGB, assemble, open_png
 from segdata.synth import paint
 
@@ -157,7 +157,7 @@ def show(title: str, rows: dict[str, float] | dict[str, dict[str, float]]) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--image", type=Path, help="an RGB PNG (default: painted)")
     parser.add_argument("--labels", type=Path, help="a grey PNG (default: painted)")
     parser.add_argument("--rounds", type=int, default=15)

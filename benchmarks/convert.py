@@ -36,6 +36,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segdata.cli.script import Parser
+
 SCALES = (1, 2, 4, 8)
 PAINTED = 12  # distinct frames; more pairs are hard links to them under names of their own
 PAIRS = {"a": 4, "b": 64, "c": 480, "d": 480, "z": 240, "w": 480}  # per worker: each way runs for some seconds
@@ -378,7 +380,7 @@ def long_way(folder: Path, frames: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--script", nargs=5, metavar=("WAY", "ROOT", "OUT", "COUNT", "WORKERS"))
     parser.add_argument("--folder", type=Path, help="where to work; painted frames are kept there")
     parser.add_argument("--rounds", type=int, default=3)

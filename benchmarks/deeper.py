@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from segdata.cli.script import Parser
+
 KEPT = ("value", "shares", "macs", "full_macs", "ms_median", "miou")
 
 
@@ -27,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--shards", type=Path, required=True)
     parser.add_argument("--split", default="val")

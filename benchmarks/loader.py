@@ -12,7 +12,6 @@ apart: pip install --no-deps --target PEERS litdata lightning-utilities boto3 bo
 obstore; then run this with PYTHONPATH=PEERS.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -34,6 +33,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from segdata import ShardSet
+from segdata.cli.script import Parser
 from segdata.convert import Conversion
 from segdata.geometry import Geometry as Resize
 from segdata.prepare import Job, prepare
@@ -262,7 +262,7 @@ def installed(package: str) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="keep the painted data here (default: a temporary folder)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")

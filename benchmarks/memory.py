@@ -23,6 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from segdata.cli.script import Parser
 from segdata.taxonomy import load_taxonomy
 from segmodels.bench.memory import forget_peak
 from segmodels.bench.memory import peak as most
@@ -130,7 +131,7 @@ def recipes() -> Iterator[tuple[str, TrainConfig, int, tuple[int, int]]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     found = {}

@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from segdata.cli.script import Parser
+
 ROOT = Path(__file__).parents[1]
 ROUNDS = 7
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -34,7 +36,7 @@ def seconds(command: list[str]) -> tuple[float, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     dvc = str(Path(sys.executable).with_name("dvc"))

@@ -37,6 +37,7 @@ from PIL import Image
 from segdata import ShardSet
 from segdata.build import receipt_path
 from segdata.canonical import canonical_json
+from segdata.cli.script import Parser
 from segdata.convert import Conversion
 from segdata.finished import Finished
 from segdata.geometry import Geometry
@@ -356,7 +357,7 @@ def rounded(row: Figures) -> Figures:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--script", nargs="+", metavar="NAME")
     parser.add_argument("--folder", type=Path, help="where to work; what takes long to make is kept there")
     parser.add_argument("--part", choices=PARTS, action="append")

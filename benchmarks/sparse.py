@@ -27,6 +27,7 @@ from scipy.optimize import nnls
 from torch import Tensor, nn
 
 import segmodels
+from segdata.cli.script import Parser
 from segmodels.bench.clock import clocked, warm_up
 from segmodels.device import arithmetic, autocast, choose_device
 from segmodels.environment import describe_environment
@@ -268,7 +269,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--size", default="512x1024")
     parser.add_argument("--classes", type=int, default=20)

@@ -1,12 +1,13 @@
 """How long the commands take to answer `--help`: python benchmarks/startup.py [--out FILE]. Medians of 15 runs each."""
 
-import argparse
 import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from segdata.cli.script import Parser
 
 RUNS = 15
 
@@ -22,7 +23,7 @@ def seconds(command: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     text = json.dumps({f"{command} --help, s": seconds(command) for command in ("segdata", "segmodels")}, indent=1)

@@ -24,6 +24,7 @@ from time import perf_counter
 from typing import Any
 
 import segmodels
+from segdata.cli.script import Parser
 from segdata.convert import Conversion
 from segdata.geometry import Geometry
 from segdata.prepare import Job, prepare
@@ -173,7 +174,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--shards", type=Path, help="train from these (default: painted at twice the crop)")
     parser.add_argument("--networks", nargs="+", default=list(segmodels.names()), choices=segmodels.names())
     parser.add_argument("--full", action="store_true", help="the networks as published, not their small versions")

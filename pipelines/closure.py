@@ -26,6 +26,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 
+from segdata.cli.script import Parser
+
 PACKAGES = ("segdata", "segmodels")
 COMMAND_LINES = ("segdata.cli", "segmodels.cli")
 NETWORKS = "segmodels.networks"
@@ -188,7 +190,7 @@ def home() -> Path:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("commands", nargs="*", metavar="package/command")
     parser.add_argument("--each", nargs="*", default=[], metavar="package/command", help="of these a list a network")

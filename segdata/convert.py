@@ -14,6 +14,7 @@ from segdata.codecs import JPEG_QUALITY, SUFFIXES, decode_image, encode_image, e
 from segdata.coding import guess
 from segdata.geometry import Geometry
 from segdata.labels import LabelTable
+from segdata.numbers import turned
 from segdata.pngchunks import RGB
 from segdata.pngfiles import PngFile, open_member, problem
 from segdata.scene import U8, Label, Lookalike, Scene
@@ -148,6 +149,11 @@ class Converter:
         return Opened(image, labels, {"image": image.digest, "labels": file.digest})
 
     def _shape(self, scene: Scene, size: tuple[int, int]) -> tuple[int, int]:
+        wanted = self.conversion.geometry.size
+        if wanted and turned(wanted, size) and not self.conversion.geometry.turn:
+            there, here, meant = ("x".join(map(str, each)) for each in (size, wanted, wanted[::-1]))
+            found = f"a frame of {there} (HxW) would be squashed to {here}; did you mean --size {meant}?"
+            raise problem("turned-size", scene.image, found)
         multiple = max(self.conversion.scales)
         shape = self.conversion.geometry.shape(*size, multiple)
         if shape is None or 0 in shape:

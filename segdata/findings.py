@@ -33,6 +33,7 @@ CODES = {
         ERROR,
         "the largest scale divides height and width, or --size, --pad or --crop says how",
     ),
+    "turned-size": (ERROR, "--size is upright where frames are, and lies where they lie, or --turn says so"),
     "duplicate-frame": (WARNING, "no frame stands in two splits"),
     "split-count": (WARNING, "a split holds the frames that its publisher lists"),
     "missing-split": (WARNING, "all default splits are there"),

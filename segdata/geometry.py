@@ -12,10 +12,14 @@ from segdata.taxonomy import IGNORE
 
 @dataclass(frozen=True)
 class Geometry:
-    """size: (H, W) to resize to, or None. fit: "" (sizes must divide), "pad" or "crop" at bottom and right."""
+    """size: (H, W) to resize to, or None. fit: "" (sizes must divide), "pad" or "crop" at bottom and right.
+
+    turn: `size` may be upright where a frame lies, or the reverse. It changes no byte of what is converted at all.
+    """
 
     size: tuple[int, int] | None = None
     fit: str = ""
+    turn: bool = False
 
     def shape(self, height: int, width: int, multiple: int) -> tuple[int, int] | None:
         """The size of the result, or None where `multiple` does not divide it and no rule says what to do."""

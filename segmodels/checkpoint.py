@@ -28,6 +28,7 @@ from segmodels.errors import SegmodelsError
 Weights = dict[str, Tensor]
 
 METADATA_KEY = "segmodels"
+CONTENT = "content"  # in there: digest of all that the file holds. older files have none
 LARGEST = 1 << 34  # bytes of weights or a checkpoint: no network here has a tenth of it
 ZIP = b"PK\x03\x04"
 # What torch did not make, in its message; the rest of that is advice to load without `weights_only`, and goes nowhere.
@@ -47,6 +48,7 @@ class Checkpoint:
     running: dict[str, float]  # sums of the epoch under way
     random: dict[str, Tensor]  # see `random_state`
     digests: dict[str, str] = field(default_factory=dict)  # step → `weights_digest` after it: what `verify` compares
+    environment: dict[str, Any] = field(default_factory=dict)  # what the run began with; empty in older ones
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -67,7 +69,8 @@ def load_checkpoint(path: Path, run: str) -> Checkpoint:
     with parsing(f"{path} is no checkpoint", SegmodelsError, hint):
         _check_archive(path, sums=True)
         content = load_torch(path, hint)
-        if not isinstance(content, dict) or content.keys() != {each.name for each in fields(Checkpoint)}:
+        known = {each.name for each in fields(Checkpoint)}
+        if not isinstance(content, dict) or not known - {"environment"} <= content.keys() <= known:
             raise SegmodelsError(f"{path} is a torch file, but not a checkpoint of this version of segmodels")
         checkpoint = make(Checkpoint, content)
     if checkpoint.run != run:
@@ -140,10 +143,12 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, 
     """Write weights as safetensors, with `about` (JSON: network, options, taxonomy, …) inside.
 
     Equal weights and `about` give equal bytes: safetensors writes several metadata keys in random
-    order, so there is one. Keep times, paths and worker counts out of `about`.
+    order, so there is one. Keep times, paths and worker counts out of `about`. Their digest is written with them, so
+    that whoever reads the file, wherever it went, sees that it is whole.
     """
     plain = {name: _plain(tensor).clone() for name, tensor in weights.items()}  # cloned: names may share memory
-    content = save(plain, metadata={METADATA_KEY: canonical_json(about).decode()})
+    checked = {**about, CONTENT: _content_digest(plain, about)}
+    content = save(plain, metadata={METADATA_KEY: canonical_json(checked).decode()})
     with replacing(path) as file:
         file.write(content)
 
@@ -160,7 +165,7 @@ def load_weights(path: Path) -> tuple[Weights, dict[str, Any]]:
         about = parse_json(metadata[METADATA_KEY])
         if not isinstance(about, dict):
             raise ValueError(f"{type(about).__name__}, expected an object")
-    return weights, about
+    return weights, {name: value for name, value in about.items() if name != CONTENT}
 
 
 def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
@@ -173,7 +178,24 @@ def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
         parsing(f"cannot read weights {path}", SegmodelsError, "Take another copy, or train again."),
         safetensors.safe_open(path, framework="pt") as file,
     ):
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        weights, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        if METADATA_KEY in metadata:
+            _check_content(weights, metadata[METADATA_KEY])
+    return weights, metadata
+
+
+def _check_content(weights: Weights, text: str) -> None:
+    """Raise ValueError where a file that holds its digest is not as it was written."""
+    if f'"{CONTENT}"' not in text:
+        return
+    about = parse_json(text)
+    recorded = about.pop(CONTENT, None) if isinstance(about, dict) else None
+    if recorded is not None and recorded != _content_digest(weights, about):
+        raise ValueError("other bits than were written")
+
+
+def _content_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(weights_digest(weights).encode() + canonical_json(about)).hexdigest()
 
 
 def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

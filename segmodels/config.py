@@ -4,18 +4,19 @@ The defaults are the recipe `default`. What was `published` with each network st
 """
 
 import hashlib
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segdata.canonical import canonical_json
+from segdata.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.url import Place, Url, place
 from segmodels.documents import make
 from segmodels.errors import SegmodelsError
 from segmodels.recipes import IMAGENET_MEAN, IMAGENET_STD, recipe_values
-from segmodels.spec import Size, Value
+from segmodels.spec import SCALES, Size, Value
 
 Colour = tuple[float, float, float]
 
@@ -28,26 +29,54 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "reader": ("shards", "stream"),
     "recipe": ("default", "published"),
 }
-BOUNDS: dict[str, tuple[float, float]] = {
-    "epochs": (1, math.inf),
-    "steps": (1, math.inf),
-    "validate_every": (1, math.inf),
-    "early_stop": (0, math.inf),
-    "batch_size": (1, math.inf),
-    "accumulate": (1, math.inf),
-    "brightness": (0, 1),
-    "contrast": (0, 1),
-    "saturation": (0, 1),
-    "lr": (1e-12, math.inf),
-    "momentum": (0, 1),
-    "weight_decay": (0, math.inf),
-    "trunk_lr": (1e-12, math.inf),
-    "warmup": (0, 1),
-    "clip": (0, math.inf),
-    "ema": (0, 1),
-    "seed": (0, 2**63 - 1),
-    "workers": (0, math.inf),
+
+
+class Bound(NamedTuple):
+    """From `low` to `high`, both finite; `what` tells the unit where another one is the likely mistake."""
+
+    low: float
+    high: float
+    what: str = ""
+    to: bool = True  # `high` is allowed
+    above: bool = False  # `low` is not
+
+    def holds(self, value: float) -> bool:
+        low = value > self.low if self.above else value >= self.low
+        return low and (value <= self.high if self.to else value < self.high)
+
+    def __str__(self) -> str:
+        low, high = "above " * self.above + f"{self.low}", "below " * (not self.to) + f"{self.high}"
+        return f"{low} to {high}" + f": {self.what}" * bool(self.what)
+
+
+SHARE_OF_RUN = Bound(0, 1, "a share of the run")
+STRENGTH = Bound(0, 1, "20 per cent is 0.2")
+BOUNDS = {
+    "epochs": Bound(1, MOST),
+    "steps": Bound(1, MOST),
+    "validate_every": Bound(1, MOST),
+    "early_stop": Bound(0, MOST),
+    "batch_size": Bound(1, MOST),
+    "accumulate": Bound(1, MOST),
+    "crop": Bound(1, LARGEST_SIDE, "height x width in pixels"),
+    "scale": Bound(*SCALES, "factors, of which 1 leaves the size; 50 per cent is 0.5"),
+    "rotations": Bound(0, 180, "degrees, to either side"),
+    "brightness": STRENGTH,
+    "contrast": STRENGTH,
+    "saturation": STRENGTH,
+    "mean": Bound(0, 1, "colours lie in 0 … 1; divide those of 0 … 255 by 255"),
+    "std": Bound(0, 1, "colours lie in 0 … 1; divide those of 0 … 255 by 255", above=True),
+    "lr": Bound(1e-12, 1e12),
+    "momentum": Bound(0, 1, to=False),
+    "weight_decay": Bound(0, 100),
+    "trunk_lr": Bound(1e-12, 1e6, "times --lr"),
+    "warmup": SHARE_OF_RUN,
+    "clip": Bound(0, 1e12),
+    "ema": Bound(0, 1, to=False),
+    "seed": Bound(0, LARGEST_SEED),
+    "workers": Bound(0, MOST_WORKERS),
 }
+FACTOR = Bound(0, 1000, "times --lr", above=True)  # of a milestone
 # Where it runs and lies, not what is computed. Of `device` only the kind counts, of `init` the file's digest.
 NOT_DIGESTED = ("shards", "out", "init", "recipe", "workers", "replace")
 
@@ -65,7 +94,7 @@ class TrainConfig:
     epochs: int | None = 100
     steps: int | None = None  # optimiser steps
     validate_every: int = 1  # epochs
-    early_stop: int = 0  # epochs without a better validation miou before the end; 0 = never
+    early_stop: int = 0  # validations without a better miou before the end; 0 = never
 
     # batches
     batch_size: int = 8  # samples of an optimiser step, over all ranks
@@ -118,19 +147,34 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             _expect(getattr(self, name) in choices, self, name, "one of " + ", ".join(choices))
-        for name, (low, high) in BOUNDS.items():
+        for name, bound in BOUNDS.items():
             value = getattr(self, name)
-            wanted = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
-            _expect(value is None or low <= value <= high, self, name, wanted)
+            each = value if isinstance(value, tuple) else () if value is None else (value,)
+            _expect(
+                all(map(bound.holds, each)), self, name, f"{bound}{self._as_share(each) if name == 'warmup' else ''}"
+            )
         _expect((self.epochs is None) != (self.steps is None), self, "epochs", "this or steps, not both")
         _expect(self.batch_size % self.accumulate == 0, self, "accumulate", f"a divisor of {self.batch_size}")
-        _expect(self.crop is None or min(self.crop) > 0, self, "crop", "two positive numbers, HxW")
         _expect(self.crop is not None or not self.centre_crop, self, "centre_crop", "a crop to go with it")
-        _expect(0 < self.scale[0] <= self.scale[1], self, "scale", "two positive numbers, smaller first")
-        _expect(min(self.std) > 0, self, "std", "three positive numbers")
+        _expect(self.scale[0] <= self.scale[1], self, "scale", "two factors, smaller first")
+        self._check_milestones()
+
+    def _check_milestones(self) -> None:
         shares = [share for share, _ in self.milestones]
-        _expect(shares == sorted(shares), self, "milestones", "ascending shares of the run")
+        wanted = f"shares of the run from 0 to below 1{self._as_share(shares)}"
+        _expect(all(0 <= share < 1 for share in shares), self, "milestones", wanted)
+        rising = all(one < other for one, other in pairwise(shares))
+        _expect(rising, self, "milestones", "shares of the run in ascending order, none twice")
+        _expect(all(FACTOR.holds(factor) for _, factor in self.milestones), self, "milestones", f"factors {FACTOR}")
         _expect(bool(shares) == (self.schedule == "step"), self, "milestones", "some for the schedule step only")
+
+    def _as_share(self, values: Sequence[float]) -> str:
+        """What to give where the first value out of 0 … 1 was meant as an epoch, or a step."""
+        unit, whole = ("epoch", self.epochs) if self.epochs else ("step", self.steps)
+        meant = next((value for value in values if not 0 <= value <= 1), None)
+        if meant is None or not whole or not 1 < meant <= whole:
+            return ""
+        return f"; {unit} {meant:g} of {whole} is {meant / whole:.3g}"
 
     @property
     def network_options(self) -> dict[str, Value]:

@@ -68,9 +68,16 @@ def crop_size(shards: ShardSet, geometry: Geometry, crop: Size | None) -> Size:
     if crop[0] > smallest[0] or crop[1] > smallest[1]:
         raise SegmodelsError(
             f"--crop {crop[0]}x{crop[1]} is larger than the images of {shards.split}: {smallest[0]}x{smallest[1]}. "
-            "Give a smaller one, or none for whole images."
+            + swapped(crop, smallest)
+            + "Give a smaller one, or none for whole images."
         )
     return crop
+
+
+def swapped(size: Size, image: Size) -> str:
+    """A question, where a size that is too large for an image would fit the other way round."""
+    fits = size[1] <= image[0] and size[0] <= image[1]
+    return f"Sizes are HxW: did you mean {size[1]}x{size[0]}? " if fits else ""
 
 
 class Batches:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # read by cuBLAS when CUDA starts: without it its sums may differ between runs
+WORKSPACE = ":4096:8"
 
 
 def choose_device(name: str) -> torch.device:
@@ -43,6 +44,9 @@ def choose_device(name: str) -> torch.device:
 def arithmetic(*, fast: bool) -> Iterator[None]:
     """Inside: the same bits for the same work, or (`fast`) whatever is fastest; outside: as it was.
 
+    Whatever the process that calls has set in torch (default type and device, precision of products, oneDNN, cuDNN,
+    denormal numbers), inside it is as torch starts.
+
     Reproducible means deterministic algorithms, no timing of kernels against each other, and float32 that is
     float32 (cuDNN takes TF32 for it by default). Enter it before anything touches CUDA.
 
@@ -51,7 +55,71 @@ def arithmetic(*, fast: bool) -> Iterator[None]:
     allocates, for code that reads memory before writing it. This code does not, and on a GPU that was a kernel for each
     of thousands of tensors a step, a tenth to a fifth of the time.
     """
-    os.environ.setdefault(CUBLAS, ":4096:8")
+    os.environ.setdefault(CUBLAS, WORKSPACE)
+    with _as_torch_starts(), _deterministic(fast):
+        yield
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Inside so many threads of the CPU, among which sums are split; None: as many as there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _as_torch_starts() -> Iterator[None]:
+    """The state of torch that a fresh process has, as far as it has a say in the bits."""
+    mkldnn, cudnn, matmul = torch.backends.mkldnn, torch.backends.cudnn, torch.backends.cuda.matmul
+    places: list[tuple[Any, str, Any]] = [
+        (mkldnn, "enabled", True),
+        (cudnn, "enabled", True),
+        (matmul, "allow_bf16_reduced_precision_reduction", True),
+        (matmul, "allow_fp16_reduced_precision_reduction", True),
+        *((each, "fp32_precision", "ieee") for each in _precisions() if each.fp32_precision not in {"none", "ieee"}),
+    ]
+    before = [getattr(place, name) for place, name, _ in places]
+    numbers, device = torch.get_default_dtype(), torch.get_default_device()
+    products, flushes = _products(), not torch.tensor([1e-310], dtype=torch.float64, device="cpu").mul(1).item()
+    for place, name, value in places:
+        setattr(place, name, value)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_flush_denormal(False)
+    if products != "highest":
+        torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        for (place, name, _), value in zip(places, before, strict=True):
+            setattr(place, name, value)
+        torch.set_default_dtype(numbers)
+        torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_flush_denormal(flushes)
+        if products != "highest":
+            torch.set_float32_matmul_precision(products)
+
+
+def _precisions() -> list[Any]:
+    """What float32 is computed as, beside products: torch has it since 2.9."""
+    backends = torch.backends
+    found = (backends, backends.mkldnn, getattr(backends.mkldnn, "conv", None))
+    return [each for each in found if hasattr(each, "fp32_precision")]
+
+
+def _products() -> str:
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # set in the old way and in the new one, so that torch has no word for it
+        return "high"
+
+
+@contextmanager
+def _deterministic(fast: bool) -> Iterator[None]:
     cudnn, matmul, memory = torch.backends.cudnn, torch.backends.cuda.matmul, torch.utils.deterministic
     before = (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, torch.get_deterministic_debug_mode())
     fills = memory.fill_uninitialized_memory  # type: ignore[attr-defined]  # torch adds it by a class of its own

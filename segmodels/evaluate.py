@@ -135,6 +135,7 @@ def measure(
 @torch.inference_mode()
 def predict_maps(segmenter: Segmenter, pixels: U8, views: Views) -> Maps:
     """The classes of every pixel of an image (H, W, 3) after each step."""
+    views.check((pixels.shape[0], pixels.shape[1]), segmenter.window)
     image = segmenter.input(pixels)
     if not views.single:
         full = average(segmenter.network, image, segmenter.geometry, views)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from segdata.numbers import number, numbers, size, whole
+
 Read = Callable[[str], object]  # raises ValueError
 
 
@@ -27,22 +29,6 @@ class TrainOption(NamedTuple):
         return self.name.replace("-", "_")
 
 
-def size(text: str) -> tuple[int, int]:
-    """`256x512`: height, then width."""
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise ValueError("is not HxW, as in 256x512")
-    return int(height), int(width)
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """`15,30`; nothing for none."""
-    try:
-        return tuple(float(part) for part in text.split(",") if part)
-    except ValueError:
-        raise ValueError("is no list of numbers, as in 0.5,2") from None
-
-
 def pair(text: str) -> tuple[float, ...]:
     """`0.5,2`."""
     return _so_many(2, text, "0.5,2")
@@ -55,11 +41,10 @@ def colour(text: str) -> tuple[float, ...]:
 
 def milestones(text: str) -> tuple[tuple[float, float], ...]:
     """`0.5:0.1,0.75:0.01`."""
-    try:
-        parts = [part.partition(":") for part in text.split(",") if part]
-        return tuple((float(share), float(factor)) for share, _, factor in parts)
-    except ValueError:
-        raise ValueError("is no list of share:factor, as in 0.5:0.1,0.75:0.01") from None
+    parts = [part.split(":") for part in text.split(",") if part]
+    if not all(len(part) == 2 for part in parts):
+        raise ValueError("is no list of share:factor, as in 0.5:0.1,0.75:0.01")
+    return tuple((number(share), number(factor)) for share, factor in parts)
 
 
 def _so_many(count: int, text: str, example: str) -> tuple[float, ...]:
@@ -70,43 +55,45 @@ def _so_many(count: int, text: str, example: str) -> tuple[float, ...]:
 
 
 TRAIN_OPTIONS = (
-    TrainOption("epochs", "Passes over the training split [100].", "N", int),
-    TrainOption("steps", "Optimiser steps, instead of --epochs.", "N", int),
-    TrainOption("validate-every", "Epochs from one validation to the next [1].", "N", int),
-    TrainOption("early-stop", "End after so many epochs without a better miou, keep the best; 0: never [0].", "N", int),
-    TrainOption("batch-size", "Samples of a step, over all processes [8].", "N", int),
-    TrainOption("accumulate", "Parts that a batch is computed in, one after the other [1].", "N", int),
+    TrainOption("epochs", "Passes over the training split [100].", "N", whole),
+    TrainOption("steps", "Optimiser steps, instead of --epochs.", "N", whole),
+    TrainOption("validate-every", "Epochs from one validation to the next [1].", "N", whole),
+    TrainOption(
+        "early-stop", "End after N validations without a better miou, keep the best; 0: never [0].", "N", whole
+    ),
+    TrainOption("batch-size", "Samples of a step, over all processes [8].", "N", whole),
+    TrainOption("accumulate", "Parts that a batch is computed in, one after the other [1].", "N", whole),
     TrainOption("crop", "Height and width of training images; the whole image if not given.", "HxW", size),
     TrainOption("centre-crop", "Crop the middle, not a random place."),
     TrainOption("scale", "Resize by a factor drawn between these; 1,1: off [0.5,2].", "LOW,HIGH", pair),
     TrainOption("flip", "Mirror every second sample left to right [on]."),
     TrainOption("vertical-flip", "Mirror every second sample upside down [off]."),
     TrainOption("rotations", "Turn every second sample by one of these angles, to either side.", "DEGREES,…", numbers),
-    TrainOption("brightness", "Factor drawn from 1 ± this [0.2].", "X", float),
-    TrainOption("contrast", "Factor drawn from 1 ± this [0.2].", "X", float),
-    TrainOption("saturation", "Factor drawn from 1 ± this [0.2].", "X", float),
+    TrainOption("brightness", "Factor drawn from 1 ± this [0.2].", "X", number),
+    TrainOption("contrast", "Factor drawn from 1 ± this [0.2].", "X", number),
+    TrainOption("saturation", "Factor drawn from 1 ± this [0.2].", "X", number),
     TrainOption("mean", "Colour that is subtracted, in 0…1 [ImageNet's].", "R,G,B", colour),
     TrainOption("std", "What colours are divided by [ImageNet's].", "R,G,B", colour),
     TrainOption("loss", "ce (cross entropy), ce+dice or ohem [ce].", "NAME", str),
     TrainOption("class-weights", "none, inverse, median or effective: against rare classes [none].", "NAME", str),
     TrainOption("optimizer", "adam, adamw or sgd [adamw].", "NAME", str),
-    TrainOption("lr", "Learning rate [0.001].", "X", float),
-    TrainOption("momentum", "Of sgd [0.9].", "X", float),
-    TrainOption("weight-decay", "Of the weights of convolutions [0.01].", "X", float),
-    TrainOption("trunk-lr", "Learning rate of a pretrained trunk, times --lr [1].", "X", float),
+    TrainOption("lr", "Learning rate [0.001].", "X", number),
+    TrainOption("momentum", "Of sgd [0.9].", "X", number),
+    TrainOption("weight-decay", "Of the weights of convolutions [0.01].", "X", number),
+    TrainOption("trunk-lr", "Learning rate of a pretrained trunk, times --lr [1].", "X", number),
     TrainOption("schedule", "constant, poly, cosine, step or plateau [cosine].", "NAME", str),
     TrainOption("milestones", "Of step: share of the run, factor from there on.", "SHARE:FACTOR,…", milestones),
-    TrainOption("warmup", "Share of the run in which the learning rate rises [0.05].", "X", float),
-    TrainOption("clip", "Largest norm of the gradient; 0: off [1].", "X", float),
-    TrainOption("ema", "Decay of the average of the weights; 0: off [0.999].", "X", float),
+    TrainOption("warmup", "Share of the run in which the learning rate rises [0.05].", "X", number),
+    TrainOption("clip", "Largest norm of the gradient; 0: off [1].", "X", number),
+    TrainOption("ema", "Decay of the average of the weights; 0: off [0.999].", "X", number),
     TrainOption("init", "Weights to start from: a run, its weights, or a file with a ResNet trunk.", "RUN|FILE", Path),
-    TrainOption("seed", "Decides every random number [0].", "N", int),
+    TrainOption("seed", "Decides every random number [0].", "N", whole),
     TrainOption("reader", "shards, or stream: through webdataset, whose order is another [shards].", "NAME", str),
     TrainOption("precision", "fp32 or bf16 [fp32].", "NAME", str),
     TrainOption("channels-last", "Memory layout that suits tensor cores."),
     TrainOption("fast", "Give up reproducibility for speed."),
     TrainOption("compile", "Compile the network first."),
-    TrainOption("workers", "Threads that read and decode [2].", "N", int),
+    TrainOption("workers", "Threads that read and decode [2].", "N", whole),
     TrainOption("device", "auto, cpu, cuda or cuda:N [auto].", "NAME", str),
     TrainOption("replace", "Start anew where --out holds another run."),
 )

@@ -94,6 +94,7 @@ def _pictures(segmenter: Segmenter, pixels: U8, views: Views, *, stages: bool) -
 
 def _see(segmenter: Segmenter, pixels: U8, views: Views) -> tuple[list[Tensor], Prediction | None]:
     """The outputs, of a single view at the network's stride; and what it said where it saw the image once and whole."""
+    views.check((pixels.shape[0], pixels.shape[1]), segmenter.window)
     image, network, geometry = segmenter.input(pixels), segmenter.network, segmenter.geometry
     if not views.single:
         return average(network, image, geometry, views), None

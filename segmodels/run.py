@@ -21,12 +21,14 @@ from segdata import ShardSet
 from segdata.canonical import canonical_json, digest_file, pretty_json
 from segdata.files import discard, parsing, regular, temporary_of, unlink, write_file
 from segdata.lock import locked
+from segdata.numbers import MOST_WORKERS
 from segdata.ownership import check_home, is_ours, json_kind
-from segmodels.checkpoint import LARGEST, load_checkpoint
+from segmodels.checkpoint import LARGEST, load_checkpoint, load_weights
 from segmodels.config import TrainConfig, config_from_document, decisive, run_id
 from segmodels.documents import check_types, read_json
 from segmodels.environment import describe_environment
 from segmodels.errors import SegmodelsError
+from segmodels.progress import Show, silent
 from segmodels.rundocument import About, Results
 from segmodels.spec import Size
 
@@ -96,6 +98,8 @@ class Run:
             )
         with parsing(self.about, SegmodelsError, "Train again."):
             check_types(document, About)
+            if not 0 < document["device"].get("threads", 1) <= MOST_WORKERS:
+                raise ValueError(f"{document['device']['threads']} threads")
         return document
 
     def results(self) -> dict[str, Any]:
@@ -112,8 +116,10 @@ class Run:
 
 
 @contextmanager
-def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
+def open_run(path: Path, document: Document, *, replace: bool, show: Show = silent) -> Iterator[Run]:
     """Hold the folder of the run that `document` describes as its one writer; make it, or continue it.
+
+    What it goes on under other than it began, so that its bytes are no longer promised, is said and noted.
 
     Raises SegmodelsError where the folder holds another run, unless that is to be replaced, and LockedError
     where somebody writes there.
@@ -135,10 +141,8 @@ def open_run(path: Path, document: Document, *, replace: bool) -> Iterator[Run]:
             if not replace:
                 raise
             _clear(run)
-        if not run.about.exists():
-            write_document(run.about, document)
-        elif not run.finished:
-            _note_environment(run, document)
+        if not run.finished:
+            _begin(run, document, show)
         yield run
 
 
@@ -220,8 +224,20 @@ def identity(document: Document) -> dict[str, Any]:
 
 
 def environment(document: Document) -> dict[str, Any]:
-    """The part of run.json that may decide the result, though it should not."""
-    return {name: document[name] for name in ("commit", "versions", "device")}
+    """The part of run.json that may decide the result, though it should not; older versions noted less of it."""
+    return {name: document[name] for name in ("commit", "versions", "device", "settings", "ranks") if name in document}
+
+
+def changes(there: Document, here: Document) -> list[str]:
+    """What differs between two environments, as far as both tell."""
+    before, now = environment(there), environment(here)
+    both = before.keys() & now.keys()
+    return list(differences({name: before[name] for name in both}, {name: now[name] for name in both}))
+
+
+def with_threads(document: Document, begun: Document) -> Document:
+    """`document` with as many threads of the CPU as a run began with, which are taken over and not another's."""
+    return {**document, "device": document["device"] | {k: v for k, v in begun["device"].items() if k == "threads"}}
 
 
 def _check_ours(run: Run) -> None:
@@ -268,13 +284,31 @@ def _check_same(run: Run, document: Document) -> None:
         load_checkpoint(run.last, document["id"])
 
 
-def _note_environment(run: Run, document: Document) -> None:
-    """A run that goes on under other versions says so: then the bytes are no longer promised."""
+def check_best(run: Run) -> None:
+    """Raise SegmodelsError where the best weights so far, of which the result may be made, are gone or damaged."""
+    try:
+        load_weights(run.best)
+    except SegmodelsError as error:
+        raise SegmodelsError(f"{error}. Without them the run cannot go on: --replace starts it anew") from None
+
+
+def _begin(run: Run, document: Document, show: Show) -> None:
+    """Write run.json, or note in it that the run goes on under other versions or settings."""
+    if not run.last.exists():
+        if not run.about.exists() or changes(run.document(), document):
+            write_document(run.about, document)
+        return
+    if not run.about.exists():  # the checkpoints alone are left, which know what the run began with
+        write_document(run.about, {**document, **load_checkpoint(run.last, document["id"]).environment})
     found = run.document()
-    resumed = found.get("resumed", [])
-    before, now = (environment(each) for each in (resumed[-1] if resumed else found, document))
-    if before != now:
-        write_document(run.about, found | {"resumed": [*resumed, now]})
+    resumed, now = found.get("resumed", []), with_threads(document, found)
+    if what := changes(resumed[-1] if resumed else found, now):
+        write_document(run.about, found | {"resumed": [*resumed, environment(now)]})
+        if found["deterministic"]:
+            show(
+                f"warning: {run.path} goes on under others than before: {'; '.join(what)}. That its weights are those "
+                "of a run that was never killed (L1) is no longer promised; run.json says so (resumed)"
+            )
 
 
 def _digest(path: Path) -> str:

@@ -14,10 +14,15 @@ class Device(_Device, total=False):
     threads: int  # of the CPU
 
 
-class Environment(TypedDict):
+class _Environment(TypedDict):
     commit: str | None
     versions: dict[str, str]
     device: Device
+
+
+class Environment(_Environment, total=False):
+    settings: dict[str, str]  # absent in older runs
+    ranks: int
 
 
 class Shards(TypedDict):
@@ -26,7 +31,7 @@ class Shards(TypedDict):
     files: dict[str, str]
 
 
-class Begun(Environment):
+class Begun(_Environment):
     format: int
     id: str
     config: dict[str, Any]
@@ -41,10 +46,12 @@ class Begun(Environment):
 class About(Begun, total=False):
     """All that run.json may hold."""
 
+    settings: dict[str, str]
     resumed: list[Environment]  # where it went on under other versions
     weights: dict[str, str]  # step -> digest of the weights after it
     confusion: list[list[int]]  # (K, K)
     model: str  # digest of model.safetensors
+    ended: str  # why, where it ended before its last step
 
 
 class Results(TypedDict):

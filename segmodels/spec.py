@@ -9,12 +9,15 @@ from math import inf, isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segdata.numbers import LARGEST_SIDE
 from segmodels.errors import SegmodelsError
 
 if TYPE_CHECKING:
     from torch import nn
 
-LARGEST_SIDE, MOST_CLASSES = 1 << 15, 1 << 12  # that a network is built for: beyond are mistakes, and no shapes
+MOST_CLASSES = 1 << 12  # that a network is built for: beyond are mistakes, and no shapes
+
+SCALES = (0.05, 20.0)  # an image is resized by: beyond, it is a few pixels or does not fit into memory
 
 Size = tuple[int, int]  # (H, W)
 Value = bool | int | float | str | tuple[float, ...]

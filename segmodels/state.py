@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from segmodels.data import Batches
 from segmodels.errors import SegmodelsError
 from segmodels.optim import restore_optimizer
 from segmodels.ranks import Ranks
+from segmodels.run import environment
 
 Row = dict[str, float]  # an epoch: ROW, and the scores where it was validated
 ROW = frozenset({"epoch", "step", "lr", "loss"})
@@ -61,10 +63,10 @@ class State:
             if not tensor.isfinite().all():
                 raise SegmodelsError(f"{name} is not finite after step {self.step}. {ADVICE}")
 
-    def checkpoint(self, run: str, ranks: Ranks, device: torch.device) -> Checkpoint:
-        """Everything that the next step depends on."""
+    def checkpoint(self, begun: Mapping[str, Any], ranks: Ranks, device: torch.device) -> Checkpoint:
+        """Everything that the next step depends on, and what run.json says of the run's beginning."""
         return Checkpoint(
-            run=run,
+            run=begun["id"],
             step=self.step,
             weights=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
@@ -73,6 +75,7 @@ class State:
             running=self.running,
             random=ranks.random_states(device),
             digests=self.digests,
+            environment=environment(begun),
         )
 
     def restore(self, checkpoint: Checkpoint, ranks: Ranks, device: torch.device) -> None:
@@ -106,9 +109,26 @@ def is_best(history: Sequence[Row]) -> bool:
 
 
 def out_of_patience(history: Sequence[Row], patience: int) -> bool:
-    """Whether the best epoch is `patience` epochs old (0 = endless patience)."""
+    """Whether `patience` validations came after the best one (0 = endless patience)."""
     best = best_row(history)
-    return patience > 0 and best is not None and history[-1]["epoch"] - best["epoch"] >= patience
+    if not patience or best is None:
+        return False
+    return sum("miou" in row and row["epoch"] > best["epoch"] for row in history) >= patience
+
+
+def described_end(state: State, total: int, patience: int) -> str:
+    """Why a training ended before its last step."""
+    best, last = best_row(state.history), state.history[-1]
+    assert best is not None, "patience ends no training that has no best epoch"
+    return (
+        f"ended after epoch {last['epoch']:.0f}, step {state.step} of {total}, by --early-stop {patience}: "
+        f"{_validations(patience)} since epoch {best['epoch']:.0f} found a better miou than its {best['miou']:.4f}. "
+        "The weights are those of that epoch"
+    )
+
+
+def _validations(count: int) -> str:
+    return "no validation" if count == 1 else f"none of {count} validations"
 
 
 def _not_finite(step: int, losses: Sequence[float], keys: Sequence[str]) -> str:

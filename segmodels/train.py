@@ -23,7 +23,7 @@ from segmodels.augment import augmentation
 from segmodels.checkpoint import Weights, load_checkpoint, load_weights, save_checkpoint, save_weights, weights_digest
 from segmodels.config import TrainConfig
 from segmodels.data import Batch, Batches, crop_size, normalise, samples
-from segmodels.device import arithmetic, autocast, choose_device, compiled
+from segmodels.device import arithmetic, autocast, choose_device, compiled, threads
 from segmodels.ema import start_ema, update_ema, using_weights
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter, count_confusions
@@ -39,12 +39,13 @@ from segmodels.ranks import Ranks, join_ranks
 from segmodels.run import (
     Run,
     about_weights,
+    check_best,
     describe,
     open_run,
     write_document,
     write_history,
 )
-from segmodels.state import Row, State, best_row, is_best, out_of_patience
+from segmodels.state import Row, State, best_row, described_end, is_best, out_of_patience
 from segmodels.stream import open_stream
 from segmodels.trained import weights_file
 
@@ -111,7 +112,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:
-            stack.enter_context(open_run(config.out, document, replace=config.replace))
+            stack.enter_context(open_run(config.out, document, replace=config.replace, show=show))
         ranks.wait()
         run = Run(config.out)
         if not run.about.is_file():
@@ -120,6 +121,12 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             show(f"{run.path} is finished: nothing to do")
             results = run.results() if ranks.rank == 0 else {}
             return Outcome(run, results, run.document().get("weights", {}))
+
+        begun = run.document()
+        count = begun["device"].get("threads") if device.type == "cpu" else None  # on which the order of sums depends
+        if count and count != torch.get_num_threads():
+            show(f"{run.path}: CPU threads: {count}, as the run began with, not {torch.get_num_threads()}")
+        stack.enter_context(threads(count))
 
         # ---- the network ------------------------------------------------------------------------------------
         if started:
@@ -149,6 +156,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             with parsing(f"{run.last} is not of this run", SegmodelsError, "Use --replace to start anew."):
                 state.restore(checkpoint, ranks, device)
             del checkpoint  # and with it the view of the file
+            if config.early_stop and best_row(state.history):
+                check_best(run)
             show(f"{run.path}: going on after step {state.step} of {total}")
         if state.step != ranks.highest(state.step, device):
             raise SegmodelsError(
@@ -163,7 +172,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         def save() -> None:
             state.read_losses(batches)
             state.check_finite()
-            checkpoint = state.checkpoint(document["id"], ranks, device)
+            checkpoint = state.checkpoint(begun, ranks, device)
             if ranks.rank == 0:
                 save_checkpoint(run.last, checkpoint)
                 write_document(run.timing_so_far, timing.document(device))
@@ -234,6 +243,10 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
 
         # ---- the result -------------------------------------------------------------------------------------
         best = best_row(state.history) if config.early_stop else None
+        early = state.step < total and out_of_patience(state.history, config.early_stop)
+        ended = {"ended": described_end(state, total, config.early_stop)} if early else {}
+        for line in ended.values():
+            show(line)
         step, weights = state.step, state.published
         if best is not None and best["step"] != step:
             step, weights = int(best["step"]), {n: t.to(device) for n, t in load_weights(run.best)[0].items()}
@@ -247,6 +260,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 "weights": state.digests,
                 "confusion": validated[1].sum(0).tolist(),
                 "model": digest_file(run.weights),
+                **ended,
             }
             write_document(run.about, run.document() | result)
             write_document(run.timing, timing.document(device))

@@ -9,12 +9,15 @@ from types import MappingProxyType
 import torch
 
 from segdata import ownership
+from segdata.canonical import digest_file
+from segdata.files import regular
 from segdata.ownership import Kind
+from segmodels.checkpoint import LARGEST
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter, load_segmenter
-from segmodels.run import Run
-from segmodels.spec import Size
-from segmodels.views import SCALES, Views
+from segmodels.run import Run, read_document
+from segmodels.spec import SCALES, Size
+from segmodels.views import Views
 
 
 def load_trained(path: Path, device: torch.device) -> Segmenter:
@@ -31,7 +34,7 @@ def load_trained(path: Path, device: torch.device) -> Segmenter:
 
 
 def weights_file(path: Path) -> Path:
-    """The weights of a finished run's folder; a file is what it is. Raises SegmodelsError."""
+    """The weights of a finished run's folder, with the digest in its run.json; a file is itself. Raises SegmodelsError."""
     run = Run(path)
     if path.is_dir() and not run.about.is_file():
         raise SegmodelsError(f"{path} is no run: it has no run.json. Name the --out folder of `segmodels train`")
@@ -40,7 +43,20 @@ def weights_file(path: Path) -> Path:
             f"run {path} is unfinished. Run its `segmodels train` again to go on, or name a weights file, "
             f"such as {run.best}"
         )
-    return run.weights if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    _check_weights(run)
+    return run.weights
+
+
+def _check_weights(run: Run) -> None:
+    """Raise SegmodelsError where the weights are not those that the run's own run.json names."""
+    recorded = read_document(run.about).get("model", "")
+    if recorded and digest_file(regular(run.weights, LARGEST, SegmodelsError)) != recorded:
+        raise SegmodelsError(
+            f"{run.weights} is not the file that training wrote: run.json has another digest (model). "
+            "Take another copy of the run, or train again"
+        )
 
 
 def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> None:

@@ -7,7 +7,6 @@ matrix of the result. Versions that differ are named, but only results count.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,15 +23,13 @@ from segdata.url import Place
 from segdata.verify import verify as verify_shards
 from segmodels.checkpoint import LARGEST, load_weights
 from segmodels.config import TrainConfig, decisive, run_id
-from segmodels.device import arithmetic, choose_device
+from segmodels.device import arithmetic, choose_device, threads
 from segmodels.environment import describe_environment
 from segmodels.errors import SegmodelsError
 from segmodels.inference import count_confusions, load_segmenter
 from segmodels.progress import Show, silent
-from segmodels.run import Run, differences, environment
+from segmodels.run import Run, changes, differences, with_threads
 from segmodels.train import train
-
-MOST_THREADS = 1 << 12  # of a CPU: beyond is a mistake
 
 
 class Report(NamedTuple):
@@ -59,7 +56,7 @@ def verify(path: Path, shards: Place | None = None, steps: int = 8, *, workers: 
     if wrong := [*_changed_options(run, document, config), *_changed_shards(config.shards, document)]:
         return Report(notes, wrong)  # training on something else would say nothing
     load_segmenter(run.path, torch.device("cpu"))  # holds the options to the weights before they are trained with
-    with _threads(document["device"].get("threads")):
+    with threads(document["device"].get("threads")):
         wrong = [*_changed_steps(config, document, steps, show), *_changed_scores(run, document, config)]
     return Report([*notes, _checked(document, steps)], wrong)
 
@@ -71,15 +68,13 @@ def check_recorded(run: Run, document: dict[str, Any]) -> None:
             raise ValueError("no digest of the weights after step 1")
         if np.array(document["confusion"], np.int64).ndim != 2:
             raise ValueError("a confusion matrix that is no matrix")
-        if not 0 < document["device"].get("threads", 1) <= MOST_THREADS:
-            raise ValueError(f"{document['device']['threads']} threads")
 
 
 def _environment_notes(config: TrainConfig, document: dict[str, Any]) -> Iterator[str]:
     """Versions, device and commit that are not those of the run."""
-    now = describe_environment(choose_device(config.device))
+    now = with_threads(describe_environment(choose_device(config.device)), document)
     for each in (document, *document.get("resumed", [])):
-        for difference in differences(environment(each), now):
+        for difference in changes(each, now):
             yield f"note: {difference}"
     if config.fast:
         yield "note: trained with --fast, which promises nothing"
@@ -158,14 +153,3 @@ def _checked(document: dict[str, Any], steps: int) -> str:
     if document["ranks"] > 1:
         return f"scores compared; not the steps, which {document['ranks']} processes took together"
     return f"compared: shards, options, weights up to step {trained}, confusion matrix"
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """As many threads as the run had on the CPU: sums are split among them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

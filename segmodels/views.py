@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from segmodels.data import pad, windows
+from segmodels.data import pad, swapped, windows
 from segmodels.deterministic import resize
+from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from segmodels.prediction import Prediction
-
-
-SCALES = (0.05, 20.0)  # beyond, an image is a few pixels or does not fit into memory
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,16 @@ class Views:
     flip: bool = False  # mirrored as well
     scales: tuple[float, ...] = (1.0,)
     window: Size | None = None  # slid over the image; None: the whole image at once
+
+    def check(self, size: Size, default: Size | None) -> None:
+        """Raise SegmodelsError where a window other than the network's own is too large for an image (H, W), and would
+        not be the other way round: a window that is too large all the same is padded."""
+        window = self.window
+        if window and window != default and (window[0] > size[0] or window[1] > size[1]) and swapped(window, size):
+            raise SegmodelsError(
+                f"--window {window[0]}x{window[1]} is larger than an image of {size[0]}x{size[1]}. "
+                + swapped(window, size).strip()
+            )
 
     @property
     def single(self) -> bool:

@@ -18,6 +18,8 @@ from shutil import disk_usage, rmtree
 from tempfile import mkdtemp
 from time import monotonic
 
+from segdata.cli.script import Parser
+
 PACK, VISIT = Path(".device/pack"), Path(".device/visit")
 PARTS = ("wheels", "camvid", "streets")
 LACKING = ("blake3", "isal", "zlib_ng", "cityscapesscripts", "webdataset")
@@ -29,7 +31,7 @@ def main() -> int:
     began = float(os.environ.get(BEGAN, monotonic()))  # the clock of the system: it goes on through an exec
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, lambda number, _: sys.exit(128 + number))
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.device", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)

@@ -9,6 +9,7 @@ import click
 
 from segdata import __version__
 from segdata.cli.catalogue import list_, taxonomy
+from segdata.cli.command import Group
 from segdata.cli.convert import prepare, synth
 from segdata.cli.entry import run
 from segdata.cli.folders import diff, show, stats, verify
@@ -20,7 +21,7 @@ def main() -> NoReturn:
     run(cli, "segdata")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="segdata")
 def cli() -> None:
     """Street-scene datasets to sharded webdatasets: same inputs, same bytes."""

@@ -2,10 +2,11 @@
 
 import click
 
+from segdata.cli.command import Command
 from segdata.errors import SegdataError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name")
 @click.option("--source", help="Prove completeness for this source only.")
 def taxonomy(name: str, source: str | None) -> None:
@@ -39,7 +40,7 @@ def taxonomy(name: str, source: str | None) -> None:
     click.echo(f"{found.name}: {len(found.classes)} classes, complete for {', '.join(fits)}; {found.digest[:12]}")
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 def list_() -> None:
     """The sources and taxonomies that ship with segdata."""
     from segdata.sources import SOURCES

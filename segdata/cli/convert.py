@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
+from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, say
-from segdata.cli.parameters import ANY_PATH, parse_size
+from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
 from segdata.files import resolved
+from segdata.numbers import MOST
 from segdata.ownership import check_file
 from segdata.progress import Progress
 from segdata.url import Url, place
@@ -15,7 +17,7 @@ from segdata.url import Url, place
 SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source")
 @click.option("--root", required=True, type=place, help="The dataset as downloaded: a folder, its zips, or a URL.")
 @click.option(
@@ -26,7 +28,8 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 @click.option("--split", "splits", multiple=True, help="May be repeated. [default: all that are labelled]")
 @click.option("--scale", "scales", multiple=True, type=click.Choice(["1", "2", "4", "8"]), default=["1"])
 @click.option("--rule", type=click.Choice(["majority", "stride", "coverage"]), default="majority", show_default=True)
-@click.option("--size", type=parse_size, metavar="HxW", help="Resize images and labels.")
+@click.option("--size", type=parse_size, metavar="HxW", help="Resize images and labels: height, then width.")
+@click.option("--turn", is_flag=True, help="Allow a --size that is upright where frames lie, or the reverse.")
 @click.option("--pad", "fit", flag_value="pad", help="Pad to a multiple of the largest scale (image 0, label 255).")
 @click.option("--crop", "fit", flag_value="crop", help="Crop to a multiple of the largest scale (bottom, right).")
 @click.option(
@@ -35,13 +38,13 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
     type=click.Choice(["keep", "png", "jpeg", "webp"]),
     help="`keep` passes the file's bytes through. [default: keep, png where the size changes]",
 )
-@click.option("--jpeg-quality", type=click.IntRange(1, 100), help="Of --image-codec jpeg. [default: 95]")
-@click.option("--samples-per-shard", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the permutation that fills the shards.")
+@click.option("--jpeg-quality", type=Whole(1, 100), help="Of --image-codec jpeg. [default: 95]")
+@click.option("--samples-per-shard", type=COUNT, default=64, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the permutation that fills the shards.")
 @click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse with train_extra instead of gtFine.")
 @click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=WORKERS,
     envvar="SEGDATA_WORKERS",
     help="Shards that are made at once. [default: all processors of the machine, or of the cluster]",
 )
@@ -58,7 +61,7 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, MOST, "seconds", above=True),
     metavar="SECONDS",
     envvar="SEGDATA_TIMEOUT",
     help="What a shard may take before another worker gets it. [default: 30 for each of its samples]",
@@ -125,10 +128,12 @@ def _job(name: str, options: dict[str, Any]) -> Any:
 
     source = find(name)
     taxonomy = load_taxonomy(options["taxonomy"] or source.default_taxonomy)
-    geometry = Geometry(options["size"], options["fit"] or "")
-    changes = geometry != Geometry()
+    geometry = Geometry(options["size"], options["fit"] or "", options["turn"])
+    changes = bool(geometry.size or geometry.fit)
     if options["address"] and options["engine"] != "ray":
         raise click.UsageError(f"--address is for --engine ray, this is --engine {options['engine']}.")
+    if options["turn"] and not options["size"]:
+        raise click.UsageError("--turn is for --size, which is not given.")
     if options["codec"] == "keep" and options["size"]:
         raise click.UsageError("--image-codec keep passes bytes through; --size changes them. Choose png.")
     if options["jpeg_quality"] and options["codec"] != "jpeg":
@@ -167,18 +172,18 @@ def _job(name: str, options: dict[str, Any]) -> Any:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=click.Choice(["cityscapes", "tas500"]))
 @click.option(
     "--out", required=True, type=ANY_PATH, help="A folder that is new, empty, or painted by this command before."
 )
 @click.option("--replace", is_flag=True, help="Allow --out to hold a painting with other options: it is deleted.")
-@click.option("--train", type=click.IntRange(0), default=SPLIT_SIZES["train"], show_default=True)
-@click.option("--val", type=click.IntRange(0), default=SPLIT_SIZES["val"], show_default=True)
-@click.option("--test", type=click.IntRange(0), default=SPLIT_SIZES["test"], show_default=True)
+@click.option("--train", type=Whole(0, MOST), default=SPLIT_SIZES["train"], show_default=True)
+@click.option("--val", type=Whole(0, MOST), default=SPLIT_SIZES["val"], show_default=True)
+@click.option("--test", type=Whole(0, MOST), default=SPLIT_SIZES["test"], show_default=True)
 @click.option("--size", type=parse_size, metavar="HxW", help="[default: the real size, 1024x2048 or 620x2026]")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--workers", type=WORKERS, envvar="SEGDATA_WORKERS", help="[default: all processors]")
 @click.option("--zip", "zips", is_flag=True, help="As the zips that people download.")
 @click.option("--nested", is_flag=True, help="Cityscapes: with the extra *_trainvaltest/ level.")
 @click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse and train_extra besides.")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, write_json
-from segdata.cli.parameters import ANY_PATH, shard_set
+from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, shard_set
 from segdata.errors import SegdataError
 from segdata.files import is_stream, unlink
 from segdata.ownership import PICTURE, check_file, json_kind
@@ -16,7 +17,7 @@ VERDICT = json_kind("a verdict of `verify`", "fingerprint", "pixels", "samples",
 STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=shard_set)
 @click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
@@ -26,7 +27,7 @@ STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
     type=ANY_PATH,
     help="If all is as written, say so in this file; else an earlier one is removed.",
 )
-@click.option("--workers", type=click.IntRange(1), envvar="SEGDATA_WORKERS", help="[default: all processors]")
+@click.option("--workers", type=WORKERS, envvar="SEGDATA_WORKERS", help="[default: all processors]")
 def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
     """Check a shard folder against its digests; exit status 1 when something is wrong."""
     from segdata.engines import default_workers
@@ -57,7 +58,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     click.echo(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=shard_set)
 @click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers to this file as well.")
 def stats(folder: Place, json_path: Path | None) -> None:
@@ -75,11 +76,11 @@ def stats(folder: Place, json_path: Path | None) -> None:
     click.echo(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=shard_set)
 @click.option("--out", required=True, type=ANY_PATH, help="The PNG to write.")
 @click.option("--split", help="[default: the first]")
-@click.option("--count", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--count", type=COUNT, default=4, show_default=True)
 def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     """A contact sheet: images, their targets at every scale, the legend."""
     from segdata.shardset import ShardSet, manifest_of
@@ -91,7 +92,7 @@ def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     click.echo(f"{out}: {shown} samples of {chosen}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("a", type=shard_set)
 @click.argument("b", type=shard_set)
 def diff(a: Place, b: Place) -> None:

@@ -1,20 +1,47 @@
-"""What commands take: sizes, folders, URLs."""
+"""What commands take: numbers, sizes, folders, URLs."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from segdata import numbers
 from segdata.url import Place, Url, place
 
 ANY_PATH = click.Path(path_type=Path)
 
 
+class Whole(click.IntRange):
+    """A whole number, which always has both bounds."""
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__(low, high)
+
+
+class Number(click.FloatRange):
+    """A number, which always has both bounds; Click's own takes NaN, which is neither below nor above any."""
+
+    def __init__(self, low: float, high: float, what: str, *, above: bool = False) -> None:
+        super().__init__(low, high, min_open=above)
+        self.low, self.high = low, high
+        self.expected = f"{what} from {'above ' * above}{low:g} to {high:g}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = click.FLOAT.convert(value, param, ctx)
+        if not self.low <= found <= self.high or (self.min_open and found == self.low):
+            self.fail(f"{value}, expected {self.expected}.", param, ctx)
+        return found
+
+
+COUNT, SEED, WORKERS = Whole(1, numbers.MOST), Whole(0, numbers.LARGEST_SEED), Whole(1, numbers.MOST_WORKERS)
+
+
 def parse_size(value: str) -> tuple[int, int]:
     """HEIGHTxWIDTH in pixels."""
-    height, _, width = value.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise click.BadParameter(f"{value!r} is not HEIGHTxWIDTH, such as 512x1024")
-    return int(height), int(width)
+    try:
+        return numbers.size(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} {error}") from None
 
 
 def shard_set(text: str) -> Place:

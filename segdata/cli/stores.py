@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from segdata.cli.command import Command
 from segdata.cli.parameters import parse_url
 from segdata.errors import SegdataError
 from segdata.progress import Progress
 from segdata.url import Url
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("url", type=parse_url)
 @click.option("--replace", is_flag=True, help="Allow URL to hold another set, which readers then see no more.")
@@ -28,7 +29,7 @@ def publish(folder: Path, url: Url, replace: bool) -> None:
     click.echo(f"{url}: {found.sent} files sent, {found.copied} copied, {found.stood} there already{state}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("url", type=parse_url)
 @click.option(
     "--remove",

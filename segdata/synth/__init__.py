@@ -104,6 +104,8 @@ def _checked(
     if seed < 0:
         raise SegdataError(f"synth: seed {seed}: it must be 0 or more.")
     height, width = size or DEFAULT_SIZES[source]
+    if height > width:
+        raise SegdataError(f"synth: {height}x{width} (HxW) is upright, streets lie: did you mean {width}x{height}?")
     if height < SMALLEST[0] or width < SMALLEST[1]:
         raise SegdataError(f"synth: {height}x{width} is too small to paint a street; the least is 48x96 (HxW).")
     return height, width

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from segdata.cli.command import Group
 from segdata.cli.entry import run
 from segmodels.cli.bench import bench
 from segmodels.cli.calibrate import calibrate
@@ -21,7 +22,7 @@ def main() -> NoReturn:
     run(cli, "segmodels")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="segdata")
 def cli() -> None:
     """Train, evaluate and run segmentation networks from the shards that segdata writes."""

@@ -10,9 +10,22 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from segmodels.cli.parameters import ANY_PATH, network_options, parse_numbers, parse_size, progress_bar, shard_set
+from segdata.cli.command import Command
+from segdata.cli.parameters import COUNT, Number, Whole
+from segmodels.cli.parameters import (
+    ANY_PATH,
+    THREADS,
+    distinct,
+    network_options,
+    parse_numbers,
+    parse_size,
+    progress_bar,
+    shard_set,
+    workers_option,
+)
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
+from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
     from segdata.url import Place
@@ -20,27 +33,30 @@ if TYPE_CHECKING:
     from segmodels.bench.rows import Plan
     from segmodels.spec import Size
 
+SECONDS = Number(0, 86400, "seconds")
 SMALL = (128, 256)  # the size of --all: the smallest that every network takes at 1 : 2
 OF_SWEEPS = {"values", "shards", "split", "every", "forwards", "workers", "out"}
 OF_BOTH = {"targets", "precision", "arithmetic", "device", "threads", "sweep"}
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[Size, ...]:
-    return tuple(size for part in text.split(",") if (size := parse_size(ctx, param, part))) if text else ()
+    return tuple(size for part in distinct(text) if (size := parse_size(ctx, param, part))) if text else ()
 
 
 def _words(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
+    return tuple(distinct(text))
 
 
 def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
     return None if text is None else parse_numbers(ctx, param, text)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("targets", nargs=-1, metavar="[NETWORK|RUN]...")
 @click.option("--all", is_flag=True, help="Every network of `segmodels list`.")
-@click.option("--classes", type=click.IntRange(2), metavar="N", help="Of networks by name. [default: their source's]")
+@click.option(
+    "--classes", type=Whole(2, MOST_CLASSES), metavar="N", help="Of networks by name. [default: their source's]"
+)
 @click.option("--size", metavar="HxW,…", callback=_sizes, help="[default: its own; with --all 128x256]")
 @network_options
 @click.option("--precision", metavar="fp32,bf16", callback=_words, default="fp32", show_default=True)
@@ -48,19 +64,19 @@ def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
 @click.option("--arithmetic", metavar="reproducible,fast", callback=_words, default="reproducible", show_default=True)
 @click.option("--compile", metavar="no,yes", callback=_words, default="no", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Of the CPU. [default: as many as torch takes]")
-@click.option("--seconds", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each figure, at least.")
-@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Of latency, settings in turns.")
-@click.option("--largest-batch", type=click.IntRange(1), default=256, show_default=True, help="That is tried.")
+@click.option("--threads", type=THREADS, metavar="N", help="Of the CPU. [default: as many as torch takes]")
+@click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="Of each figure, at least.")
+@click.option("--rounds", type=COUNT, default=1, show_default=True, help="Of latency, settings in turns.")
+@click.option("--largest-batch", type=COUNT, default=256, show_default=True, help="That is tried.")
 @click.option("--json", type=ANY_PATH, metavar="FILE", help="Write the rows here as JSON.")
 @click.option("--csv", type=ANY_PATH, metavar="FILE", help="Write the rows here as CSV.")
 @click.option("--sweep", type=click.Choice(("q", "steps", "scale")), help="Turn a knob of RUN on images of --shards.")
 @click.option("--values", metavar="V,V,…", callback=_values, help="Its positions. [default: q by tenths, every step]")
 @click.option("--shards", type=shard_set, help="Shards of the run's taxonomy: a folder or URL.")
 @click.option("--split", default="val", show_default=True)
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Each N-th image.")
-@click.option("--forwards", type=click.IntRange(1), default=20, show_default=True, help="At each position, at least.")
-@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+@click.option("--every", type=COUNT, default=1, show_default=True, metavar="N", help="Each N-th image.")
+@click.option("--forwards", type=COUNT, default=20, show_default=True, help="At each position, at least.")
+@workers_option
 @click.option("--out", type=ANY_PATH, metavar="DIR", help="Folder for sweep.json, sweep.csv and sweep.svg.")
 @click.pass_context
 def bench(

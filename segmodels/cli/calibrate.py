@@ -7,26 +7,39 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segmodels.cli.parameters import ANY_PATH, progress_bar, shard_set
+from segdata.cli.command import Command
+from segdata.cli.parameters import COUNT, Number
+from segdata.numbers import MOST
+from segmodels.cli.parameters import ANY_PATH, progress_bar, shard_set, workers_option
 from segmodels.errors import SegmodelsError
 
 if TYPE_CHECKING:
     from segdata.url import Place
 
+SHARE, MILLISECONDS = Number(0, 1, "a share", above=True), Number(0, MOST, "milliseconds", above=True)
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--shards", type=shard_set, required=True, help="Shards of the run's taxonomy: a folder or URL.")
 @click.option("--split", default="val", show_default=True)
-@click.option("--budget", type=float, metavar="SHARE", help="Of the multiply-accumulates of q = 1, above 0 up to 1.")
-@click.option("--latency", type=float, metavar="MS", help="Of an image on this device (median), instead of --budget.")
-@click.option("--out", type=ANY_PATH, metavar="FILE", required=True, help="What `--q` of evaluate and predict takes.")
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Each N-th image.")
 @click.option(
-    "--forwards", type=click.IntRange(1), default=20, show_default=True, help="Timed for --latency, at least."
+    "--budget",
+    type=SHARE,
+    metavar="SHARE",
+    help="Of the multiply-accumulates of q = 1, above 0 up to 1.",
 )
+@click.option(
+    "--latency",
+    type=MILLISECONDS,
+    metavar="MS",
+    help="Of an image on this device (median), instead of --budget.",
+)
+@click.option("--out", type=ANY_PATH, metavar="FILE", required=True, help="What `--q` of evaluate and predict takes.")
+@click.option("--every", type=COUNT, default=1, show_default=True, metavar="N", help="Each N-th image.")
+@click.option("--forwards", type=COUNT, default=20, show_default=True, help="Timed for --latency, at least.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+@workers_option
 def calibrate(
     run: Path,
     shards: Place,
@@ -54,10 +67,6 @@ def calibrate(
 
     if (budget is None) == (latency is None):
         raise SegmodelsError("calibrate to what? Give --budget SHARE or --latency MS, one of them")
-    if budget is not None and not 0 < budget <= 1:
-        raise SegmodelsError(f"--budget is {budget:g}, expected a share of the full compute, above 0 up to 1")
-    if latency is not None and not 0 < latency < float("inf"):
-        raise SegmodelsError(f"--latency is {latency:g}, expected milliseconds above 0")
     check_file("--out", out, CALIBRATION)
     chosen = choose_device(device)
     with arithmetic(fast=False):

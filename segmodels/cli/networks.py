@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segdata.cli.command import Command
+from segdata.cli.parameters import Whole
+from segdata.numbers import MOST
 from segmodels.cli.parameters import network_options, parse_size
 from segmodels.networks import names, spec
+from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
     from segmodels.spec import Geometry, Size
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 def list_networks() -> None:
     """Name every network: parameters, GMAC, stride and size at its source's own setting."""
     from segmodels.summary import summarize
@@ -39,12 +43,12 @@ def list_networks() -> None:
         )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name")
-@click.option("--classes", type=int, required=True, help="Number of target classes.")
+@click.option("--classes", type=Whole(1, MOST_CLASSES), required=True, help="Number of target classes.")
 @click.option("--size", metavar="HxW", callback=parse_size, required=True, help="Height and width of images.")
 @network_options
-@click.option("--depth", type=click.IntRange(0), default=2, show_default=True, help="Levels of modules shown.")
+@click.option("--depth", type=Whole(0, MOST), default=2, show_default=True, help="Levels of modules shown.")
 def summary(name: str, classes: int, size: Size, options: dict[str, str], depth: int) -> None:
     """Show what a network is made of, layer by layer, and the options that it takes.
 

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segdata.cli.parameters import Whole
+from segdata.cli.parameters import parse_size as one_size
+from segdata.numbers import MOST_WORKERS, number
 from segdata.url import Place, place
 
 if TYPE_CHECKING:
     from segmodels.spec import Size
 
 ANY_PATH = click.Path(path_type=Path)
+THREADS = Whole(1, MOST_WORKERS)  # of the CPU
+workers_option = click.option(
+    "--workers", type=Whole(0, MOST_WORKERS), default=2, show_default=True, help="Threads that read ahead."
+)
 
 
 def shard_set(text: str) -> Place:
@@ -26,10 +33,7 @@ def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     """`256x512`: height, then width."""
     if text is None:
         return None
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise click.BadParameter(f"{text!r} is not HxW, as in 256x512")
-    return int(height), int(width)
+    return one_size(text)
 
 
 def parse_assignments(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -38,15 +42,29 @@ def parse_assignments(ctx: click.Context, param: click.Parameter, texts: tuple[s
     for name, equals, value in pairs:
         if not (name and equals):
             raise click.BadParameter(f"{name + value!r} is not name=value, as in width=16")
-    return {name: value for name, _, value in pairs}
+    found: dict[str, str] = {}
+    for name, _, value in pairs:
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice: {found[name]}, then {value}. Give it once.")
+        found[name] = value
+    return found
 
 
 def parse_numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[float, ...]:
     """`0.75,1,1.25`."""
+    parts = distinct(text)
     try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers, as 0.75,1,1.25") from None
+        return tuple(map(number, parts))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} {error}. Expected a list of numbers, as 0.75,1,1.25") from None
+
+
+def distinct(text: str) -> list[str]:
+    """What stands between commas; a part that stands there twice would count, or be measured, twice."""
+    parts = text.split(",")
+    if twice := next((part for i, part in enumerate(parts) if part in parts[:i]), None):
+        raise click.BadParameter(f"{twice} is given twice in {text!r}. Give it once.")
+    return parts
 
 
 network_options = click.option(

@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+from segdata.cli.command import Command
+from segdata.cli.parameters import COUNT
 from segdata.url import Place
-from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share
+from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share, workers_option
 from segmodels.networks import spec
 from segmodels.options import TRAIN_OPTIONS, Read
 
@@ -20,7 +22,7 @@ def _reader(read: Read) -> Callable[[click.Context, click.Parameter, str | None]
         try:
             return None if text is None else read(text)
         except ValueError as error:
-            raise click.BadParameter(str(error)) from None
+            raise click.BadParameter(f"{text!r} {error}") from None
 
     return callback
 
@@ -36,7 +38,7 @@ def train_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("network")
 @click.option("--shards", type=shard_set, required=True, help="What `segdata prepare` wrote: a folder, or its URL.")
 @click.option("--out", type=ANY_PATH, metavar="RUN", required=True, help="The run's folder.")
@@ -59,11 +61,11 @@ def train(network: str, recipe: str, options: dict[str, str], **given: Any) -> N
         click.echo(f"{outcome.run.weights}: miou {share(outcome.metrics['miou'])} on val")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--shards", type=shard_set, help="Where the shards are now, if not where they were.")
-@click.option("--steps", type=click.IntRange(1), default=8, show_default=True, help="Steps that are trained again.")
-@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+@click.option("--steps", type=COUNT, default=8, show_default=True, help="Steps that are trained again.")
+@workers_option
 def verify(run: Path, shards: Place | None, steps: int, workers: int) -> None:
     """Check a finished run: train its first steps again, score its weights again, compare every bit.
 

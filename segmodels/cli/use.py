@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, share, view_options
+from segdata.cli.command import Command
+from segmodels.cli.parameters import (
+    ANY_PATH,
+    parse_size,
+    progress_bar,
+    shard_set,
+    share,
+    view_options,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from segdata.url import Place
     from segmodels.spec import Size
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--shards", type=shard_set, required=True, help="A shard set of the run's taxonomy: a folder, or a URL.")
 @click.option("--out", type=ANY_PATH, help="Folder for metrics.json, classes.csv, images.csv and confusion.npy.")
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
     help="For --official: the folder that holds gtFine. [default: rebuilt from the shards, without instances]",
 )
 @click.option("--submission", type=ANY_PATH, metavar="DIR", help="Write the files that Cityscapes' benchmark takes.")
-@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Threads that read ahead.")
+@workers_option
 def evaluate(
     run: Path,
     shards: Place,
@@ -48,7 +57,8 @@ def evaluate(
 ) -> None:
     """Score the network of RUN (a folder of `train`, or a weights file) on a split of SHARDS.
 
-    Nothing of this changes RUN. The scores do not depend on --workers.
+    Nothing of this changes RUN. The scores do not depend on --workers. On another processor, GPU or number of CPU
+    threads single pixels may be taken for other classes, where two are as likely.
     """
     from segdata import ShardSet
     from segmodels.device import arithmetic, choose_device
@@ -93,7 +103,7 @@ def evaluate(
         click.echo(f"{submission}: {len(split_shards)} files for the benchmark")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.argument("images", type=ANY_PATH, nargs=-1, required=True)
 @click.option("--out", type=ANY_PATH, required=True, help="Folder for the pictures.")
@@ -132,7 +142,7 @@ def predict(
     click.echo(f"{out}: {len(found)} images as {kinds}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.option("--out", type=ANY_PATH, required=True, help="FILE.pt2 (torch.export) or FILE.onnx.")
 @click.option("--size", metavar="HxW", callback=parse_size, help="The images' size. [default: that of training]")

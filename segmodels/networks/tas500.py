@@ -248,7 +248,7 @@ BODY_OPTIONS = {
     "growth": Option(2.0, "r: channels from one level to the next", low=1, high=8),
     "depth": Option(4, "M: levels of a body", low=1, high=10),
     "norm": Option("layerHW", "layer norms fix the size", choices=("layerHW", "batch", "layerCHW")),
-    "alpha_init": Option(0.0, "every α and β at the start"),
+    "alpha_init": Option(0.0, "every α and β at the start", low=-100, high=100),
     "plain_logits": Option(False, "true: no norm and activation behind the classifier"),
 }
 STEP_OPTIONS = {

@@ -23,8 +23,8 @@ from segmodels.report.fields import Fields, read_fields
 from segmodels.report.provenance import Provenance, read_provenance
 from segmodels.report.ranking import Interval
 from segmodels.run import Run
-from segmodels.spec import Size
-from segmodels.views import SCALES, Views
+from segmodels.spec import SCALES, Size
+from segmodels.views import Views
 
 LARGEST = 1 << 34  # bytes of confusion.npy: a million images of 40 classes
 LARGEST_WINDOW = 1 << 13  # that the page's few images are shown through

@@ -32,7 +32,9 @@ def make_workspace() -> Callable[[Path], Workspace]:
         data["painted"] = {"cityscapes": data["painted"]["cityscapes"]}
         data["painted"]["cityscapes"]["options"] |= {"train": 4, "val": 2, "test": 0, "size": "64x128"}
         data["sets"] = {"cityscapes-20": data["sets"]["cityscapes-20"]}
-        runs["runs"] = {name: runs["runs"][name] | {"options": options} for name, options in RUNS.items()}
+        runs["runs"] = {
+            name: runs["runs"][name] | {"options": runs["demo"] | options} for name, options in RUNS.items()
+        }
         runs["sweeps"] = {"percentile": runs["sweeps"]["percentile"] | {"options": SWEEP}}
         workspace.write("pipelines/data.yaml", data)
         workspace.write("pipelines/runs.yaml", runs)

@@ -139,7 +139,9 @@ def test_jpeg_quality(painted: Painted, tmp_path: Path) -> None:
         (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--taxonomy", "tas500-10"], 1, "has no destination"),
         (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--name", "a/b"], 1, "--name 'a/b'"),
         (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--split", "dev"], 1, "has no split 'dev'"),
-        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--size", "8"], 2, "is not HEIGHTxWIDTH"),
+        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--size", "8"], 2, "'8' is not HxW, as in 256x512"),
+        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--turn"], 2, "--turn is for --size"),
+        (["synth", "tas500", "--out", "x", "--size", "128x64"], 1, "did you mean 64x128"),
         (
             ["prepare", "cityscapes", "--root", "raw", "--out", "x", "--size", "8x8", "--image-codec", "keep"],
             2,
@@ -180,6 +182,16 @@ def test_indivisible_size_names_the_options(painted: Painted, tmp_path: Path) ->
     done = segdata("prepare", "tas500", "--root", painted("tas500"), "--out", tmp_path / "set", *options, code=1)
     assert "100x60 is not a multiple of 8; give --size, --pad or --crop" in done.stderr
     assert not (tmp_path / "set").exists()
+
+
+def test_a_turned_size_needs_a_word(painted: Painted, tmp_path: Path) -> None:
+    """Height and width the wrong way round are refused and named; --turn says that they are meant."""
+    command = ["prepare", "tas500", "--root", painted("tas500"), "--out", tmp_path / "set", "--size", "100x60"]
+    assert "(HxW) would be squashed to 100x60; did you mean --size 60x100?" in segdata(*command, code=1).stderr
+    assert not (tmp_path / "set").exists()
+    segdata(*command, "--turn")
+    assert ShardSet(tmp_path / "set", "train").read(0).image.shape == (100, 60, 3)
+    assert "turn" not in ShardSet(tmp_path / "set", "train").manifest.document["options"]
 
 
 def test_findings_go_to_sarif(painted: Painted, tmp_path: Path) -> None:

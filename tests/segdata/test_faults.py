@@ -254,6 +254,10 @@ def _odd_size(source: str) -> Plant:
     return both(picture(image, lambda a: a[:, :20]), picture(label, lambda a: a[:, :20]))
 
 
+def _upright(source: str) -> Plant:
+    return both(*(picture(path, lambda a: np.ascontiguousarray(np.swapaxes(a, 0, 1))) for path in PLACES[source][:2]))
+
+
 def _city(path: str, city: str) -> str:
     return path.replace("/bochum/", f"/{city}/")
 
@@ -283,6 +287,12 @@ CORPUS = [
     *(
         Fault("odd size", source, _odd_size(source), "indivisible-size", PLACES[source][0], "20x16",
               frozenset({KEYS[source]}))
+        for source in PLACES
+    ),
+    *(
+        Fault("upright frame", source, _upright(source), "turned-size", PLACES[source][0],
+              "a frame of 24x16 (HxW) would be squashed to 16x24; did you mean --size 24x16?",
+              frozenset({KEYS[source]}), options={"size": (16, 24)})
         for source in PLACES
     ),
     Fault("palette label", "camvid", picture(PLACES["camvid"][1], palette), "label-format", PLACES["camvid"][1],

@@ -248,11 +248,6 @@ def test_bad_input_is_one_line(make_run: Make, make_street_shards: Make, tmp_pat
     for arguments, message in (
         ((staged, *here), "Give --budget SHARE or --latency MS"),
         ((staged, *here, "--budget", 0.5, "--latency", 5), "Give --budget SHARE or --latency MS"),
-        ((staged, *here, "--budget", 0), "--budget is 0, expected a share of the full compute, above 0 up to 1"),
-        ((staged, *here, "--budget", 1.5), "--budget is 1.5"),
-        ((staged, *here, "--budget", "nan"), "--budget is nan"),
-        ((staged, *here, "--latency", -1), "--latency is -1, expected milliseconds above 0"),
-        ((staged, *here, "--latency", "inf"), "--latency is inf"),
         ((staged, *here, "--budget", 0.2), "even at q = 0 it takes 0."),
         ((staged, *here, "--latency", 0.001), "the budget is 0.001 ms an image, but even at q = 0 it takes"),
         ((plain, *here, "--budget", 0.5), "calibrate: dilated_unet has no q"),

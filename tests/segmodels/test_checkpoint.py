@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from segdata.errors import SegdataError
@@ -215,7 +215,7 @@ def test_metadata_is_one_key_of_canonical_json(tmp_path: Path) -> None:
     files.save_weights(path, weights(), {"b": 1, "a": "ü"})
     content = path.read_bytes()
     header = content[8 : 8 + struct.unpack("<Q", content[:8])[0]].decode()
-    assert header.startswith(r'{"__metadata__":{"segmodels":"{\"a\":\"\\u00fc\",\"b\":1}"},')
+    assert header.startswith(r'{"__metadata__":{"segmodels":"{\"a\":\"\\u00fc\",\"b\":1,\"content\":\"')
 
 
 def test_tied_weights_are_written_under_both_names(tmp_path: Path) -> None:
@@ -289,3 +289,30 @@ def test_killed_while_writing_the_old_checkpoint_stays(tmp_path: Path) -> None:
     assert files.load_checkpoint(path, RUN).step == 0
     assert files.load_checkpoint(saved(path), RUN).step == 0
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_flipped_bit_of_weights_is_taken(tmp_path: Path) -> None:
+    """Whatever bit of the file is another, reading it is refused, or gives what was written."""
+    path, about = tmp_path / "model.safetensors", {"mean": [0.25, 0.5, 0.75], "network": "tiny"}
+    files.save_weights(path, weights(), about)
+    whole = path.read_bytes()
+    refused = 0
+    for i in range(0, len(whole), 3):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ (1 << i % 8)]) + whole[i + 1 :])
+        try:
+            found, said = files.load_weights(path)
+        except SegmodelsError:
+            refused += 1
+        else:
+            assert files.weights_digest(found) == files.weights_digest(weights())
+            assert {name: said[name] for name in about} == about
+    assert refused > len(whole) // 3 * 0.9
+
+
+def test_weights_of_before_there_was_a_digest(tmp_path: Path) -> None:
+    """A file that does not hold its digest is read all the same."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save(weights(), metadata={files.METADATA_KEY: '{"network":"tiny"}'}))
+    found, about = files.load_weights(path)
+    assert files.weights_digest(found) == files.weights_digest(weights())
+    assert about == {"network": "tiny"}

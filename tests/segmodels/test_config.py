@@ -29,8 +29,8 @@ def config(**values: Any) -> TrainConfig:
     ("values", "said"),
     [
         ({"loss": "mse"}, "--loss is 'mse', expected one of ce, ce.dice, ohem"),
-        ({"batch_size": 0}, "--batch-size is 0, expected at least 1"),
-        ({"ema": 1.5}, "--ema is 1.5, expected 0 to 1"),
+        ({"batch_size": 0}, "--batch-size is 0, expected 1 to 1000000000"),
+        ({"ema": 1.0}, "--ema is 1.0, expected 0 to below 1"),
         ({"lr": math.nan}, "--lr is nan"),
         ({"lr": 0.0}, "--lr is 0.0"),
         ({"epochs": 3, "steps": 5}, "this or steps"),
@@ -40,6 +40,17 @@ def config(**values: Any) -> TrainConfig:
         ({"centre_crop": True}, "--centre-crop"),
         ({"scale": (2.0, 0.5)}, "smaller first"),
         ({"std": (1.0, 0.0, 1.0)}, "--std"),
+        ({"mean": (123.675, 116.28, 103.53)}, "--mean is .*divide those of 0 … 255 by 255"),
+        ({"std": (58.395, 57.12, 57.375)}, "--std is .*divide those of 0 … 255 by 255"),
+        ({"scale": (50.0, 200.0)}, "--scale is .*50 per cent is 0.5"),
+        ({"brightness": 20.0}, "--brightness is 20.0, expected 0 to 1: 20 per cent is 0.2"),
+        ({"warmup": 5.0}, "--warmup is 5.0, .*a share of the run; epoch 5 of 100 is 0.05"),
+        ({"warmup": 300.0, "epochs": None, "steps": 600}, "step 300 of 600 is 0.5"),
+        ({"rotations": (15.0, -15.0)}, "--rotations is .*degrees, to either side"),
+        ({"crop": (32769, 64)}, "--crop is .*1 to 32768: height x width in pixels"),
+        ({"epochs": 6, "schedule": "step", "milestones": ((2.0, 0.1), (4.0, 0.01))}, "epoch 2 of 6 is 0.333"),
+        ({"schedule": "step", "milestones": ((0.5, -0.1),)}, "factors above 0 to 1000: times --lr"),
+        ({"schedule": "step", "milestones": ((0.5, 0.1), (0.5, 0.01))}, "in ascending order, none twice"),
         ({"schedule": "step"}, "--milestones"),
         ({"milestones": ((0.5, 0.1),)}, "--milestones"),
         ({"schedule": "step", "milestones": ((0.5, 0.1), (0.2, 0.5))}, "ascending"),
@@ -49,6 +60,26 @@ def test_values_without_sense_are_refused(values: dict[str, Any], said: str) -> 
     """The message names the option as it is typed, what was found and what was expected."""
     with pytest.raises(SegmodelsError, match=said):
         config(**values)
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(TrainConfig), ids=lambda field: field.name)
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e300], ids=str)
+def test_every_number_has_bounds(field: dataclasses.Field[Any], number: float) -> None:
+    """NaN, infinite and absurd values are refused in every field that holds numbers, alone, in pairs and in lists."""
+    if not any(kind in str(field.type) for kind in ("float", "int", "Colour", "Size")):
+        assert field.name not in configs.BOUNDS
+        return
+    there = {"crop": (64, 64), "milestones": ((0.5, 0.1),), "rotations": (15.0,)}.get(field.name, field.default)
+    for value in with_one(there, number):
+        with pytest.raises(SegmodelsError, match="--" + field.name.replace("_", "-")):
+            config(schedule="step" if field.name == "milestones" else "cosine", **{field.name: value})
+
+
+def with_one(value: Any, number: float) -> list[Any]:
+    """The value with the number in the place of each of its own."""
+    if not isinstance(value, tuple):
+        return [number]
+    return [(*value[:i], one, *value[i + 1 :]) for i, each in enumerate(value) for one in with_one(each, number)]
 
 
 def test_choices_are_those_that_exist() -> None:

@@ -51,10 +51,10 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def command(run: str, shards: Path, out: Path) -> list[str]:
-    """What comes behind `segmodels train`; the run's own options override those of all demos."""
+    """What comes behind `segmodels train`: the demos' options, where the run has none of its own."""
     about = RUNS["runs"][run]
     where = ["--shards", str(shards), "--out", str(out)]
-    return [about["network"], *where, *flags(RUNS["demo"]), *flags(about["options"])]
+    return [about["network"], *where, *flags(about["options"])]
 
 
 # ---- every network has a demo --------------------------------------------------------------------------------

@@ -289,6 +289,8 @@ def test_several_views_have_no_own_stride(make_run: Make, make_street_shards: Ma
     run("evaluate", folder, "--shards", shards, "--out", tmp_path / "plain")
     run("evaluate", folder, "--shards", shards, "--out", tmp_path / "views", "--flip", "--scales", "0.75,1")
     run("evaluate", folder, "--shards", shards, "--out", tmp_path / "window", "--window", "32x64")
+    swapped = refused("evaluate", folder, "--shards", shards, "--out", tmp_path / "swapped", "--window", "128x64")
+    assert "did you mean 64x128?" in swapped
     plain, views, window = (read_strictly(tmp_path / n / "metrics.json") for n in ("plain", "views", "window"))
     assert views["views"] == {"flip": True, "scales": [0.75, 1.0], "window": None}
     assert window["views"]["window"] == [32, 64]

@@ -273,7 +273,7 @@ def checkpoints(home: Path) -> dict[str, Case]:
     step(state)
     state.history.append({"epoch": 1, "step": 1, "lr": 0.1, "loss": 0.5, "miou": 0.5})
     state.running.update(loss=0.5, images=1)
-    save_checkpoint(path, state.checkpoint(run, Ranks(), CPU))
+    save_checkpoint(path, state.checkpoint({"id": run}, Ranks(), CPU))
     whole = path.read_bytes()
     return {
         "checkpoint": Case(whole, read(path, go_on)),

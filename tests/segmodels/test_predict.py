@@ -101,6 +101,14 @@ def test_views_and_windows(make_run: Make, tmp_path: Path) -> None:
     assert len({each.tobytes() for each in found}) == len(options)
 
 
+def test_a_window_with_its_sides_swapped(make_run: Make, tmp_path: Path) -> None:
+    """A window that fits an image only the other way round is refused; one that is too large both ways is padded."""
+    folder, image = make_run("dilated_unet", **UNET), photo(tmp_path / "a.png", (48, 80))
+    told = refused("predict", folder, image, "--out", tmp_path / "out", "--window", "64x48")
+    assert told == "--window 64x48 is larger than an image of 48x80. Sizes are HxW: did you mean 48x64?"
+    run("predict", folder, image, "--out", tmp_path / "out", "--window", "64x96")
+
+
 def test_files_and_folders(make_run: Make, tmp_path: Path) -> None:
     """A folder stands for its images; twice the same gives the same bytes."""
     folder = make_run("dilated_unet", **UNET)

@@ -247,3 +247,33 @@ def test_where_it_lies_is_not_in_the_bytes(lesson: Lesson, tmp_path: Path) -> No
     moved.symlink_to(config.shards, target_is_directory=True)
     elsewhere = replace(config, shards=moved, out=tmp_path / "there", workers=1)
     assert train(elsewhere).run.weights.read_bytes() == Run(config.out).weights.read_bytes()
+
+
+def test_the_state_of_the_calling_process_is_not_in_the_bytes(lesson: Lesson) -> None:
+    """What a program that calls `train` has set in torch changes no bit, and is as it was afterwards."""
+    usual = train(lesson("usual", steps=2)).run
+    backends = torch.backends
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        torch.set_flush_denormal(True)
+        torch.set_float32_matmul_precision("medium")
+        backends.mkldnn.enabled = backends.cudnn.enabled = False  # type: ignore[assignment]
+        set_there = state_of_torch()
+        odd = train(lesson("odd", steps=2)).run
+        assert state_of_torch() == set_there
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+        torch.set_flush_denormal(False)
+        torch.set_float32_matmul_precision("highest")
+        backends.mkldnn.enabled = backends.cudnn.enabled = True  # type: ignore[assignment]
+    assert results(odd) == results(usual)
+
+
+def state_of_torch() -> tuple[object, ...]:
+    return (
+        *(torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()),
+        *(torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.get_deterministic_debug_mode()),
+        torch.tensor([1e-310], dtype=torch.float64, device="cpu").mul(1).item(),
+    )

@@ -6,21 +6,28 @@ import csv
 import errno
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import segmodels.train
 from segdata.canonical import digest_file
 from segdata.errors import LockedError, SegdataError
 from segdata.lock import locked
-from segmodels import SegmodelsError
-from segmodels.checkpoint import load_checkpoint, load_weights, weights_digest
+from segmodels import SegmodelsError, environment
+from segmodels import run as run_file
+from segmodels.checkpoint import load_checkpoint, load_weights, save_weights, weights_digest
 from segmodels.config import TrainConfig, run_id
-from segmodels.run import Run, differences, write_history
+from segmodels.device import threads
+from segmodels.run import Run, differences, write_document, write_history
 from segmodels.train import train
+from segmodels.trained import load_trained
 
 Lesson = Callable[..., TrainConfig]
 
@@ -292,16 +299,167 @@ def test_a_full_disk(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(config).run.weights.read_bytes() == whole.weights.read_bytes()
 
 
-def test_going_on_under_other_versions_is_noted(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
-    """run.json keeps what the run began with, and lists what it went on with."""
-    config = lesson()
-    train(config, until=2)
-    began = Run(config.out).document()["versions"]
-    monkeypatch.setattr("segmodels.environment.versions", lambda: began | {"torch": "99"})
+def threads_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The threads of the CPU that every step is computed on are put here."""
+    seen: list[int] = []
+    original = segmodels.train._backward
+
+    def backward(*arguments: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return original(*arguments)
+
+    monkeypatch.setattr(segmodels.train, "_backward", backward)
+    return seen
+
+
+@pytest.mark.parametrize("cleared", [False, True], ids=["killed", "checkpoints alone"])
+def test_a_run_goes_on_with_the_threads_that_it_began_with(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, cleared: bool
+) -> None:
+    """Sums are split among threads, so their number is the run's and not the session's; that is said, and no change."""
+    config, said, seen = lesson(steps=3), list[object](), threads_seen(monkeypatch)
+    before = torch.get_num_threads()
+    with threads(1):
+        train(config, until=2)
+    if cleared:
+        Run(config.out).about.unlink()
+    with threads(2):
+        outcome = train(config, show=said.append)
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == before
+    assert seen == [1, 1, 1]
+    assert f"{config.out}: CPU threads: 1, as the run began with, not 2" in said
+    assert outcome.run.document()["device"]["threads"] == 1
+    assert "resumed" not in outcome.run.document()
+
+
+def test_a_run_that_has_not_begun_takes_the_threads_of_now(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a checkpoint nothing goes on: run.json is of the session that takes the first step."""
+    config, seen = lesson(steps=1), threads_seen(monkeypatch)
+    with threads(2):
+        train(config, until=1)
+    run = Run(config.out)
+    for path in (run.last, run.best, *set(run.files) - {run.about}):
+        path.unlink(missing_ok=True)
+    with threads(1):
+        train(config)
+    assert seen == [2, 1]
+    assert (run.document()["device"]["threads"], "resumed" in run.document()) == (1, False)
+
+
+def test_an_absurd_number_of_threads_is_damage(lesson: Lesson) -> None:
+    """What run.json says is not believed before it is bounded."""
+    config = lesson(steps=2)
+    train(config, until=1)
+    about = Run(config.out).about
+    about.write_text(re.sub(r'"threads": \d+', '"threads": 99999', about.read_text()))
+    with pytest.raises(SegmodelsError, match=r"run\.json: .*99999 threads.*Train again"):
+        train(config)
+
+
+VERSIONS = environment.versions()
+OTHERS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "versions.torch is .* there, 99 here": lambda patch: patch.setattr(
+        "segmodels.environment.versions", lambda: VERSIONS | {"torch": "99"}
+    ),
+    "settings.MKL_CBWR is not set there, AVX2 here": lambda patch: patch.setenv("MKL_CBWR", "AVX2"),
+    "settings.instructions is .* there, DEFAULT here": lambda patch: patch.setattr(
+        torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT"
+    ),
+    "device.name is .* there, abacus here": lambda patch: patch.setattr(
+        "segmodels.environment._processor", lambda: "abacus"
+    ),
+    "commit is .* there, abc here": lambda patch: patch.setattr("segmodels.environment.commit", lambda: "abc"),
+    "ranks is 1 there, 2 here": lambda patch: patch.setattr(
+        "segmodels.train.describe", lambda *given: run_file.describe(*given) | {"ranks": 2}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_going_on_under_others_is_said_and_noted(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """One line names what differs and which promise is over; run.json keeps what it began with and lists the others.
+
+    The same again is no news, and what is finished is not touched.
+    """
+    config = lesson(steps=3)
+    train(config, until=1)
+    began = Run(config.out).document()
+    with monkeypatch.context() as patch:
+        OTHERS[what](patch)
+        for until in (2, 3):
+            said: list[object] = []
+            train(config, until=until, show=said.append)
+            lines = [str(line) for line in said if "warning" in str(line)]
+            assert len(lines) == (until == 2)
+            if lines:
+                assert re.search(what, lines[0])
+                assert "(L1) is no longer promised" in lines[0]
+        finished = state(config.out)
+        document = Run(config.out).document()
+        assert run_file.environment(document) == run_file.environment(began)
+        assert len(document["resumed"]) == 1
     train(config)
-    document = Run(config.out).document()
-    assert document["versions"] == began
-    assert [session["versions"]["torch"] for session in document["resumed"]] == ["99"]
+    assert state(config.out) == finished
+
+
+def test_a_run_of_an_older_version_goes_on_without_a_warning(lesson: Lesson) -> None:
+    """What it did not note is no difference."""
+    config, said = lesson(steps=2), list[object]()
+    train(config, until=1)
+    run = Run(config.out)
+    write_document(run.about, {name: value for name, value in run.document().items() if name != "settings"})
+    train(config, show=said.append)
+    assert not [line for line in said if "warning" in str(line)]
+
+
+# ---- damage --------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path, at: float) -> None:
+    """Another bit in the byte at that share of the file."""
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+def test_damaged_weights_are_not_used(trained: TrainConfig, tmp_path: Path) -> None:
+    """A bit of model.safetensors that is another: no command takes the run, nor the file, nor starts from it."""
+    run = Run(Path(shutil.copytree(trained.out, tmp_path / "run")))
+    whole = run.weights.read_bytes()
+    for at in (0.5, 0.999):
+        flip(run.weights, at)
+        with pytest.raises(SegmodelsError, match="is not the file that training wrote"):
+            load_trained(run.path, torch.device("cpu"))
+        with pytest.raises(SegmodelsError, match="other bits than were written"):
+            load_trained(run.weights, torch.device("cpu"))
+        with pytest.raises(SegmodelsError, match="other bits than were written"):
+            train(replace(trained, out=tmp_path / str(at), init=run.weights))
+        run.weights.write_bytes(whole)
+    load_trained(run.path, torch.device("cpu"))
+
+
+def test_sound_weights_of_another_run_are_not_used(trained: TrainConfig, tmp_path: Path) -> None:
+    """run.json says which file training wrote: another, however whole, is not the run's."""
+    run = Run(Path(shutil.copytree(trained.out, tmp_path / "run")))
+    weights, about = load_weights(run.weights)
+    save_weights(run.weights, {name: tensor.clone().zero_() for name, tensor in weights.items()}, about)
+    with pytest.raises(SegmodelsError, match=r"run\.json has another digest \(model\)"):
+        load_trained(run.path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("at", [None, 0.3, 0.9])
+def test_the_best_weights_so_far_are_checked_before_going_on(lesson: Lesson, at: float | None) -> None:
+    """Damaged or gone, they are told at the start and not after all is trained, with what can be done."""
+    config = lesson(steps=6, early_stop=5)
+    train(config, until=4)
+    best = Run(config.out).best
+    if at is None:
+        best.unlink()
+    else:
+        flip(best, at)
+    with pytest.raises(SegmodelsError, match=r"best\.safetensors.*--replace starts it anew"):
+        train(config)
 
 
 def test_differences() -> None:

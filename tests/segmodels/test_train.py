@@ -169,13 +169,17 @@ def test_the_average_is_published(lesson: Lesson) -> None:
 
 
 def test_early_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends after so many epochs without a better score, publishes the best, and then counts as finished."""
+    """It ends after so many validations without a better score, says so, publishes the best, and is finished."""
     scores = iter([0.2, 0.4, 0.3, 0.4, 0.9])
     monkeypatch.setattr(segmodels.train, "scores", lambda *arguments: {"miou": next(scores), "pixel_accuracy": 0.5})
     monkeypatch.setattr(segmodels.train, "_metrics", lambda matrices, segmenter, step: {"step": step})
-    outcome = train(lesson(steps=None, epochs=5, early_stop=2))
-    assert [row["miou"] for row in history(outcome.run)] == ["0.2", "0.4", "0.3", "0.4"]
-    assert outcome.metrics == {"step": 6}
+    said: list[object] = []
+    outcome = train(lesson(steps=None, epochs=10, validate_every=2, early_stop=2), show=said.append)
+    assert [row["miou"] for row in history(outcome.run)] == ["", "0.2", "", "0.4", "", "0.3", "", "0.4"]
+    assert outcome.metrics == {"step": 12}
+    (line,) = (line for line in said if "--early-stop" in str(line))
+    assert line == outcome.run.document()["ended"]
+    assert str(line).startswith("ended after epoch 8, step 24 of 30, by --early-stop 2: none of 2 validations since")
     assert outcome.run.weights.read_bytes() == outcome.run.best.read_bytes()
     assert outcome.run.finished
     assert next(scores) == 0.9
@@ -265,7 +269,10 @@ def test_weights_that_are_not_finite(lesson: Lesson, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"crop": (128, 64)}, r"--crop 128x64 is larger than the images of train: 64x128"),
+        (
+            {"crop": (128, 64)},
+            r"--crop 128x64 is larger than the images of train: 64x128. Sizes are HxW: did you mean 64x128\?",
+        ),
         ({"crop": (33, 64)}, r"--crop 33x64 does not fit"),
         ({"batch_size": 13}, r"12 samples, fewer than a batch of 13"),
         ({"batch_size": 9, "accumulate": 2}, "--accumulate is 2, expected a divisor of 9"),

@@ -498,7 +498,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda f, edit: (f.runs / "dilated_unet" / "model.safetensors").write_bytes(
             (f.runs / "percentile" / "model.safetensors").read_bytes()
         ),
-        r"model\.safetensors is of another training than run\.json",
+        r"model\.safetensors is not the file that training wrote: run\.json has another digest",
     ),
     "other shards": (
         lambda f, edit: (f.shards / "streets").unlink(),

@@ -1,0 +1,48 @@
+"""Numbers as people type them: each is finite, and has bounds."""
+
+from math import inf, isfinite
+
+LARGEST_SIDE = 1 << 15  # of an image that anything is resized to or built for: beyond are mistakes
+MOST_WORKERS = 1 << 12  # threads or processes
+MOST = 10**9  # of what is counted: steps, frames, seconds
+LARGEST_SEED = 2**63 - 1
+
+
+def number(text: str) -> float:
+    """A finite number. Raises ValueError, as the others here, with words that go behind the text."""
+    try:
+        found = float(text)
+    except ValueError:
+        raise ValueError("is no number, as 0.5") from None
+    if not isfinite(found):
+        raise ValueError("is no finite number")
+    return found
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("is no whole number, as 8") from None
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """`15,30`; nothing for none."""
+    return tuple(number(part) for part in text.split(",") if part)
+
+
+def size(text: str) -> tuple[int, int]:
+    """`256x512`: height, then width, in pixels."""
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdecimal() for side in sides):
+        raise ValueError("is not HxW, as in 256x512")
+    height, width = (int(side) if len(side) < 10 else inf for side in sides)
+    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+        raise ValueError(f"is not HxW in pixels, each from 1 to {LARGEST_SIDE}")
+    return int(height), int(width)
+
+
+def turned(size: tuple[int, int], image: tuple[int, int]) -> bool:
+    """Whether one is upright and the other lies: as a rule, somebody gave the width first."""
+    return (size[0] - size[1]) * (image[0] - image[1]) < 0
