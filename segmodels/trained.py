@@ -34,7 +34,7 @@ def load_trained(path: Path, device: torch.device) -> Segmenter:
 
 
 def weights_file(path: Path) -> Path:
-    """The weights of a finished run's folder, with the digest in its run.json; a file is itself. Raises SegmodelsError."""
+    """The weights of a finished run, checked by its run.json; a file is what it is. Raises SegmodelsError."""
     run = Run(path)
     if path.is_dir() and not run.about.is_file():
         raise SegmodelsError(f"{path} is no run: it has no run.json. Name the --out folder of `segmodels train`")
