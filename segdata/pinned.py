@@ -105,5 +105,5 @@ def replaced(where: object) -> ShardError:
 
 
 def most_open() -> int:
-    """How many files of a folder may be held open: an eighth of what the system lets the process have."""
-    return max(LEAST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
+    """How many files of a folder may be open and mapped: with two descriptors each, an eighth of what a process has."""
+    return max(LEAST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)
