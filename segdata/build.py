@@ -6,23 +6,23 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from segdata.canonical import digest_bytes, digest_file
+from segdata.canonical import digest_bytes, digest_file, digest_source
+from segdata.coding import NOTHING, RULES, Tally
 from segdata.convert import Conversion, Converted, Converter
-from segdata.errors import SegdataError
+from segdata.errors import SegdataError, SourceError
 from segdata.files import read_file
 from segdata.findings import Finding, SampleError
 from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, ShardEntry, parse_sums, read_manifest
 from segdata.plan import PlannedShard
 from segdata.receipt import Receipt, SampleReceipt, inputs_digest, read_receipt
+from segdata.scene import Scene
 from segdata.shards import ShardWriter
 from segdata.statistics import ClassCounts, ImageSums
-from segdata.targets import Histogram
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,16 @@ class Unit:
     quarantine: bool
 
 
-def no_codes() -> Histogram:
-    return np.zeros(256, np.int64)
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a shard. `shard` is None when findings kept it from being written.
-
-    `codes`: (256,) pixels per raw code in its label files.
-    """
+    """What became of a shard. `shard` is None when findings kept it from being written. `tally` is of its labels."""
 
     name: str
     shard: ShardEntry | None
     made: str = ""  # what it is called in the unit's `run`; "" where nothing has to be taken over
     findings: tuple[Finding, ...] = ()
     reused: bool = False
-    codes: Histogram = field(default_factory=no_codes, compare=False)
+    tally: Tally = NOTHING
 
 
 def build(unit: Unit) -> Outcome:
@@ -66,7 +59,7 @@ def build(unit: Unit) -> Outcome:
     made: list[SampleReceipt] = []
     counts: list[ClassCounts] = []
     sums: list[ImageSums] = []
-    codes = no_codes()
+    tally = Tally()
     findings: list[Finding] = []
     with ShardWriter(shard_path(unit.run, made_as)) as writer:
         for scene in unit.planned.scenes:
@@ -80,7 +73,7 @@ def build(unit: Unit) -> Outcome:
             made.append(_written(writer, sample))
             counts += [sample.counts] if sample.counts else []
             sums += [sample.sums] if sample.sums else []
-            codes += 0 if sample.codes is None else sample.codes
+            tally += sample.tally
         if findings and not unit.quarantine:
             return Outcome(unit.planned.name, None, findings=tuple(findings))
         sha256, size = writer.close()
@@ -93,9 +86,11 @@ def build(unit: Unit) -> Outcome:
         quarantined=tuple(findings),
         counts=ClassCounts.total(counts, len(unit.conversion.taxonomy.classes)) if counts else None,
         sums=ImageSums.total(sums) if sums else None,
+        tally=tally,
+        rules=RULES,
     )
     _write_receipt(receipt_path(unit.run, made_as), receipt)
-    return Outcome(unit.planned.name, _entry(unit, receipt), made_as, tuple(findings), codes=codes)
+    return Outcome(unit.planned.name, _entry(unit, receipt), made_as, tuple(findings), tally=tally)
 
 
 def take_over(work: Path, run: Path, outcome: Outcome) -> None:
@@ -174,21 +169,29 @@ def _write_receipt(path: Path, receipt: Receipt) -> None:
 def _kept(unit: Unit) -> Outcome | None:
     """The shard of an unfinished run, else the published one (linked in), if its receipt holds.
 
-    Another version may have made it: what it was made of must be without findings to this one.
+    Where another version made it, what it was made of must be without findings to this one.
     """
     name = unit.planned.name
     homes = [(shard_path(unit.work, name), receipt_path(unit.work, name))]
     if unit.published:
         homes.append((unit.published / name, receipt_path(unit.published / SIDE, name)))
-    reviewed: tuple[list[tuple[str, Mapping[str, str]]], Histogram] | None = None
+    reviewed: _Reviewed | None = None
+    digests: list[tuple[str, Mapping[str, str]]] = []
     for shard, noted in homes:
         receipt = read_receipt(noted)
         if receipt is None or receipt.quarantined or not (shard == homes[0][0] or _is_listed(unit.published, noted)):
             continue
-        reviewed = reviewed or _reviewed(unit)
-        if reviewed is None:
-            return None
-        digests, codes = reviewed
+        if receipt.rules == RULES:
+            digests, tally = (
+                digests or [(scene.key, _source_digests(scene)) for scene in unit.planned.scenes],
+                receipt.tally,
+            )
+        else:
+            reviewed = reviewed or _reviewed(unit)
+            if reviewed is None:
+                return None
+            digests, tally = reviewed.digests, reviewed.tally
+            receipt = replace(receipt, rules=RULES, tally=tally)
         if receipt.inputs != _inputs_digest(unit, digests):
             continue
         if not shard.is_file() or digest_file(shard) != receipt.sha256:
@@ -198,21 +201,37 @@ def _kept(unit: Unit) -> Outcome | None:
             made_as = _attempt(unit)
             link(shard, shard_path(unit.run, made_as))
             _write_receipt(receipt_path(unit.run, made_as), receipt)
-        return Outcome(name, _entry(unit, receipt), made_as, reused=True, codes=codes)
+        return Outcome(name, _entry(unit, receipt), made_as, reused=True, tally=tally)
     return None
 
 
-def _reviewed(unit: Unit) -> tuple[list[tuple[str, Mapping[str, str]]], Histogram] | None:
-    """Each scene's key and source digests, and the raw codes of all; None where a scene is a finding: `build` tells."""
-    converter, digests, codes = Converter(unit.conversion), [], no_codes()
+def _source_digests(scene: Scene) -> dict[str, str]:
+    """What `convert` notes as the scene's sources; an unreadable file has no digest and matches nothing."""
+    members = {"image": scene.image, "labels": scene.labels or scene.colors}
+    try:
+        return {role: digest_source(member.read()) for role, member in members.items() if member}
+    except SourceError:
+        return {}
+
+
+class _Reviewed(NamedTuple):
+    """Each scene's key and source digests, and what is counted of all label files."""
+
+    digests: list[tuple[str, Mapping[str, str]]]
+    tally: Tally
+
+
+def _reviewed(unit: Unit) -> _Reviewed | None:
+    """By today's rules; None where a scene is a finding: `build` tells."""
+    converter, found = Converter(unit.conversion), _Reviewed([], Tally())
     for scene in unit.planned.scenes:
         try:
             sources, held = converter.review(scene)
         except SampleError:
             return None
-        digests.append((scene.key, sources))
-        codes += 0 if held is None else held
-    return digests, codes
+        found.digests.append((scene.key, sources))
+        found = found._replace(tally=found.tally + held)
+    return found
 
 
 def link(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from segdata.ancillary import body_of
 from segdata.canonical import canonical_json, digest_pixels, digest_sample, digest_source
 from segdata.codecs import JPEG_QUALITY, SUFFIXES, decode_image, encode_image, encode_target
-from segdata.coding import guess
+from segdata.coding import Tally, guess
 from segdata.geometry import Geometry
 from segdata.labels import LabelTable
 from segdata.numbers import turned
@@ -39,7 +39,8 @@ class Conversion:
     codec: str = "keep"
     full_check: bool = False
     jpeg_quality: int = JPEG_QUALITY
-    lookalikes: tuple[Lookalike, ...] = ()  # the source's, which only words of findings depend on
+    landmarks: frozenset[int] = frozenset()  # the source's, on which findings alone depend, as on the next
+    lookalikes: tuple[Lookalike, ...] = ()
 
     @property
     def label_map(self) -> LabelMap:
@@ -74,7 +75,7 @@ class Converted:
     pixels: Mapping[str, str]  # part -> BLAKE3 of the decoded array's bytes
     counts: ClassCounts | None
     sums: ImageSums | None
-    codes: Histogram | None  # (256,) pixels per raw code of the label file
+    tally: Tally  # of the label file
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Converter:
         opened = self._open(scene)
         sources, shape = opened.sources, self._shape(scene, opened.image.size)
         image_parts, image_pixels, sums = self._image(opened.image, shape)
-        targets, counts, codes = self._targets(scene, opened.labels, shape)
+        targets, counts, tally = self._targets(scene, opened.labels, shape)
         arrays = {f"target{scale}.png": target for scale, target in targets.items()}
         if self.conversion.rule == "coverage":
             arrays = {
@@ -112,19 +113,19 @@ class Converter:
         }
         pixels = {**image_pixels, **{name: digest_pixels(array) for name, array in arrays.items()}}
         digest = self._digest(parts, sources)
-        return Converted(scene.key, tuple(sorted(parts.items())), shape, sources, digest, pixels, counts, sums, codes)
+        return Converted(scene.key, tuple(sorted(parts.items())), shape, sources, digest, pixels, counts, sums, tally)
 
-    def review(self, scene: Scene) -> tuple[Mapping[str, str], Histogram | None]:
-        """Of a scene that some version converted before: its sources' digests, and its raw codes (256,).
+    def review(self, scene: Scene) -> tuple[Mapping[str, str], Tally]:
+        """Of a scene that some version converted before: its sources' digests, and what its label file holds.
 
         Raises SampleError where this version would not convert it.
         """
         opened = self._open(scene)
         if opened.labels is None:
-            return opened.sources, None
+            return opened.sources, Tally()
         codes = remap(opened.labels, IDENTITY)[1]
         self._check_ids(scene, codes)
-        return opened.sources, codes
+        return opened.sources, self._tally(scene, codes)
 
     def _digest(self, parts: Mapping[str, bytes], sources: Mapping[str, str]) -> str:
         """Of the sample; an image whose bytes passed through has its source's digest already."""
@@ -186,10 +187,10 @@ class Converter:
 
     def _targets(
         self, scene: Scene, labels: U8 | None, shape: tuple[int, int]
-    ) -> tuple[dict[int, U8], ClassCounts | None, Histogram | None]:
-        """Maps by scale, what was counted of them, and raw codes (256,)."""
+    ) -> tuple[dict[int, U8], ClassCounts | None, Tally]:
+        """Maps by scale, what was counted of them, and of the label file."""
         if labels is None:
-            return {}, None, None
+            return {}, None, Tally()
         classes = len(self.conversion.taxonomy.classes)
         rule, scales = self.conversion.rule, self.conversion.scales
         if labels.shape == shape:
@@ -204,7 +205,11 @@ class Converter:
             targets = make_targets(x1, IDENTITY, scales, rule, classes)
             per_code = targets.histogram
         self._check_use(scene, per_code)
-        return targets.maps, ClassCounts.of(per_code, classes), codes
+        return targets.maps, ClassCounts.of(per_code, classes), self._tally(scene, codes)
+
+    def _tally(self, scene: Scene, codes: Histogram) -> Tally:
+        path = (scene.labels or scene.colors or scene.image).path
+        return Tally.of(path, codes, self.conversion.landmarks, self.conversion.lookalikes)
 
     def _check_ids(self, scene: Scene, codes: Histogram) -> None:
         unknown = np.flatnonzero((codes > 0) & ~self.map.held)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segdata.build import Outcome, Unit, build, link, no_codes, receipt_path, shard_path, take_over
-from segdata.coding import coding_finding
+from segdata.build import Outcome, Unit, build, link, receipt_path, shard_path, take_over
+from segdata.coding import Tally, coding_finding
 from segdata.convert import Conversion
 from segdata.engines import run
 from segdata.errors import SegdataError
@@ -29,7 +29,6 @@ from segdata.publish import Release, roll_back, swap_in, write_side_files
 from segdata.scene import SceneSource
 from segdata.standing import Standing, bring_back, described_change, identity_of, standing
 from segdata.survey import Survey, drop_bad_keys, is_painted, look
-from segdata.targets import Histogram
 from segdata.taxonomy import LabelMap
 from segdata.tree import open_tree
 from segdata.url import Place
@@ -37,7 +36,6 @@ from segdata.workfolder import WorkFolders, work_folders
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 AROUND = frozenset({"missing-split", "unused-file"})  # what these tell is not in the set
-NO_CODES = no_codes()
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
@@ -95,7 +93,7 @@ class Result:
 
 
 Outcomes = dict[str, Outcome]  # by shard
-Codes = dict[str, Histogram]  # by split: pixels per raw code (256,)
+Tallies = dict[str, Tally]  # by split
 Progress = Callable[[int, int], None]  # samples done, samples in all
 Say = Callable[[str], None]  # a line for people, of what is out of the ordinary
 
@@ -175,7 +173,7 @@ def _may_replace(job: Job, survey: Survey) -> Standing | None:
 # ---- build ------------------------------------------------------------------------------------------------
 
 
-def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tuple[Outcomes, Codes]:
+def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tuple[Outcomes, Tallies]:
     run_folder = _run_folder(job)
     published = job.out if (job.out / FILE).is_file() else None
     work = job.folders.made
@@ -184,7 +182,7 @@ def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tu
     split_of = {shard.name: shard.split for shard in plan}
     done, total = 0, sum(lengths.values())
     outcomes: Outcomes = {}
-    codes: Codes = defaultdict(no_codes)
+    tallies: Tallies = defaultdict(Tally)
     progress(done, total)
     for outcome in run(
         job.engine,
@@ -196,11 +194,11 @@ def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tu
         address=job.address,
     ):
         take_over(work, run_folder, outcome)
-        codes[split_of[outcome.name]] += outcome.codes
-        outcomes[outcome.name] = replace(outcome, codes=NO_CODES)  # those of a million shards take gigabytes
+        tallies[split_of[outcome.name]] += outcome.tally
+        outcomes[outcome.name] = replace(outcome, tally=Tally())  # those of a million shards take gigabytes
         done += lengths[outcome.name]
         progress(done, total)
-    return outcomes, codes
+    return outcomes, tallies
 
 
 def _run_folder(job: Job) -> Path:
@@ -218,8 +216,8 @@ def _run_folder(job: Job) -> Path:
 # ---- publish ----------------------------------------------------------------------------------------------
 
 
-def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, codes: Codes) -> Result:
-    misread = {split: found for split, held in codes.items() if (found := coding_finding(job.source, split, held))}
+def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, tallies: Tallies) -> Result:
+    misread = {split: found for split, held in tallies.items() if (found := coding_finding(job.source, split, held))}
     whole = [*survey.findings, *misread.values()]
     findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
     errors = [finding for finding in findings if finding.severity == ERROR]

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from segdata.canonical import canonical_json, digest_bytes
+from segdata.coding import NOTHING, Tally
 from segdata.files import read_file
 from segdata.findings import Finding
 from segdata.shards import MAX_NAME
@@ -43,9 +44,11 @@ class Receipt:
     quarantined: tuple[Finding, ...]
     counts: ClassCounts | None
     sums: ImageSums | None
+    tally: Tally = NOTHING  # of its label files
+    rules: int = 0  # by which these were checked
 
     def to_json(self) -> bytes:
-        document = asdict(self)
+        document = asdict(replace(self, tally=Tally())) | {"tally": self.tally.document()}
         if self.counts:
             document["counts"] = self.counts.document()
         if self.sums:
@@ -73,6 +76,8 @@ def _receipt(document: dict[str, Any]) -> Receipt:
         quarantined=tuple(map(_finding, document["quarantined"])),
         counts=ClassCounts.parse(counts) if counts else None,
         sums=ImageSums.parse(sums) if sums else None,
+        tally=Tally.parse(document["tally"]) if "tally" in document else Tally(),
+        rules=_number(document.get("rules", 0), 31),
     )
 
 

@@ -29,11 +29,13 @@ class Label:
 
 @dataclass(frozen=True)
 class Lookalike:
-    """Another coding that goes under the names of a dataset's label files: all ids it has, and what to do instead."""
+    """Another coding that goes under the names of a dataset's label files: all ids it has, those that the dataset's
+    landmarks have in it, and what to do instead."""
 
     name: str
     ids: frozenset[int]
     advice: str
+    landmarks: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)

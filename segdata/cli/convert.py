@@ -143,6 +143,7 @@ def _job(name: str, options: dict[str, Any]) -> Any:
         source=source.name,
         labels=source.labels,
         palette_labels=source.palette_labels,
+        landmarks=source.landmarks,
         lookalikes=source.lookalikes,
         taxonomy=taxonomy,
         scales=tuple(sorted({int(scale) for scale in options["scales"]})),

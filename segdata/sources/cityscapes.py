@@ -52,7 +52,14 @@ class Cityscapes:
     # Vegetation, sky and car: a quarter of the pixels. Train ids end at 18; of ids that are shifted by one, traffic
     # sign, terrain and rider, or terrain, person and truck, would have these values: 2 %.
     landmarks = frozenset({21, 23, 26})
-    lookalikes = (Lookalike("train ids (labelTrainIds)", TRAIN_IDS, "Take the files that ship as *_labelIds.png."),)
+    lookalikes = (
+        Lookalike(
+            "train ids (labelTrainIds)",
+            TRAIN_IDS,
+            "Take the files that ship as *_labelIds.png.",
+            landmarks=frozenset({8, 10, 13}),
+        ),
+    )
     licence = "Cityscapes Dataset License Agreement (non-commercial; no redistribution of the frames)"
 
     @cached_property

@@ -65,6 +65,7 @@ def make_job() -> Callable[..., Job]:
             source=name,
             labels=dataset.labels,
             palette_labels=dataset.palette_labels,
+            landmarks=dataset.landmarks,
             lookalikes=dataset.lookalikes,
             taxonomy=taxonomy,
             scales=options.pop("scales", (1, 2, 4, 8)),

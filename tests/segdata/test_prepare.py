@@ -203,6 +203,22 @@ def test_running_again_changes_nothing(painted: Painted, make_job: MakeJob, tmp_
     assert {path: path.stat().st_mtime_ns for path in job.out.rglob("*")} == times
 
 
+def test_what_was_checked_by_these_rules_is_not_decoded_again(
+    painted: Painted, make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished set says by which rules its sources were checked; a set of older rules is reviewed."""
+    job = make_job("cityscapes", painted("cityscapes"), tmp_path / "set")
+    prepare(job)
+    reviewed: list[str] = []
+    review = Converter.review
+    monkeypatch.setattr(Converter, "review", lambda self, scene: reviewed.append(scene.key) or review(self, scene))
+    assert not prepare(job).changed
+    assert reviewed == []
+    monkeypatch.setattr("segdata.build.RULES", 2)
+    result = prepare(job)
+    assert (result.reused, len(reviewed)) == (result.shards, 9)
+
+
 def test_a_damaged_published_shard_is_made_again(painted: Painted, make_job: MakeJob, tmp_path: Path) -> None:
     """A receipt without the bytes it promises counts for nothing."""
     job = make_job("cityscapes", painted("cityscapes"), tmp_path / "set")
