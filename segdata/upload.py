@@ -22,6 +22,7 @@ from segdata.shardset import ShardSet
 from segdata.standing import another, described_change, differences, identity, other_frames, shared, too_few
 from segdata.stores import READ_ONLY, Entry, Store, chunk_size, open_store
 from segdata.url import Url
+from segdata.verifystore import digest_stored
 from segdata.workfolder import claim, own_folder, remove
 
 THREADS = 4  # files that are sent at a time
@@ -53,7 +54,7 @@ class _Upload:
         """Bring (path, sha256) there: "stood", "copied" or "sent"."""
         path, sha256 = item
         local, target = self.folder / path, self.home + path
-        if stands(self.there.get(target), local):
+        if stands(self.store, target, self.there.get(target), local, sha256):
             return "stood"
         source = self.before.get(sha256)
         if source and (found := self.there.get(source)) and found.size == local.stat().st_size:
@@ -129,7 +130,7 @@ def publish(
         _check_arrived(store, folder, home, sums, there)
     data = (folder / FILE).read_bytes()
     changed = old is None or old.fingerprint != manifest.fingerprint or find_home(store, manifest) != home
-    if not stands(there.get(home + FILE), folder / FILE):
+    if not stands(store, home + FILE, there.get(home + FILE), folder / FILE, digest_bytes(data)):
         store.write(home + FILE, data)
     if changed:
         store.write(FILE, data)
@@ -160,13 +161,13 @@ def _may_replace(url: Url, folder: Path, old: Manifest | None, new: Manifest, *,
         raise other_frames(url, why)
 
 
-def stands(entry: Entry | None, local: Path) -> bool:
-    """Whether a file in the store is the local one: by its size, and by its MD5 where S3's ETag is one."""
-    if entry is None or entry.size != local.stat().st_size:
+def stands(store: Store, path: str, entry: Entry | None, local: Path, sha256: str) -> bool:
+    """Whether a file in the store is the local one: by its size, and by S3's ETag where it is an MD5; else it is read."""
+    if entry is None or entry.size is None or entry.size != local.stat().st_size:
         return False
     digest, _, parts = entry.etag.partition("-")
     if len(digest) != 32:
-        return True
+        return digest_stored(store, path, entry.size) == sha256
     return digest == (_md5_of_parts(local, int(parts)) if parts.isdecimal() else _md5(local))
 
 

@@ -58,20 +58,26 @@ def _files(store: Store, home: str) -> set[str]:
 
 
 def _check(store: Store, home: str, path: str, sha256: str, limit: int) -> list[Finding]:
-    digest = hashlib.sha256()
     try:
         size = store.size(home + path)
         if size is not None and size > limit:
             return [Finding("changed-bytes", path, f"{size} bytes, expected at most {limit}")]
-        for block in _blocks(store, home + path, size, limit):
-            digest.update(block)
+        digest = digest_stored(store, home + path, size, limit)
     except AbsentError:
         return [Finding("missing-file", path, "no such file")]
     except StoreError as error:
         return [Finding("unreadable", path, str(error))]
-    if digest.hexdigest() == sha256:
+    if digest == sha256:
         return []
-    return [Finding("changed-bytes", path, f"sha256 {digest.hexdigest()[:12]}…, listed is {sha256[:12]}…")]
+    return [Finding("changed-bytes", path, f"sha256 {digest[:12]}…, listed is {sha256[:12]}…")]
+
+
+def digest_stored(store: Store, path: str, size: int | None, limit: int = 0) -> str:
+    """SHA-256 of a file of so many bytes, read piece by piece; of one of at most `limit` where None says how many."""
+    digest = hashlib.sha256()
+    for block in _blocks(store, path, size, limit):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _blocks(store: Store, path: str, size: int | None, limit: int) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from segdata.canonical import digest_bytes
+from segdata.canonical import digest_bytes, digest_file
 from segdata.cli import cli
 from segdata.errors import AbsentError, LockedError, SegdataError, StoreError
 from segdata.findings import FindingsError
@@ -292,7 +292,7 @@ def test_web_servers_are_read_only(finished: Finished) -> None:
 
 
 def test_md5_where_the_store_has_one(tmp_path: Path) -> None:
-    """S3's ETags, of one part and of several, decide; an ETag that is no MD5 leaves it to the size."""
+    """S3's ETags, of one part and of several, decide; where an ETag is no MD5, the stored bytes are read."""
     from segdata.stores import CHUNK, Entry
 
     path = tmp_path / "file"
@@ -300,11 +300,29 @@ def test_md5_where_the_store_has_one(tmp_path: Path) -> None:
     md5s = [hashlib.md5(block, usedforsecurity=False).digest() for block in (b"a" * CHUNK, b"a" * 5)]
     several = hashlib.md5(b"".join(md5s), usedforsecurity=False).hexdigest() + "-2"
     one = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    size = CHUNK + 5
+    size, sha256, store = CHUNK + 5, digest_file(path), open_store(memory())
+    store.send(path, "same")
+    store.write("other", b"b" + path.read_bytes()[1:])
     for etag in (several, one, "", "no-md5"):
-        assert stands(Entry(size, etag), path), etag
+        assert stands(store, "same", Entry(size, etag), path, sha256), etag
+    for etag in ("", "no-md5"):
+        assert not stands(store, "other", Entry(size, etag), path, sha256), etag
     for entry in (None, Entry(size - 1, one), Entry(size, "0" * 32), Entry(size, "0" * 32 + "-2"), Entry(None, "")):
-        assert not stands(entry, path), entry
+        assert not stands(store, "same", entry, path, sha256), entry
+
+
+def test_publishing_again_mends_the_store(finished: Finished) -> None:
+    """Of a damaged file the length, and dataset.json beside it, are as they should be."""
+    folder, url = finished("camvid"), memory()
+    publish(folder, url)
+    store = open_store(url)
+    home = find_home(store, fetch_manifest(store))
+    shard = read_manifest(folder).shards("train")[0].name
+    store.write(home + shard, bytes(8) + (folder / shard).read_bytes()[8:])
+    assert [finding.where for finding in verify(url)] == [shard]
+    published = publish(folder, url)
+    assert (published.sent, published.changed) == (1, False)
+    assert verify(url) == []
 
 
 # ---- prepare --out ------------------------------------------------------------------------------------------
@@ -472,9 +490,9 @@ def test_large_files_go_in_parts(bucket: str, tmp_path: Path) -> None:
     store.send(path, "large")
     entry = store.files()["large"]
     assert entry.etag.endswith("-3")
-    assert stands(entry, path)
+    assert stands(store, "large", entry, path, "")
     path.write_bytes(b"x" + path.read_bytes()[1:])
-    assert not stands(entry, path)
+    assert not stands(store, "large", entry, path, "")
 
 
 def test_killed_while_sending(bucket: str, finished: Finished, tmp_path: Path) -> None:
