@@ -6,10 +6,12 @@ an animation (acTL, fcTL, fdAT)    which picture is meant
 transparency (tRNS)                three channels or four
 an orientation (Exif, XMP)         turned or as stored
 a chunk that one of them refuses   a picture or none
+a chunk twice that may stand once  the first of them or the last
 """
 
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from io import BytesIO
 
@@ -23,6 +25,11 @@ from segdata.pngchunks import RGB, Data, assemble, checked, chunks_of, name_of
 Chunk = tuple[bytes, bytes]  # type, body
 PICTURE = frozenset({b"IHDR", b"IDAT", b"IEND"})
 ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
+ONCE = frozenset(  # what may stand in a file once at most (5.6 of the standard, and its registered extensions)
+    {b"PLTE", b"tRNS", b"cHRM", b"cICP", b"gAMA", b"iCCP", b"mDCV", b"cLLI", b"sBIT", b"sRGB", b"bKGD", b"hIST"}
+    | {b"pHYs", b"eXIf", b"tIME", b"oFFs", b"pCAL", b"sCAL", b"sTER"}
+)
+MAX_CHUNK_BYTES = 8_000_000 - 12  # libpng's default, which OpenCV applies to a chunk with its length, type and CRC-32
 COLOURED = frozenset({b"PLTE", b"tRNS", b"bKGD", b"sBIT", b"hIST"})  # whose form depends on the kind of picture
 PROBE = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)  # (H, W, 3), which no turn or mirror leaves as it is
 ROWS = zlib.compress(b"".join(b"\0" + row.tobytes() for row in PROBE))
@@ -41,7 +48,13 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
     Transparency is left to those who know what the samples mean. Pillow, which acts on most, is shown a tiny picture
     that has the same chunks, so that nothing large is decoded.
     """
-    others = [(kind, body) for kind, body in chunks if kind not in COLOURED]
+    listed = list(chunks)
+    if large := [(kind, body) for kind, body in listed if len(body) > MAX_CHUNK_BYTES]:
+        return f"libpng takes no chunk of more than {MAX_CHUNK_BYTES} bytes, as {_names(large)} is. Save it without"
+    if several := [kind for kind, times in Counter(kind for kind, _ in listed).items() if times > 1 and kind in ONCE]:
+        names = ", ".join(sorted(map(name_of, several)))
+        return f"more than one {names}, of which some readers take the first and others the last. Save it without them"
+    others = [(kind, body) for kind, body in listed if kind not in COLOURED]
     if not others:
         return ""
     if any(kind in ANIMATION for kind, _ in others):

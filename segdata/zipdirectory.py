@@ -2,8 +2,8 @@
 
 Everything that is said twice is compared, so that no damaged byte hides members: count, length and place of the
 directory with its entries, the 64-bit records with the short ones, the members' places with each other. Layout and
-names are those of PKWARE's APPNOTE 6.3.10. A zip may follow other bytes (a program that unpacks it); nothing follows
-its own comment.
+names are those of PKWARE's APPNOTE 6.3.10. A zip may follow a program that unpacks it, and nothing else; nothing
+follows its own comment.
 """
 
 import struct
@@ -23,8 +23,15 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")
 _NEAR = 1 << 12  # bytes at the end of the file, in which all end records lie where there is no long comment
 _FAR = _END.size + MAX_16 + _LOCATOR.size + _END_64.size  # where there is the longest one
 HEADER = 30  # bytes of a member's own header, before its name and extra field
+_JOIN = "Join all parts (zip -s 0 PART.zip --out WHOLE.zip) and place the whole one there in their stead"
+PROGRAMS = (b"MZ", b"\x7fELF", b"#!")  # how they begin: of Windows, of Linux, scripts
+SPANNING = (b"PK\7\x08", b"PK00")  # what was written in parts begins with one of these (8.5.3, 8.5.4)
 
 Read = Callable[[int, int], bytes]  # the bytes from the first to before the second
+
+
+class SeveralError(ValueError):
+    """Not one whole zip, but a part of one, or several; says what to do."""
 
 
 class Entry(NamedTuple):
@@ -52,7 +59,10 @@ class _End(NamedTuple):
 
 
 def read_directory(read: Read, size: int) -> list[Entry]:
-    """All entries of a zip of `size` bytes, in their order. Raises ValueError for what contradicts itself."""
+    """All entries of a zip of `size` bytes, in their order.
+
+    Raises ValueError for what contradicts itself, and SeveralError for what is not one zip.
+    """
     tail = read(tail_at := max(0, size - _NEAR), size)
     if _find_end(tail) is None:  # a longer comment
         tail = read(tail_at := max(0, size - _FAR), size)
@@ -67,11 +77,25 @@ def read_directory(read: Read, size: int) -> list[Entry]:
         read(start, min(tail_at, end.stop)) + tail[: max(0, end.stop - tail_at)]
     )  # fmt: skip
     entries = [_entry(*found, before) for found in _split(data, start)]
+    _check_before(read, min((entry.at for entry in entries), default=start))
     if len(entries) != end.entries:
         raise ValueError(f"{len(entries)} members in its directory, {end.entries} by its end record")
     if before and entries and read(first := min(entry.at for entry in entries), first + 4) != b"PK\3\4":
         raise ValueError(f"a directory at byte {start}, by its end record at byte {end.offset}")
     return _placed(entries, start)
+
+
+def _check_before(read: Read, first: int) -> None:
+    """Refuse bytes before the first member that no directory would ever list: those of another zip, above all."""
+    if not first or ((begin := read(0, min(first, 4))) in SPANNING and first == 4):
+        return
+    if begin[:2] == b"PK" or _find_end(read(max(0, first - _FAR), first)) is not None:
+        raise SeveralError(
+            f"{first} bytes of another zip before it, whose files would be lost: several zips were joined into one "
+            "file. Place each of them there as it was, or unpack them one by one"
+        )
+    if not begin.startswith(PROGRAMS):
+        raise ValueError(f"{first} bytes before its first member, expected none, or a program that unpacks it")
 
 
 # ---- the end record -----------------------------------------------------------------------------------------
@@ -89,7 +113,7 @@ def _read_end(read: Read, tail: bytes, tail_at: int) -> _End:
             raise ValueError(f"a 64-bit end record at byte {numbers[4] + numbers[5]}, by its locator at byte {offset}")
     disk, first, here, entries, size, offset = numbers
     if disk or first or here != entries:
-        raise ValueError(f"part {disk + 1} of a zip in several parts; join them, or download one whole zip")
+        raise SeveralError(f"part {disk + 1} of a zip in several parts. {_JOIN}")
     return _End(stop, entries, size, offset)
 
 
@@ -121,8 +145,10 @@ def _read_end_64(read: Read, tail: bytes, tail_at: int, at: int, short: list[int
     if data[:4] != b"PK\6\6" or len(data) < _END_64.size:
         raise ValueError(f"no 64-bit end record at byte {offset}, where its locator says")
     _, length, _, _, *numbers = _END_64.unpack(data)
-    if length + 12 != tail_at + at - place or disk or disks > 1:
-        raise ValueError("a 64-bit end record of another length, or on another disk, than its locator says")
+    if disk or disks > 1:
+        raise SeveralError(f"part {disks} of a zip in several parts. {_JOIN}")
+    if length + 12 != tail_at + at - place:
+        raise ValueError("a 64-bit end record of another length than its locator says")
     limits = (MAX_16, MAX_16, MAX_16, MAX_16, MAX_32, MAX_32)
     for few, many, limit in zip(short, numbers, limits, strict=True):
         if few not in {many, limit}:
@@ -154,7 +180,7 @@ def _entry(numbers: tuple[int, ...], raw: bytes, extra: bytes, before: int) -> E
         raise ValueError(f"a member that needs version {(version & 0xFF) / 10} of the format")
     size, packed, at = long_numbers((size, packed, at), extra)
     if disk not in {0, MAX_16}:
-        raise ValueError(f"a member on disk {disk + 1}; join all parts of the zip, or download one whole zip")
+        raise SeveralError(f"a member in part {disk + 1} of a zip in several parts. {_JOIN}")
     name = raw.decode("utf-8" if flags & UTF_8 else "cp437")
     return Entry(name, raw, flags, method, crc, packed, size, before + at, attributes >> 16)
 

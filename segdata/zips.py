@@ -11,14 +11,14 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from segdata.errors import SourceError, TooLargeError
 from segdata.files import parsing
 from segdata.stores import local_store
 from segdata.url import Place, Url
-from segdata.zipdirectory import HEADER, MAX_32, Entry, Read, long_numbers, read_directory
+from segdata.zipdirectory import HEADER, MAX_32, Entry, Read, SeveralError, long_numbers, read_directory
 from segdata.zlibs import first_of
 
 INFLATE = first_of("isal.isal_zlib")
@@ -40,7 +40,7 @@ class _Directory(NamedTuple):
 
 
 def zip_entries(path: Place) -> Mapping[str, Entry]:
-    """The zip's files by name, all of them refused if one tries to leave the archive or is a link."""
+    """The zip's files by name ("a/b.png", also of "./a//b.png"); all refused if one is a link or tries to leave it."""
     return _directory(path).entries
 
 
@@ -150,16 +150,20 @@ def _directory(path: Place) -> _Directory:
 @lru_cache(maxsize=16)
 def _read_directory(path: Place, mtime_ns: int) -> _Directory:
     with parsing(path, SourceError, "Expected a complete zip. Download it again."):
-        size, listed = _listed_here(path) if isinstance(path, Path) else _listed_there(path)
+        try:
+            size, listed = _listed_here(path) if isinstance(path, Path) else _listed_there(path)
+        except SeveralError as error:
+            raise SourceError(f"{path}: {error}.") from None
         entries: dict[str, Entry] = {}
         for entry in listed:
             _check_name(path, entry)
-            if entry.name.endswith("/"):
+            if _is_folder(entry):
                 continue
-            other = entries.setdefault(entry.name, entry)
+            name = str(PurePosixPath(entry.name))  # "./a//b.png" is a/b.png
+            other = entries.setdefault(name, entry._replace(name=name))
             if (other.size, other.crc) != (entry.size, entry.crc):
                 raise SourceError(
-                    f"{path}: {entry.name} stands twice in it, with {other.size} and with {entry.size} bytes that are "
+                    f"{path}: {name} stands twice in it, with {other.size} and with {entry.size} bytes that are "
                     "not the same. Pack the zip again with the right one, or download it again."
                 )
     return _Directory(entries, size)
@@ -185,14 +189,24 @@ def _listed_there(url: Url) -> tuple[int, list[Entry]]:
     return size, read_directory(read, size)
 
 
+def _is_folder(entry: Entry) -> bool:
+    return entry.name.rpartition("/")[2] in {"", "."}
+
+
 def _check_name(path: Place, entry: Entry) -> None:
     """Refuse the whole zip for an entry that no tool writes: its maker wants to harm, or others are damaged too."""
-    pure = PurePosixPath(entry.name)
-    if not entry.name or "\0" in entry.name or (entry.name.endswith("/") and entry.size):
+    pure, windows = PurePosixPath(entry.name), PureWindowsPath(entry.name)
+    if not entry.name or "\0" in entry.name or (_is_folder(entry) and entry.size):
         raise SourceError(
             f"{path}: a member without a name, so the zip's directory is damaged ({entry.name!r}). Download it again."
         )
-    if pure.is_absolute() or ".." in pure.parts or "\\" in entry.name:
+    foreign = "\\" in entry.name
+    if pure.is_absolute() or ".." in pure.parts or (foreign and (windows.anchor or ".." in windows.parts)):
         raise SourceError(f"{path}: member {entry.name!r} points outside the zip. Refused.")
+    if foreign:
+        raise SourceError(
+            f"{path}: the folders of member {entry.name!r} are separated by \\, as by old Windows tools, expected /. "
+            "Unpack the zip, and point --root at the folder."
+        )
     if stat.S_IFMT(entry.mode) == _SYMLINK:
         raise SourceError(f"{path}: member {entry.name!r} is a symlink. Refused.")

@@ -21,11 +21,20 @@ ZIPS = {
     "gtCoarse": "gtCoarse.zip",
 }
 FRAME = r"[A-Za-z][A-Za-z\-]*_\d{6}_\d{6}"
-OTHERS = re.compile(  # other splits and packages, and what cityscapesScripts write
-    r"(leftImg8bit|gtFine|gtCoarse)/(train|train_extra|val|test|demoVideo)/|gtFine/cityscapes_panoptic_\w+(/|\.json$)|"
-    r"(leftImg8bit_(?!train)|gtFine_(?!train)|gtCoarse_|gtFinePanopticParts|gtBbox|rightImg8bit|disparity|camera|vehicle|"
-    r"timestamp)\w*/|evaluationResults/"
+# Exact names: a folder that only begins like one of these may hold frames or labels that were moved there.
+PACKAGES = (  # of the publishers and of those who add to Cityscapes, by their top folders
+    *("leftImg16bit", "rightImg8bit", "rightImg16bit", "disparity", "camera", "vehicle", "gtFinePanopticParts"),
+    *("gtFine_panopticParts", "gtBbox3d", "gtBboxCityPersons", "gtBbox_cityPersons", "gtBboxValidated"),
+    *(f"{sequence}_sequence" for sequence in ("leftImg8bit", "rightImg8bit", "disparity", "camera")),
+    *("vehicle_sequence", "timestamp_sequence", "leftImg8bit_blurred", "leftImg8bit_rain", "depth_rain"),
+    *(f"leftImg8bit_{weather}{how}" for weather in ("foggy", "transmittance") for how in ("", "DBF")),
 )
+OTHERS = re.compile(  # other splits and packages, and what cityscapesScripts write
+    r"(leftImg8bit|gtFine|gtCoarse)/(train|train_extra|val|test|demoVideo)/|"
+    r"gtFine/cityscapes_panoptic_(train|val|test)(_trainId)?(/|\.json$)|"
+    rf"({'|'.join(PACKAGES)})(_trainvaltest|_trainval|_trainextra)?/|evaluationResults/"  # or named as the zips are
+)
+BESIDE = r"color\.png|instanceIds\.png|polygons\.json|labelTrainIds\.png|instanceTrainIds\.png"  # the last two: theirs
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,8 @@ class Cityscapes:
 
 
 def _folder(top: str, split: str, role: str) -> Folder:
-    path, suffix = f"{top}/{split}", top if role == "image" else f"{top}_labelIds"
+    path = f"{top}/{split}"
+    suffix, beside = (top, r"(?!)") if role == "image" else (f"{top}_labelIds", rf"{FRAME}_{top}_({BESIDE})")
     return Folder(
         path,
         split,
@@ -98,5 +108,5 @@ def _folder(top: str, split: str, role: str) -> Folder:
         name=re.compile(rf"({FRAME})_{suffix}\.png"),
         rule=f"<city>_<sequence>_<frame>_{suffix}.png",
         package=ZIPS.get(path, ZIPS[top]),
-        beside=re.compile(rf"{FRAME}_{top}\w*\.(png|json)"),
+        beside=re.compile(beside),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from segdata.ancillary import beside, disagreement
+from segdata.ancillary import MAX_CHUNK_BYTES, ONCE, beside, disagreement
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 7, 3), np.uint8)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -69,6 +69,9 @@ HARMLESS = {
     "significant bits": [(b"sBIT", b"\5\6\5")],
     "a palette to choose from": [(b"PLTE", bytes(30))],
     "private": [(b"prVt", b"x")],
+    "private, as large as may be": [(b"prVt", bytes(MAX_CHUNK_BYTES))],
+    "private, twice": [(b"prVt", b"x"), (b"prVt", b"y")],
+    "texts": [(b"tEXt", b"a\0b"), (b"tEXt", b"a\0c"), (b"iTXt", b"a\0\0\0\0\0b"), (b"iTXt", b"a\0\0\0\0\0c")],
     "upright": [(b"eXIf", exif(1)[6:])],
     "orientation that there is none": [(b"eXIf", exif(9)[6:])],
 }  # fmt: skip
@@ -83,6 +86,10 @@ HARMFUL = {
     "a text of gigabytes": [(b"zTXt", b"x\0\0" + zlib.compress(bytes(1 << 23)))],
     "a colour profile of a method that there is none": [(b"iCCP", b"x\0\7x")],
     "a name that is none": [(b"prvt", b"x")],
+    "a chunk of megabytes": [(b"prVt", bytes(MAX_CHUNK_BYTES + 1))],
+    "Exif of megabytes": [(b"eXIf", exif(1)[6:] + bytes(MAX_CHUNK_BYTES))],
+    **{f"Exif {i}, then upright": [(b"eXIf", exif(i)[6:]), (b"eXIf", exif(1)[6:])] for i in (3, 6, 8)},
+    "upright, then Exif 6": [(b"eXIf", exif(1)[6:]), (b"eXIf", exif(6)[6:])],
 }
 
 
@@ -101,6 +108,12 @@ def test_what_some_readers_act_on(chunks: list[tuple[bytes, bytes]]) -> None:
     assert "Save it without" in said
     assert "object at" not in said
     assert disagreement(beside(png(*chunks))) == said
+
+
+@pytest.mark.parametrize("kind", sorted(ONCE))
+def test_what_may_stand_once(kind: bytes) -> None:
+    """Twice is told by its name, whatever it says: which of them counts is not defined."""
+    assert f"more than one {kind.decode()}, " in disagreement([(kind, b"x"), (b"tEXt", b"a\0b"), (kind, b"x")])
 
 
 @pytest.mark.parametrize("kind", [b"acTL", b"fcTL", b"fdAT"])

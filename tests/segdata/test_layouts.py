@@ -56,14 +56,17 @@ BESIDE = {  # what is published, written by the publishers' tools, or left by sy
         "README", "license.txt", "train.txt", ".DS_Store", "leftImg8bit/train/bochum/.ipynb_checkpoints/a.png",
         f"leftImg8bit/train/bochum/._{Path(IMAGE).name}", f"__MACOSX/{IMAGE}", "leftImg8bit/train/Thumbs.db",
         *(f"gtFine/train/{KEY}_gtFine_{kind}"
-          for kind in ("color.png", "instanceIds.png", "polygons.json", "labelTrainIds.png")),
+          for kind in ("color.png", "instanceIds.png", "polygons.json", "labelTrainIds.png", "instanceTrainIds.png")),
         *(f"gtFine/test/berlin/berlin_000000_000019_gtFine_{kind}" for kind in ("color.png", "polygons.json")),
         "gtCoarse/train/aachen/aachen_000000_000019_gtCoarse_labelIds.png", "gtFine/cityscapes_panoptic_val.json",
-        "gtFine/cityscapes_panoptic_val/a.png", "rightImg8bit/train/aachen/a.png", "disparity/train/aachen/a.png",
+        "gtFine/cityscapes_panoptic_val/a.png", "rightImg8bit/train/aachen/a.png",
+        "gtFine/cityscapes_panoptic_train_trainId/a.png", "disparity/train/aachen/a.png",
         "leftImg8bit/train_extra/augsburg/augsburg_000000_000000_leftImg8bit.png", "camera/train/aachen/a.json",
         "gtBboxCityPersons/train/aachen/a.json", "vehicle/train/aachen/a.json", "leftImg8bit_sequence/val/a/a.png",
         "timestamp_sequence/val/a/a.txt", "gtBbox3d/val/a/a.json", "gtFinePanopticParts/val/a/a.tif",
-        "leftImg8bit_foggy/val/a/a.png", "rightImg8bit_trainvaltest/rightImg8bit/val/a/a.png",
+        "leftImg8bit_foggy/val/a/a.png", "leftImg8bit_foggyDBF/val/a/a.png", "leftImg8bit_rain/val/a/a.png",
+        "gtBbox_cityPersons_trainval/gtBboxCityPersons/val/a/a.json",
+        "rightImg8bit_trainvaltest/rightImg8bit/val/a/a.png",
     ),
     "tas500": ("README.md", "LICENSE", ".git/config", "test/@eaDir/1.png"),
     "camvid": ("train.txt", "val.txt", "test.txt", "label_colors.txt", "class_dict.csv", "701_StillsRaw_full/a.png"),
@@ -152,6 +155,28 @@ def test_files_elsewhere_are_named_by_folder_and_sort(draw: Draw) -> None:
         ("unused-file", "other.zip", "2 files .jpg (such as a/1.jpg), not read"),
         ("unused-file", "zips/all.zip", "not read"),
     ]
+
+
+@pytest.mark.parametrize(
+    "top", ["leftImg8bit_new", "gtFine_old", "gtFine_corrected", "gtCoarse_2", "camera_raw_frames"]
+)
+def test_a_folder_that_begins_like_a_package(top: str, draw: Draw) -> None:
+    """May hold frames or labels that were moved there: only the exact names of packages are known."""
+    root = draw("cityscapes")
+    put(root, f"{top}/train/bochum/a.png", f"{top}/b.png")
+    assert findings("cityscapes", root) == [
+        ("unused-file", top, "2 files .png (such as b.png), not read"),
+    ]
+
+
+@pytest.mark.parametrize("path", [IMAGE, LABEL])
+@pytest.mark.parametrize("more", ["_copy", "_v2", "2"])
+def test_a_file_that_begins_like_a_frame(path: str, more: str, draw: Draw) -> None:
+    """Is named: the release has no such file, nor do its scripts write one."""
+    root = draw("cityscapes")
+    other = Path(path).with_stem(Path(path).stem + more).as_posix()
+    shutil.copy(root / path, root / other)
+    assert [row[:2] for row in findings("cityscapes", root)] == [("unexpected-name", other)]
 
 
 def test_a_store_is_told_of_alike(draw: Draw) -> None:

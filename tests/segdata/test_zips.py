@@ -72,6 +72,7 @@ SHAPES = {
     "behind a program": b"#!/bin/sh\nexit\n" + PLAIN,
     "64-bit end behind a program": b"#!/bin/sh\nexit\n" + with_long_end(PLAIN, short=False),
     "with a comment": with_comment(PLAIN),
+    "once written in parts": b"PK\7\x08" + PLAIN,
 }
 
 
@@ -122,7 +123,41 @@ def test_what_other_tools_write(tool: str, tmp_path: Path) -> None:
     subprocess.run(TOOLS[tool], cwd=tmp_path / "files", check=True, stdout=subprocess.DEVNULL)
     path = tmp_path / "a.zip"
     found = {name: Member(name, path, name, zipped=True).read() for name in zip_entries(path)}
-    assert {name.removeprefix("./"): data for name, data in found.items() if not name.startswith("META-INF")} == files
+    assert {name: data for name, data in found.items() if not name.startswith("META-INF")} == files
+
+
+def named(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), b"" if name.endswith("/") else b"x")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["./gtFine/train/a.png", "gtFine//train/./a.png", "././gtFine/train//a.png"])
+def test_one_name_written_in_several_ways(name: str, contents: Callable[[bytes], dict[str, bytes]]) -> None:
+    """Is one file, also beside the same file under its plain name."""
+    assert contents(named("./", name)) == contents(named(NAMES[0], name)) == {NAMES[0]: b"x"}
+
+
+def test_one_name_written_in_two_ways_with_other_bytes(contents: Callable[[bytes], dict[str, bytes]]) -> None:
+    """Is a name that stands twice."""
+    other = io.BytesIO(PLAIN)
+    with zipfile.ZipFile(other, "a") as archive:
+        archive.writestr(f"./{NAMES[0]}", b"another label")
+    with pytest.raises(SourceError, match=f"{NAMES[0]} stands twice in it, with 162 and with 13 bytes"):
+        contents(other.getvalue())
+
+
+def test_folders_that_are_separated_by_backslashes(contents: Callable[[bytes], dict[str, bytes]]) -> None:
+    """Are told as such, with what to do; names that really leave the zip are not."""
+    with pytest.raises(
+        SourceError, match=r"separated by \\, as by old Windows tools, .*Unpack the zip, and point --root"
+    ):
+        contents(named(r"gtFine\train\a.png"))
+    for name in (r"..\a.png", r"gtFine\..\..\a.png", r"\a.png", r"C:\a.png", r"\\host\share\a.png"):
+        with pytest.raises(SourceError, match="points outside the zip"):
+            contents(named(name))
 
 
 def changes(data: bytes) -> Iterator[bytes]:
@@ -169,8 +204,7 @@ CONTRADICTIONS = {
     "more members than there are": (altered(PLAIN, len(PLAIN) - 14, b"\5\0\5\0"), "4 members in its directory, 5"),
     "a shorter directory": (altered(PLAIN, len(PLAIN) - 10, b"\1"), "no member in its directory|directory at byte"),
     "bytes behind the end": (PLAIN + b"<html>", "6 bytes after its end"),
-    "the last part of several": (altered(PLAIN, len(PLAIN) - 18, b"\3\0"), "part 4 of a zip in several parts"),
-    "a member on another disk": (altered(PLAIN, entry(PLAIN, NAMES[1]) + 34, b"\2"), "a member on disk 3"),
+    "bytes before it that are no program": (b"<html>" + PLAIN, "6 bytes before its first member, expected none"),
     "64-bit records of another zip": (
         altered(with_long_end(PLAIN, short=True), len(PLAIN) + 76 - 14, b"\3\0\3\0"),
         "end records that differ: 3 in the short one, 4 in the 64-bit one",
@@ -184,6 +218,44 @@ def test_a_zip_that_contradicts_itself(case: str, contents: Callable[[bytes], di
     """Refused as a whole, in one line that says both."""
     data, found = CONTRADICTIONS[case]
     with pytest.raises(SourceError, match=rf"\.zip: .*({found}).*[Dd]ownload it again\.$"):
+        contents(data)
+
+
+EMPTY = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0, 0, 0, 0)
+PROGRAM = b"#!/bin/sh\nexit\n"
+JOINED = {
+    "two zips": PLAIN + PLAIN,
+    "an empty one before": EMPTY + PLAIN,
+    "an empty one behind": PLAIN + EMPTY,
+    "one with a comment before": with_comment(PLAIN) + PLAIN,
+    "a longer end": PLAIN + with_long_end(PLAIN, short=False),
+    "bytes between them": PLAIN + b"xyz" + PLAIN,
+    "a program before": PROGRAM + PLAIN + PLAIN,
+    "a program and one with a comment before": PROGRAM + with_comment(PLAIN) + PLAIN,
+}
+
+
+@pytest.mark.parametrize("case", JOINED)
+def test_zips_that_were_joined(case: str, contents: Callable[[bytes], dict[str, bytes]]) -> None:
+    """Only the last one's directory is at the end: refused, for the others' files would be lost."""
+    with pytest.raises(SourceError, match=r"bytes of another zip before it, .*unpack them one by one\.$"):
+        contents(JOINED[case])
+
+
+PARTS = {
+    "the last part": (altered(PLAIN, len(PLAIN) - 18, b"\3\0"), "part 4 of a zip in several parts"),
+    "a member in another part": (altered(PLAIN, entry(PLAIN, NAMES[1]) + 34, b"\2"), "a member in part 3 of a zip"),
+    "the last part of a long one": (
+        altered(with_long_end(PLAIN, short=False), len(PLAIN) + 76 - 22 - 4, b"\3"), "part 3 of a zip"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_part_of_a_zip(case: str, contents: Callable[[bytes], dict[str, bytes]]) -> None:
+    """Is told to be one, with one thing to do."""
+    data, found = PARTS[case]
+    with pytest.raises(SourceError, match=rf"\.zip: {found}.*Join all parts .*in their stead\.$"):
         contents(data)
 
 
