@@ -111,7 +111,10 @@ def _codings(pixels: Histogram, landmarks: Collection[int], lookalikes: Sequence
     shifts = {"higher": 1, "lower": -1}
     shifted = [
         Lookalike(
-            f"ids that are one {how} than the table's", frozenset(), "", frozenset(code + by for code in landmarks)
+            f"ids that are one {how} than the table's",
+            frozenset(),
+            f"{'Subtract 1 from' if by == 1 else 'Add 1 to'} each that is an id.",
+            frozenset(code + by for code in landmarks),
         )
         for how, by in shifts.items()
     ]

@@ -79,7 +79,8 @@ class Job:
 class Result:
     """What was done: samples and shards now in the folder, how many shards stood already, and all findings.
 
-    `change` says how the set differs from the version before it, "" where there was none; `origins`, by split, which
+    `change` says how the set differs from the version before it, "" where there was none; `left_out` counts scenes that
+    were read and are not in the set; `origins` says, by split, which
     images and labels lie where.
     """
 
@@ -88,6 +89,7 @@ class Result:
     reused: int
     changed: bool
     change: str
+    left_out: int
     findings: tuple[Finding, ...]
     origins: Mapping[str, str]
 
@@ -110,6 +112,8 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, open_tree(job.root), job.splits)
     drop_bad_keys(survey)
+    if survey.halves:
+        raise _split_lost(job, survey.halves, survey.findings)
     plan = [
         shard
         for split, scenes in survey.scenes.items()
@@ -220,11 +224,13 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
     misread = {split: found for split, held in tallies.items() if (found := coding_finding(job.source, split, held))}
     whole = [*survey.findings, *misread.values()]
     findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
-    errors = [finding for finding in findings if finding.severity == ERROR]
+    if misread:
+        raise _split_lost(job, list(misread), findings)
+    errors = sum(finding.severity == ERROR for finding in findings)
     if errors and not job.quarantine:
         raise FindingsError(
-            f"{job.source.name} in {job.root}: {len(errors)} findings, nothing was published. Mend the files, or "
-            "leave these scenes out with --on-error quarantine.",
+            f"{job.source.name} in {job.root}: {errors} finding{'s' * (errors > 1)}, nothing was published. Mend the "
+            "files, or leave these scenes out with --on-error quarantine.",
             findings,
         )
     made = job.folders.assembly
@@ -233,9 +239,10 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         raise SegdataError(f"{made} is left of an earlier run and cannot be removed. Remove it, and run this again.")
     (made / SIDE / "receipts").mkdir(parents=True)
     built = [(planned.split, entry) for planned in plan if (entry := outcomes[planned.name].shard)]
-    left_out = {entry.name for split, entry in built if not entry.samples or split in misread}
-    if len(left_out) == len(built):
-        raise FindingsError(f"{job.source.name} in {job.root}: every scene was left out, nothing to publish.", findings)
+    left_out = {entry.name for _, entry in built if not entry.samples}
+    kept = {split for split, entry in built if entry.name not in left_out}
+    if lost := [split for split in survey.scenes if split not in kept]:
+        raise _split_lost(job, lost, findings)
     shards = _assemble(job, made, ((split, entry) for split, entry in built if entry.name not in left_out))
     release = Release(
         name=job.name,
@@ -266,8 +273,17 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         reused=sum(outcome.reused for outcome in outcomes.values()),
         changed=changed,
         change=change,
+        left_out=sum(map(len, survey.scenes.values())) - sum(entry.samples for _, entry in built),
         findings=tuple(findings),
         origins=survey.origins,
+    )
+
+
+def _split_lost(job: Job, splits: Sequence[str], findings: Sequence[Finding]) -> FindingsError:
+    return FindingsError(
+        f"{job.source.name} in {job.root}: nothing of {' and '.join(splits)} can be used, and a whole split is never "
+        "left out unasked: nothing was published. Mend the files, or name the splits that you want with --split.",
+        list(findings),
     )
 
 

@@ -23,6 +23,7 @@ class Survey:
     scenes: dict[str, tuple[Scene, ...]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
+    halves: list[str] = field(default_factory=list)  # splits that have images and no labels, or labels and no images
 
     @property
     def errors(self) -> list[Finding]:
@@ -47,6 +48,8 @@ def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
             survey.scenes[split] = listing.scenes
         if listing.absent:
             absent.append(listing.absent)
+            if listing.absent.severity == ERROR:
+                survey.halves.append(split)
             if splits and not tree.faults and not listing.findings:
                 _refuse(tree)
                 raise MissingError(listing.absent.found)
@@ -80,12 +83,12 @@ def _unused(source: SceneSource, tree: Tree) -> list[Finding]:
     groups: dict[tuple[str, str], tuple[int, str]] = {}  # (first name below the root, suffix) -> count, an example
     for top, path in tree.rest({folder.path for folder in source.folders}, known):
         group = (top if path else "", suffix_of(path or top))
-        count, example = groups.get(group, (0, path or top))
+        count, example = groups.get(group, (0, f"{top}/{path}" if path else top))
         groups[group] = count + 1, example
     found = [Finding("unused-file", name, str(error)) for name, error in sorted(tree.refused.items())]
     for (top, suffix), (count, example) in sorted(groups.items()):
         if count == 1:
-            found.append(Finding("unused-file", f"{top}/{example}" if top else example, "not read"))
+            found.append(Finding("unused-file", example, "not read"))
         else:
             what = f"{count} files {suffix or 'without a suffix'} (such as {example}), not read"
             found.append(Finding("unused-file", top or ".", what))

@@ -162,7 +162,7 @@ def _may_replace(url: Url, folder: Path, old: Manifest | None, new: Manifest, *,
 
 
 def stands(store: Store, path: str, entry: Entry | None, local: Path, sha256: str) -> bool:
-    """Whether a file in the store is the local one: by its size, and by S3's ETag where it is an MD5; else it is read."""
+    """Whether a file in the store is the local one: by size, and by S3's ETag where it is an MD5; else it is read."""
     if entry is None or entry.size is None or entry.size != local.stat().st_size:
         return False
     digest, _, parts = entry.etag.partition("-")

@@ -115,7 +115,8 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     reused = f" ({result.reused} stood already)" if result.reused else ""
     state = "" if result.changed else ", unchanged"
     state = f"; changed: {change}" if change else state
-    click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{state}")
+    left = f", {result.left_out} left out (listed in dataset.json)" if result.left_out else ""
+    click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{left}{state}")
 
 
 def _job(name: str, options: dict[str, Any]) -> Any:

@@ -150,9 +150,9 @@ def test_files_elsewhere_are_named_by_folder_and_sort(draw: Draw) -> None:
         ("unused-file", "Train/x.png", "not read"),
         ("unused-file", "b.tar", "not read"),
         ("unused-file", "model.pt", "not read"),
-        ("unused-file", "notes", "2 files .doc (such as a.doc), not read"),
+        ("unused-file", "notes", "2 files .doc (such as notes/a.doc), not read"),
         ("unused-file", "notes/c.odt", "not read"),
-        ("unused-file", "other.zip", "2 files .jpg (such as a/1.jpg), not read"),
+        ("unused-file", "other.zip", "2 files .jpg (such as other.zip/a/1.jpg), not read"),
         ("unused-file", "zips/all.zip", "not read"),
     ]
 
@@ -165,7 +165,7 @@ def test_a_folder_that_begins_like_a_package(top: str, draw: Draw) -> None:
     root = draw("cityscapes")
     put(root, f"{top}/train/bochum/a.png", f"{top}/b.png")
     assert findings("cityscapes", root) == [
-        ("unused-file", top, "2 files .png (such as b.png), not read"),
+        ("unused-file", top, f"2 files .png (such as {top}/b.png), not read"),
     ]
 
 
