@@ -32,6 +32,26 @@ class Survey:
 
 def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
     """All scenes of the splits. Raises SourceError where an asked split, or every usual one, is missing."""
+    try:
+        return _look(source, tree, splits)
+    except SourceError as error:
+        if not (other := _other(source, tree)):
+            raise
+        raise type(error)(f"{error} The files look like {other}, this is `segdata prepare {source.name}`.") from None
+
+
+def _other(source: SceneSource, tree: Tree) -> str:
+    """The dataset whose images and labels of a split are all where they belong; "" where there is none."""
+    from segdata.sources import SOURCES
+
+    for name, each in SOURCES.items():
+        wanted = [folder.path for folder in each.folders if folder.split == "train" and folder.role != "colors"]
+        if name != source.name and set(tree.held(wanted)) == set(wanted):
+            return name
+    return ""
+
+
+def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
     for split in splits:
         if split not in source.splits:
             raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")

@@ -157,6 +157,13 @@ def test_files_elsewhere_are_named_by_folder_and_sort(draw: Draw) -> None:
     ]
 
 
+@pytest.mark.parametrize(("name", "other"), [("camvid", "cityscapes"), ("cityscapes", "tas500"), ("tas500", "camvid")])
+def test_another_dataset(name: str, other: str, draw: Draw) -> None:
+    """Whatever of it is missing or ambiguous then, its real name is said."""
+    with pytest.raises(SourceError, match=rf"The files look like {other}, this is `segdata prepare {name}`"):
+        findings(name, draw(other))
+
+
 @pytest.mark.parametrize(
     "top", ["leftImg8bit_new", "gtFine_old", "gtFine_corrected", "gtCoarse_2", "camera_raw_frames"]
 )
