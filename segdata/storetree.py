@@ -17,7 +17,7 @@ class StoreTree:
     """A Tree behind a URL: an unpacked folder, one level more, or zips. A web server must list its folders."""
 
     root: Url
-    faults: list[Finding] = field(default_factory=list, compare=False)  # stores have no links
+    faults: list[tuple[str, Finding]] = field(default_factory=list, compare=False)  # stores have no links
     refused: dict[str, SourceError] = field(default_factory=dict, compare=False)
 
     def held(self, folders: Sequence[str]) -> dict[str, list[Held]]:

@@ -75,9 +75,9 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
                 raise MissingError(listing.absent.found)
     if absent:
         _refuse(tree)
-    survey.findings += sorted(set(tree.faults))
-    linked = {fault.where for fault in tree.faults}  # told already
-    absent = [finding for finding in absent if finding.where not in linked]
+    survey.findings += sorted({fault for _, fault in tree.faults})  # a link may hide several folders
+    missed = {path for path, _ in tree.faults}
+    absent = [finding for finding in absent if finding.where not in missed]
     if not any(survey.scenes.values()) and not survey.errors:
         raise SourceError(absent[0].found if absent else f"{tree.root}: no scenes at all.")
     survey.findings += [*absent, *_unused(source, tree)]

@@ -87,14 +87,14 @@ Known = Callable[[str], bool]  # whether a path from the dataset's top folder on
 class Tree(Protocol):
     """The files under one root, found by the path that the dataset gives them.
 
-    `faults` gathers, while folders are listed, the links to folders that were not followed; `refused` the zips that
-    cannot be read, and why.
+    `faults` gathers, while folders are listed, the links to folders that were not followed, each with the path that the
+    dataset gives to what is missed; `refused` the zips that cannot be read, and why.
     """
 
     @property
     def root(self) -> Place: ...
     @property
-    def faults(self) -> list[Finding]: ...
+    def faults(self) -> list[tuple[str, Finding]]: ...
     @property
     def refused(self) -> dict[str, SourceError]: ...
 
@@ -128,16 +128,16 @@ class FolderTree:
     """A Tree on a disk."""
 
     root: Path
-    faults: list[Finding] = field(default_factory=list, compare=False)
+    faults: list[tuple[str, Finding]] = field(default_factory=list, compare=False)
     refused: dict[str, SourceError] = field(default_factory=dict, compare=False)
     _reached: set[str] = field(default_factory=set, compare=False)  # where links lead that were followed
 
     def held(self, folders: Sequence[str]) -> dict[str, list[Held]]:
-        home, found = self.root.resolve(), dict[str, list[Held]]()
+        found = dict[str, list[Held]]()
         for base in self._bases(folders):
             for folder in folders:
                 if (base / folder).is_dir():
-                    members = sorted(_walk(base, folder, home, self.faults, self._reached), key=lambda each: each.path)
+                    members = sorted(self._walk(base, folder), key=lambda each: each.path)
                     add_held(found, folder, Held(base / folder, False, members))
         for path in self._zips():
             add_zipped(found, path, folders, self.refused)
@@ -150,8 +150,12 @@ class FolderTree:
                 yield from zipped_rest(path, folders, known)
 
     def _unpacked_rest(self, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
-        """No folder is listed that was, or that holds nothing to tell; no link is followed."""
+        """No folder is listed that was, or that holds nothing to tell; no link is followed.
+
+        What a link to a folder within the root leads to is told under its own path.
+        """
         home, zips = self.root.resolve(), {path.name for path in self._zips()}
+        linked = {fault.where for _, fault in self.faults}  # told already
         pending = [""] if self.root.is_dir() else []
         while pending:
             listed = pending.pop()
@@ -164,12 +168,14 @@ class FolderTree:
                 inner = f"{listed}/{entry.name}" if listed else entry.name
                 if is_hidden(entry.name) or str(home / inner) in self._reached or (not listed and entry.name in zips):
                     continue
+                path = f"{inner}/" if entry.is_dir() else inner
+                if is_told(path, folders, known):
+                    continue
                 if entry.is_dir(follow_symlinks=False):
-                    if not is_told(f"{inner}/", folders, known):
-                        pending.append(inner)
-                elif not (entry.is_symlink() and entry.is_dir()) and not is_told(inner, folders, known):
-                    top, _, below = inner.partition("/")
-                    yield top, below
+                    pending.append(inner)
+                elif not entry.is_dir() or (inner not in linked and _outside((home / inner).resolve(), home)):
+                    top, _, below = path.partition("/")
+                    yield (top, below) if below else (path, "")
 
     def found(self) -> str:
         if not self.root.exists():
@@ -190,30 +196,39 @@ class FolderTree:
             return sorted(path for path in self.root.glob("*.zip") if path.is_file() and not is_hidden(path.name))
         return [self.root] if self.root.suffix == ".zip" and self.root.is_file() else []
 
+    def _walk(self, base: Path, folder: str) -> Iterator[Member]:
+        """Every file under base/folder. A symlink may point anywhere inside the root, but neither out nor back."""
+        home = self.root.resolve()
+        entered = [(base / folder).resolve()]  # and the targets of links to folders
+        pending = [folder]
+        if link := self._link_out(base / folder):
+            self._tell(link, folder, _outside(link.resolve(), home))
+            return
+        self._reached.add(str(entered[0]))
+        while pending:
+            listed = pending.pop()
+            for entry in sorted(os.scandir(base / listed), key=lambda entry: entry.name):
+                if is_hidden(entry.name):
+                    continue
+                inner = f"{listed}/{entry.name}"
+                fault = _link_fault(base / inner, home, entered) if entry.is_symlink() else ""
+                if entry.is_symlink() and not fault:
+                    self._reached.add(str((base / inner).resolve()))
+                if fault and not Path(inner).suffix:  # a folder's name: files that it may hold go missing with it
+                    self._tell(base / inner, inner, fault)
+                elif fault or not entry.is_dir():
+                    yield Member(inner, base, inner, fault=fault)
+                else:
+                    pending.append(inner)
 
-def _walk(base: Path, folder: str, home: Path, faults: list[Finding], reached: set[str]) -> Iterator[Member]:
-    """Every file under base/folder. A symlink may point anywhere inside the root, but neither out nor back."""
-    entered = [(base / folder).resolve()]  # and the targets of links to folders
-    pending = [folder]
-    if fault := _outside(entered[0], home):
-        faults.append(Finding("bad-link", folder, fault))
-        return
-    reached.add(str(entered[0]))
-    while pending:
-        listed = pending.pop()
-        for entry in sorted(os.scandir(base / listed), key=lambda entry: entry.name):
-            if is_hidden(entry.name):
-                continue
-            inner = f"{listed}/{entry.name}"
-            fault = _link_fault(base / inner, home, entered) if entry.is_symlink() else ""
-            if entry.is_symlink() and not fault:
-                reached.add(str((base / inner).resolve()))
-            if fault and not Path(inner).suffix:  # a folder's name: files that it may hold go missing with it
-                faults.append(Finding("bad-link", inner, fault))
-            elif fault or not entry.is_dir():
-                yield Member(inner, base, inner, fault=fault)
-            else:
-                pending.append(inner)
+    def _link_out(self, folder: Path) -> Path | None:
+        """The link that leads to the folder, or to one above it, from within the root to outside."""
+        home = self.root.resolve()
+        steps = [each for each in (folder, *folder.parents) if each != self.root and each.is_relative_to(self.root)]
+        return next((each for each in reversed(steps) if not each.resolve().is_relative_to(home)), None)
+
+    def _tell(self, link: Path, missed: str, fault: str) -> None:
+        self.faults.append((missed, Finding("bad-link", link.relative_to(self.root).as_posix(), fault)))
 
 
 def _link_fault(path: Path, home: Path, entered: list[Path]) -> str:
@@ -233,7 +248,7 @@ def _link_fault(path: Path, home: Path, entered: list[Path]) -> str:
 def _outside(real: Path, home: Path) -> str:
     if real.is_relative_to(home):
         return ""
-    return f"a symlink out of the dataset's root, to {real}. Point --root at the folder that really holds the files."
+    return f"a symlink out of the dataset's root, to {real}. Remove it, or point --root at what really holds the files."
 
 
 # ---- paths --------------------------------------------------------------------------------------------------

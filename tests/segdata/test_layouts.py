@@ -218,6 +218,55 @@ def test_no_folder_is_listed_twice(draw: Draw, monkeypatch: pytest.MonkeyPatch) 
     assert {path for path in below if "/" not in path} == {"leftImg8bit", "gtFine", "notes"}
 
 
+OUT = "a symlink out of the dataset's root, to "
+
+
+@pytest.mark.parametrize("link", ["other", "other/gtFine"])
+def test_a_link_out_to_a_whole_dataset(link: str, draw: Draw, tmp_path: Path) -> None:
+    """Beside a good one: the link itself is named, once, and none of the good folders."""
+    root, elsewhere = draw("cityscapes"), tmp_path / "elsewhere"
+    shutil.copytree(root, elsewhere)
+    target = elsewhere if link == "other" else elsewhere / "gtFine"
+    (root / link).parent.mkdir(exist_ok=True)
+    (root / link).symlink_to(target)
+    ((code, where, found),) = findings("cityscapes", root)
+    assert (code, where) == ("bad-link", link)
+    assert found.startswith(f"{OUT}{target}. Remove it, or point --root at")
+
+
+def test_a_link_out_below_a_folder_of_the_root(draw: Draw, tmp_path: Path) -> None:
+    """Is named from the root on; what is missed by it is not told a second time."""
+    root = tmp_path / "root"
+    shutil.copytree(draw("camvid"), root / "CamVid")
+    shutil.move(root / "CamVid" / PAINTED, root)
+    shutil.move(root / "CamVid/train", tmp_path / "elsewhere")
+    (root / "CamVid/train").symlink_to(tmp_path / "elsewhere")
+    (root / "CamVid/val/more").symlink_to(tmp_path / "elsewhere")
+    assert [row[:2] for row in findings("camvid", root)] == [
+        ("bad-link", "CamVid/train"),
+        ("bad-link", "CamVid/val/more"),
+    ]
+
+
+def test_links_to_folders_that_are_not_read(draw: Draw, tmp_path: Path) -> None:
+    """Are named where they lead out of the root, unless by the name of a package; what lies within has its own path."""
+    root = draw("cityscapes")
+    put(root, "notes/a.doc")
+    put(tmp_path / "elsewhere", "a/b.png")
+    for link, target in {
+        "gtFine_corrected": "elsewhere",
+        "disparity": "elsewhere",
+        "notes/more": "elsewhere/a",
+    }.items():
+        (root / link).symlink_to(tmp_path / target)
+    (root / "again").symlink_to("notes")
+    assert sorted(findings("cityscapes", root)) == [
+        ("unused-file", "gtFine_corrected/", "not read"),
+        ("unused-file", "notes/a.doc", "not read"),
+        ("unused-file", "notes/more/", "not read"),
+    ]
+
+
 # ---- ambiguous ----------------------------------------------------------------------------------------------
 
 
