@@ -18,7 +18,7 @@ import segmodels
 from segdata.taxonomy import TargetClass, Taxonomy
 from segmodels import SegmodelsError
 from segmodels.checkpoint import save_weights
-from segmodels.pretrained import load_init, load_trunk
+from segmodels.pretrained import Colours, load_init, load_trunk
 from segmodels.resnet import ResNet
 from segmodels.trunk import TrunkReport
 
@@ -308,6 +308,9 @@ def taxonomy(*names: str) -> Taxonomy:
     return Taxonomy("some", "", rows)
 
 
+GREY = Colours((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
 class Trained(NamedTuple):
     """A network with the weights that its run would have, and how a new one with other classes starts from them."""
 
@@ -321,7 +324,7 @@ class Trained(NamedTuple):
         chosen = declared.resolve(options)
         torch.manual_seed(2)
         net = declared.build(len(names), size, chosen)
-        told = load_init(net, declared, chosen, size, taxonomy(*names), self.path)
+        told = load_init(net, declared, chosen, size, taxonomy(*names), self.path, GREY)
         return net.state_dict(), told
 
 
@@ -380,6 +383,24 @@ def test_a_classifier_goes_by_names(tmp_path: Path, name: str) -> None:
     assert of_classes
     assert "by class name: 2 of 4 taken over (sky, car), 2 new (river, bird)" in told
     assert "random" not in told
+
+
+@pytest.mark.parametrize("network", ["clusternet", "pspnet"])  # a run, and a trunk out of it
+def test_other_colours(tmp_path: Path, network: str) -> None:
+    """A run under another --mean or --std is taken with a warning that names both pairs."""
+    run = trained(tmp_path, "clusternet", *BOTH, **SMALL["clusternet"])
+    declared = segmodels.spec(network)
+    chosen = declared.resolve({"backbone_depth": 18} | (SMALL["clusternet"] if network == "clusternet" else {}))
+
+    def told(colours: Colours) -> str:
+        net = declared.build(2, (32, 64), chosen)
+        return load_init(net, declared, chosen, (32, 64), taxonomy(*BOTH), run.path, colours)
+
+    assert "warning: it was trained under" not in told(GREY)
+    assert told(Colours((0.0, 0.0, 0.0), (0.5, 0.5, 0.5))).splitlines()[-1] == (
+        "warning: it was trained under --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5, this run has --mean 0.0,0.0,0.0 "
+        "--std 0.5,0.5,0.5. Give the same, or it sees other colours"
+    )
 
 
 def test_no_class_in_common(tmp_path: Path) -> None:
