@@ -25,7 +25,7 @@ from segmodels.inference import About
 from segmodels.naming import Tensors, fits, is_counter, layers, some
 from segmodels.resnet import ResNet
 from segmodels.spec import ModelSpec, Size, Value
-from segmodels.trunk import ANOTHER, TrunkReport, check_depth, check_finite, fill_trunk
+from segmodels.trunk import ANOTHER, TrunkReport, check_depth, check_values, fill_trunk
 
 AS_TENSORS = (
     "Name another --init, or have this one written as tensors alone where it was made: "
@@ -125,7 +125,7 @@ def _continue(network: nn.Module, weights: Tensors, classes: Classes, changed: S
         theirs, here = ([name.removeprefix("trunk.") for name in each] for each in (weights, ours))
         check_depth(theirs, here, path)
     taken = _fitting(network, weights, classes.axes, as_built=not changed)
-    check_finite(taken, path)
+    check_values(taken, path)
     _check_share(network, taken, classes, changed, path)
     rows = {name: classes.rows(name, taken[name], ours[name]) for name in taken if name in classes.axes}
     network.load_state_dict(taken | rows, strict=False)
