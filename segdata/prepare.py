@@ -19,7 +19,7 @@ from segdata.convert import Conversion
 from segdata.engines import run
 from segdata.errors import SegdataError
 from segdata.files import discard, resolved
-from segdata.findings import ERROR, Finding, FindingsError
+from segdata.findings import ERROR, OF_OPTIONS, Finding, FindingsError, advice
 from segdata.finished import Finished, Shards
 from segdata.lock import locked
 from segdata.manifest import FILE, SIDE, ShardEntry, read_manifest
@@ -223,8 +223,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
     errors = [finding for finding in findings if finding.severity == ERROR]
     if errors and not job.quarantine:
         raise FindingsError(
-            f"{job.source.name} in {job.root}: {len(errors)} findings, nothing was published. Mend the files, or "
-            "leave these scenes out with --on-error quarantine.",
+            f"{job.source.name} in {job.root}: {len(errors)} findings, nothing was published. {advice(errors)}",
             findings,
         )
     made = job.folders.assembly
@@ -235,7 +234,11 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
     built = [(planned.split, entry) for planned in plan if (entry := outcomes[planned.name].shard)]
     left_out = {entry.name for split, entry in built if not entry.samples or split in misread}
     if len(left_out) == len(built):
-        raise FindingsError(f"{job.source.name} in {job.root}: every scene was left out, nothing to publish.", findings)
+        do = advice(error for error in errors if error.code in OF_OPTIONS)
+        raise FindingsError(
+            f"{job.source.name} in {job.root}: every scene was left out, nothing to publish." + f" {do}" * bool(do),
+            findings,
+        )
     shards = _assemble(job, made, ((split, entry) for split, entry in built if entry.name not in left_out))
     release = Release(
         name=job.name,

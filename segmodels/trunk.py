@@ -112,7 +112,6 @@ def fill_trunk(network: nn.Module, content: Any, path: Path) -> TrunkReport:
 def _check_share(found: Found, ours: Tensors, path: Path) -> None:
     """Raise SegmodelsError where most tensors would stay random: not most weights, which the last stage has.
 
-
     Statistics do not count: a ResNet without them has its weights.
     """
     loaded, total = len(learnt(found.taken)), len(learnt(ours))

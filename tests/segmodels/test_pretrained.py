@@ -350,6 +350,19 @@ def test_no_advice_to_run_code(tmp_path: Path) -> None:
         assert not re.search("weights_only|safe_globals|trust|False", message)
 
 
+def test_an_exported_network(tmp_path: Path) -> None:
+    """A zip that torch.save did not write is refused in one line of our own, whatever torch says of it."""
+    for names in (("x/archive_format", "x/version", "x/data/weights/weight_0"), ("x/archive_format",), ("notes.txt",)):
+        with zipfile.ZipFile(tmp_path / "x.pt2", "w") as archive:
+            for name in names:
+                archive.writestr(name, b"0\n")
+        with pytest.raises(SegmodelsError) as error:
+            load_trunk(network(1), tmp_path / "x.pt2")
+        said = "a zip that is damaged, or that torch.save did not write (.pt2 files are torch.export's). Name"
+        assert said in str(error.value)
+        assert not re.search("miniz|Pytorch|RuntimeError", str(error.value))
+
+
 # ---- a run of the same network ------------------------------------------------------------------------------
 
 
