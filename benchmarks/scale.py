@@ -358,7 +358,7 @@ def rounded(row: Figures) -> Figures:
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--script", nargs="+", metavar="NAME")
+    parser.add_argument("--script", nargs=argparse.REMAINDER, metavar="NAME")
     parser.add_argument("--folder", type=Path, help="where to work; what takes long to make is kept there")
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--rounds", type=int, default=3)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 import segmodels
 from segdata.cli.script import Parser
+from segdata.numbers import size
 from segmodels.bench.clock import clocked, warm_up
 from segmodels.device import arithmetic, autocast, choose_device
 from segmodels.environment import describe_environment
@@ -211,7 +212,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     device = choose_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    size = tuple(int(length) for length in options.size.split("x"))
+    size = options.size
     torch.manual_seed(0)
     network = segmodels.build("percentile", options.classes, size, width_factor=options.width).to(device).eval()
     image = torch.randn(1, 3, *size, device=device)
@@ -271,7 +272,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--size", default="512x1024")
+    parser.add_argument("--size", type=size, default="512x1024")
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--width", type=float, default=1.0, help="width_factor of the network")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")

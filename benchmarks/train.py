@@ -27,6 +27,7 @@ import segmodels
 from segdata.cli.script import Parser
 from segdata.convert import Conversion
 from segdata.geometry import Geometry
+from segdata.numbers import size
 from segdata.prepare import Job, prepare
 from segdata.sources import source
 from segdata.synth import paint
@@ -166,11 +167,6 @@ def rows_of(name: str, options: argparse.Namespace, shards: Path, out: Path) -> 
         )
         figures = measured(config, WARM_UP + options.steps)
         yield {"network": name, "precision": precision, "fast": fast, "options": dict(chosen)} | figures
-
-
-def size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    return int(height), int(width)
 
 
 def main() -> None:

@@ -48,6 +48,13 @@ CODES = {
 }
 
 
+# What to do about it where no file is wrong, but the command.
+OF_OPTIONS = {
+    "turned-size": "Give --size the other way round, or --turn.",
+    "indivisible-size": "Give --size, --pad or --crop.",
+}
+
+
 @dataclass(frozen=True, order=True)
 class Finding:
     """One thing that is wrong: where it is and what was found."""
@@ -70,6 +77,15 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}[{self.code}] {self.where}: {self.found} (expected: {self.expected})"
+
+
+def advice(errors: Iterable[Finding]) -> str:
+    """What to do about errors that stop a conversion."""
+    codes = {finding.code for finding in errors}
+    do = [text for code, text in OF_OPTIONS.items() if code in codes]
+    if codes - OF_OPTIONS.keys():
+        do.append("Mend the files, or leave these scenes out with --on-error quarantine.")
+    return " ".join(do)
 
 
 class FindingsError(SegdataError):

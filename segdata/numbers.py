@@ -1,6 +1,10 @@
 """Numbers as people type them: each is finite, and has bounds."""
 
+from collections.abc import Callable, Sequence
 from math import inf, isfinite
+from typing import TypeVar
+
+T = TypeVar("T")
 
 LARGEST_SIDE = 1 << 15  # of an image that anything is resized to or built for: beyond are mistakes
 MOST_WORKERS = 1 << 12  # threads or processes
@@ -11,7 +15,7 @@ LARGEST_SEED = 2**63 - 1
 def number(text: str) -> float:
     """A finite number. Raises ValueError, as the others here, with words that go behind the text."""
     try:
-        found = float(text)
+        found = float(text if is_plain(text) else "")
     except ValueError:
         raise ValueError("is no number, as 0.5") from None
     if not isfinite(found):
@@ -22,14 +26,38 @@ def number(text: str) -> float:
 def whole(text: str) -> int:
     """A whole number."""
     try:
-        return int(text)
+        return int(text if is_plain(text) else "")
     except ValueError:
         raise ValueError("is no whole number, as 8") from None
 
 
 def numbers(text: str) -> tuple[float, ...]:
     """`15,30`; nothing for none."""
-    return tuple(number(part) for part in text.split(",") if part)
+    return tuple(map(number, parts(text)))
+
+
+def parts(text: str) -> list[str]:
+    """What stands between commas, which is never nothing; no parts for no text."""
+    found = text.split(",") if text else []
+    if not all(part.strip() for part in found):
+        raise ValueError("has nothing beside a comma")
+    return found
+
+
+def distinct(given: Sequence[str], read: Callable[[str], T]) -> tuple[T, ...]:
+    """The values of several texts, of which no two mean the same, as 0.5 and 0.50 do."""
+    spelt: dict[T, str] = {}
+    for text in given:
+        if (value := read(text)) in spelt:
+            other = f", as {text} too" * (text != spelt[value])
+            raise ValueError(f"holds {spelt[value]} twice{other}. Give it once")
+        spelt[value] = text
+    return tuple(spelt)
+
+
+def is_plain(text: str) -> bool:
+    """Whether it lacks what Python alone takes in a number: underscores, and digits of other scripts."""
+    return text.isascii() and "_" not in text
 
 
 def size(text: str) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from segdata.convert import Conversion
 from segdata.engines import run
 from segdata.errors import SegdataError
 from segdata.files import discard, resolved
-from segdata.findings import ERROR, Finding, FindingsError
+from segdata.findings import ERROR, OF_OPTIONS, Finding, FindingsError, advice
 from segdata.finished import Finished, Shards
 from segdata.lock import locked
 from segdata.manifest import FILE, SIDE, ShardEntry, read_manifest
@@ -226,11 +226,11 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
     findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
     if misread:
         raise _split_lost(job, list(misread), findings)
-    errors = sum(finding.severity == ERROR for finding in findings)
+    errors = [finding for finding in findings if finding.severity == ERROR]
     if errors and not job.quarantine:
         raise FindingsError(
-            f"{job.source.name} in {job.root}: {errors} finding{'s' * (errors > 1)}, nothing was published. Mend the "
-            "files, or leave these scenes out with --on-error quarantine.",
+            f"{job.source.name} in {job.root}: {len(errors)} finding{'s' * (len(errors) > 1)}, nothing was published. "
+            f"{advice(errors)}",
             findings,
         )
     made = job.folders.assembly
@@ -280,9 +280,11 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
 
 
 def _split_lost(job: Job, splits: Sequence[str], findings: Sequence[Finding]) -> FindingsError:
+    do = advice(finding for finding in findings if finding.code in OF_OPTIONS)
     return FindingsError(
         f"{job.source.name} in {job.root}: nothing of {' and '.join(splits)} can be used, and a whole split is never "
-        "left out unasked: nothing was published. Mend the files, or name the splits that you want with --split.",
+        "left out unasked: nothing was published. "
+        + (do or "Mend the files, or name the splits that you want with --split."),
         list(findings),
     )
 

@@ -99,7 +99,10 @@ def load_torch(path: Path, hint: str = "") -> Any:
             return torch.load(BytesIO(read_file(path, LARGEST)), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "weights_only" not in str(error):
-            raise
+            if not is_zip:
+                raise
+            what = "a zip that is damaged, or that torch.save did not write (.pt2 files are torch.export's)"
+            raise SegmodelsError(f"{path} is no file of tensors: {what}." + f" {hint}" * bool(hint)) from error
         raise SegmodelsError(_refusal(path, str(error)) + f". {hint}" * bool(hint)) from error
 
 

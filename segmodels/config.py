@@ -77,6 +77,7 @@ BOUNDS = {
     "workers": Bound(0, MOST_WORKERS),
 }
 FACTOR = Bound(0, 1000, "times --lr", above=True)  # of a milestone
+NEEDS = {"momentum": ("optimizer", "sgd")}  # option: what another has to be for it to be read
 # Where it runs and lies, not what is computed. Of `device` only the kind counts, of `init` the file's digest.
 NOT_DIGESTED = ("shards", "out", "init", "recipe", "workers", "replace")
 
@@ -200,7 +201,19 @@ def make_config(network: str, recipe: str, given: Mapping[str, Any]) -> TrainCon
             values[other] = None
     if "steps" in values and "epochs" not in values:
         values["epochs"] = None
+    if given.get("milestones") is None and values.get("schedule") != "step":
+        values.pop("milestones", None)  # the recipe's, whose schedule another was given for
+    _check_of_use(values, given)
     return TrainConfig(network=network, recipe=recipe, **values)
+
+
+def _check_of_use(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise SegmodelsError where an option was given that nothing reads, as the others are."""
+    for name, (of, needed) in NEEDS.items():
+        if given.get(name) is not None and (found := values.get(of, getattr(TrainConfig, of))) != needed:
+            raise SegmodelsError(
+                f"--{name} {given[name]} is for --{of} {needed}, and --{of} is {found}: leave it out, or change that"
+            )
 
 
 def config_from_document(document: Mapping[str, Any]) -> TrainConfig:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Found:
     container: Tensors
     taken: frozenset[str]  # names here of the tensors that fit, each with its convolution
     prefix: str = ""  # the part of `place` that is in the container's names
+    passed_over: tuple[str, ...] = ()  # what would be preferred, but fits less: "model_ema.* (no running statistics)"
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -79,12 +80,23 @@ def find_trunk(content: Any, ours: Tensors, path: Path) -> Found:
     for each in candidates:
         if _score(each) == best:
             alike.setdefault(each.place, each)
-    return _choose([*alike.values()], path)
+    chosen = _choose([*alike.values()], path)
+    return replace(chosen, passed_over=(*_passed_over(chosen, candidates),))
 
 
 def is_counter(name: str) -> bool:
     """Batches seen by a norm: old files lack it and nothing here reads it."""
     return name.endswith("num_batches_tracked")
+
+
+def is_statistic(name: str) -> bool:
+    """A mean or variance that a norm has seen: gathered, not learnt."""
+    return name.endswith((".running_mean", ".running_var"))
+
+
+def learnt(names: Iterable[str]) -> set[str]:
+    """Those of parameters, without statistics."""
+    return {name for name in names if not is_statistic(name)}
 
 
 def convolution(name: str) -> str:
@@ -155,13 +167,29 @@ def _choose(alike: Sequence[Found], path: Path) -> Found:
     first, *rest = alike
     if all(_equal(first, each) for each in rest):
         return first
-    preferred = [each for each in alike if PREFERRED.intersection(re.split(r"[._]", each.place))]
+    preferred = [*filter(_is_preferred, alike)]
     if len(preferred) == 1:
         return preferred[0]
     places = some([f"{each.place}*" for each in alike])
     raise SegmodelsError(
         f"{path} holds {len(alike)} networks that fit alike: {places}. Keep the one to start from in a file of its own"
     )
+
+
+def _is_preferred(found: Found) -> bool:
+    return bool(PREFERRED.intersection(re.split(r"[._]", found.place)))
+
+
+def _passed_over(chosen: Found, candidates: Iterable[Found]) -> Iterator[str]:
+    """The averages, and what else would be preferred among equals, of which more than half fits, but less than here."""
+    best: dict[str, Found] = {}
+    for each in sorted(candidates, key=_score):
+        best[each.place] = each
+    for each in best.values():
+        if _is_preferred(chosen) or not _is_preferred(each) or 2 * len(each.taken) <= len(chosen.taken):
+            continue
+        statistics = chosen.taken - each.taken == {name for name in chosen.taken if is_statistic(name)}
+        yield f"{each.place}* ({'no running statistics' if statistics else f'{len(each.taken)} tensors fit'})"
 
 
 def _equal(one: Found, other: Found) -> bool:

@@ -144,22 +144,21 @@ def learning_rate_factor(
 ) -> float:
     """What the learning rate of step `step` of `total` (from 0) is multiplied by.
 
-    The first `warmup` of the run (a share) rises linearly, the schedule takes the rest. `milestones`
-    are `step`'s; `losses` are `plateau`'s: the training loss of every epoch finished so far.
+    The first `warmup` of the run (a share) rises linearly; `poly` and `cosine` take the rest. `milestones` are
+    `step`'s, shares of the whole run; `losses` are `plateau`'s: the training loss of every epoch finished so far.
     """
     warm = round(warmup * total)
     if step < warm:
         return (step + 1) / (warm + 1)
-    done = (step - warm) / max(1, total - warm)
     if schedule == "step":
-        return step_factor(done, milestones)
+        return step_factor(step / total, milestones)
     if schedule == "plateau":
         return plateau_factor(losses)
-    return SMOOTH_SCHEDULES[schedule](done)
+    return SMOOTH_SCHEDULES[schedule]((step - warm) / max(1, total - warm))
 
 
 def step_factor(done: float, milestones: Milestones) -> float:
-    """The factor of the last milestone reached, 1 before the first."""
+    """The factor of the last milestone reached after a share `done` of the run, 1 before the first."""
     return next((factor for share, factor in reversed(milestones) if done >= share), 1.0)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from segdata.numbers import number, numbers, size, whole
+from segdata.numbers import distinct, number, numbers, parts, size, whole
 
 Read = Callable[[str], object]  # raises ValueError
 
@@ -41,10 +41,15 @@ def colour(text: str) -> tuple[float, ...]:
 
 def milestones(text: str) -> tuple[tuple[float, float], ...]:
     """`0.5:0.1,0.75:0.01`."""
-    parts = [part.split(":") for part in text.split(",") if part]
-    if not all(len(part) == 2 for part in parts):
+    found = [part.split(":") for part in parts(text)]
+    if not all(len(part) == 2 for part in found):
         raise ValueError("is no list of share:factor, as in 0.5:0.1,0.75:0.01")
-    return tuple((number(share), number(factor)) for share, factor in parts)
+    return tuple((number(share), number(factor)) for share, factor in found)
+
+
+def angles(text: str) -> tuple[float, ...]:
+    """`15,30`; nothing for none. One that stands there twice would be drawn twice as often."""
+    return distinct(parts(text), number)
 
 
 def _so_many(count: int, text: str, example: str) -> tuple[float, ...]:
@@ -68,7 +73,7 @@ TRAIN_OPTIONS = (
     TrainOption("scale", "Resize by a factor drawn between these; 1,1: off [0.5,2].", "LOW,HIGH", pair),
     TrainOption("flip", "Mirror every second sample left to right [on]."),
     TrainOption("vertical-flip", "Mirror every second sample upside down [off]."),
-    TrainOption("rotations", "Turn every second sample by one of these angles, to either side.", "DEGREES,…", numbers),
+    TrainOption("rotations", "Turn every second sample by one of these angles, to either side.", "DEGREES,…", angles),
     TrainOption("brightness", "Factor drawn from 1 ± this [0.2].", "X", number),
     TrainOption("contrast", "Factor drawn from 1 ± this [0.2].", "X", number),
     TrainOption("saturation", "Factor drawn from 1 ± this [0.2].", "X", number),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -25,12 +25,22 @@ from segmodels.inference import About
 from segmodels.naming import Tensors, fits, is_counter, layers, some
 from segmodels.resnet import ResNet
 from segmodels.spec import ModelSpec, Size, Value
-from segmodels.trunk import ANOTHER, TrunkReport, check_depth, check_finite, fill_trunk
+from segmodels.trunk import ANOTHER, TrunkReport, check_depth, check_values, fill_trunk
 
 AS_TENSORS = (
     "Name another --init, or have this one written as tensors alone where it was made: "
     "torch.save(model.state_dict(), 'weights.pth')"
 )
+
+
+class Colours(NamedTuple):
+    """What is subtracted from red, green and blue in 0 … 1, and what they are then divided by."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __str__(self) -> str:
+        return " ".join(f"--{name} {','.join(map(str, each))}" for name, each in self._asdict().items())
 
 
 def load_trunk(network: nn.Module, path: Path) -> TrunkReport:
@@ -44,25 +54,35 @@ def load_trunk(network: nn.Module, path: Path) -> TrunkReport:
 
 
 def load_init(
-    network: nn.Module, declared: ModelSpec, options: Mapping[str, Value], size: Size, taxonomy: Taxonomy, path: Path
+    network: nn.Module,
+    declared: ModelSpec,
+    options: Mapping[str, Value],
+    size: Size,
+    taxonomy: Taxonomy,
+    path: Path,
+    colours: Colours,
 ) -> str:
-    """Start from the weights of a file; says in a line what was taken, and in a second one what stays random.
+    """Start from the weights of a file; says in a line what was taken, then what stays random and what else to mind.
 
     Of a run of the same network everything that has the same name and shape, the classifier class by class; of any
-    other file the trunk. Raises SegmodelsError where nothing fits, or less than half of the weights do.
+    other file the trunk. `colours`: how images are normalised here. Raises SegmodelsError where nothing fits, or less
+    than half does.
     """
     content, about = _read(path)
+    if about:
+        with parsing(f"what {path} says about its network", SegmodelsError, ANOTHER):
+            check_types(about, About)
+    warning = _other_colours(about, colours) if about else ""
     if about.get("network") != declared.name:
-        return f"{path.name}: {fill_trunk(network, content, path)}"
+        return f"{path.name}: {fill_trunk(network, content, path)}{warning}"
     with parsing(f"what {path} says about its network", SegmodelsError, ANOTHER):
-        check_types(about, About)
         learnt = read_taxonomy(canonical_json(about["taxonomy"]), str(path))
         changed = [*_changes(about["options"], options)]
         if declared.geometry(options).fixed_size:
             changed += _changes({"size": about["size"]}, {"size": size})
     classes = Classes(class_axes(declared, options, size), names_of(learnt), names_of(taxonomy))
     with parsing(f"{path} does not load", SegmodelsError, ANOTHER):
-        return f"{path.name}: {_continue(network, content, classes, changed, path)}"
+        return f"{path.name}: {_continue(network, content, classes, changed, path)}{warning}"
 
 
 # ---- the file -----------------------------------------------------------------------------------------------
@@ -81,6 +101,14 @@ def _read(path: Path) -> tuple[Any, dict[str, Any]]:
     return weights, load_weights(path)[1] if METADATA_KEY in metadata else {}
 
 
+def _other_colours(about: Mapping[str, Any], here: Colours) -> str:
+    """A line of its own where the file's run saw its images in other numbers than this one does."""
+    there = Colours(tuple(about["mean"]), tuple(about["std"]))
+    if there == Colours(tuple(here.mean), tuple(here.std)):
+        return ""
+    return f"\nwarning: it was trained under {there}, this run has {here}. Give the same, or it sees other colours"
+
+
 def _is_safetensors(path: Path) -> bool:
     """By its name, or by its first bytes: the length of a header, and the header, which is JSON."""
     with path.open("rb") as file:
@@ -97,7 +125,7 @@ def _continue(network: nn.Module, weights: Tensors, classes: Classes, changed: S
         theirs, here = ([name.removeprefix("trunk.") for name in each] for each in (weights, ours))
         check_depth(theirs, here, path)
     taken = _fitting(network, weights, classes.axes, as_built=not changed)
-    check_finite(taken, path)
+    check_values(taken, path)
     _check_share(network, taken, classes, changed, path)
     rows = {name: classes.rows(name, taken[name], ours[name]) for name in taken if name in classes.axes}
     network.load_state_dict(taken | rows, strict=False)

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from segdata.canonical import pretty_json
 from segdata.files import parsing
+from segdata.numbers import number
 from segdata.ownership import json_kind, write_result
 from segmodels.documents import check_types, read_json
 from segmodels.errors import SegmodelsError
@@ -66,7 +67,7 @@ def write_q(path: Path, q: Sequence[float], segmenter: Segmenter, about: dict[st
 def _numbers(text: str) -> float | tuple[float, ...] | None:
     """None for what is no number and no list of them."""
     try:
-        found = tuple(float(part) for part in text.split(","))
+        found = tuple(number(part) for part in text.split(","))
     except ValueError:
         return None
     return found if len(found) > 1 else found[0]

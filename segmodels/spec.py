@@ -9,7 +9,7 @@ from math import inf, isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segdata.numbers import LARGEST_SIDE
+from segdata.numbers import LARGEST_SIDE, number
 from segmodels.errors import SegmodelsError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Option:
         if isinstance(self.default, str):
             return text
         try:
-            numbers = [float(part) for part in text.split(",")]
+            numbers = [number(part) for part in text.split(",")]
         except ValueError:
             return text
         return numbers[0] if len(numbers) == 1 else numbers

@@ -33,7 +33,7 @@ from segmodels.metrics import ConfusionMatrix, class_iou, scores
 from segmodels.networks import spec
 from segmodels.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
 from segmodels.prediction import Prediction
-from segmodels.pretrained import load_init
+from segmodels.pretrained import Colours, load_init
 from segmodels.progress import Pace, Show, read_timing, silent
 from segmodels.ranks import Ranks, join_ranks
 from segmodels.run import (
@@ -108,7 +108,10 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         document = describe(config, shards, device, ranks.count)
         torch.manual_seed(config.seed)
         network = declared.build(len(shards.taxonomy.classes), crop, options)
-        started = load_init(network, declared, options, crop, shards.taxonomy, config.init) if config.init else ""
+        colours = Colours(config.mean, config.std)
+        started = (
+            load_init(network, declared, options, crop, shards.taxonomy, config.init, colours) if config.init else ""
+        )
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:

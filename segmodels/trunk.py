@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,23 @@ from torch import Tensor, nn
 
 from segdata.files import parsing
 from segmodels.errors import SegmodelsError
-from segmodels.naming import Found, Tensors, convolution, find_trunk, fits, is_counter, layers, some
+from segmodels.naming import (
+    Found,
+    Tensors,
+    convolution,
+    find_trunk,
+    fits,
+    is_counter,
+    is_statistic,
+    layers,
+    learnt,
+    some,
+)
 from segmodels.resnet import BLOCKS, ResNet
 
 ANOTHER = "Name another --init."
-STEM = re.compile(r"(conv|bn)[123]\.")
+
+STEM_CONVOLUTION = re.compile(r"conv[123]\.")
 BLOCK = re.compile(r"layer([1-4])\.(\d+)\.")
 ENTRANCE = re.compile(r"layer1\.0\.(conv1|bn1|downsample)\.")  # takes what the stem gives: as wide as that, or absent
 STEM_NAMES = "conv1 … bn3, layer0.0 … layer0.7, stem.0 … stem.7, or conv1.0 … conv1.6 with bn1"
@@ -34,6 +46,7 @@ class TrunkReport:
     refused: tuple[str, ...]  # "name: (64, 64, 1, 1) in the file, (64, 128, 1, 1) here", or another reason
     unused: tuple[str, ...]  # in the file, and no part of the trunk
     place: str = ""  # what stands before the names in the file
+    passed_over: tuple[str, ...] = ()  # another network in the file: "model_ema.* (no running statistics)"
 
     @property
     def random(self) -> tuple[str, ...]:
@@ -41,21 +54,33 @@ class TrunkReport:
         return tuple(sorted([*self.missing, *(line.partition(":")[0] for line in self.refused)]))
 
     def __str__(self) -> str:
-        """The numbers in a line; a second one warns of a trunk that is not whole."""
+        """The numbers in a line; others warn of a trunk that is not whole."""
         text = f"{len(self.matched)} of {len(self.matched) + len(self.random)} trunk tensors loaded"
         if self.place:
             text += f" from {self.place}*"
         if self.unused:
             text += f"; {len(self.unused)} in the file are not the trunk's ({some(self.unused, 3)})"
-        return text + f"\n{self._warning()}" * bool(self.random)
+        if self.passed_over:
+            text += f"; passed over: {some(self.passed_over)}"
+        return "\n".join([text, *self._warnings()])
 
-    def _warning(self) -> str:
-        stem = any(STEM.match(name) for name in self.random)
-        what = "the stem stays random under the loaded layers" if stem else "a part of the trunk stays random"
-        why = f"{len(self.missing)} not in the file, {len(self.refused)} do not fit"
-        first = f"; {self.refused[0]}" if self.refused else ""
-        fill = ". Weights with PSPNet's stem of three 3x3 convolutions fill it" if stem else ""
-        return f"warning: {what}: {len(self.random)} tensors, of {some(layers(self.random))} ({why}{first}){fill}"
+    def _warnings(self) -> Iterator[str]:
+        loaded = {*layers(self.matched)}
+        unseen = [name for name in self.random if is_statistic(name) and name.rpartition(".")[0] in loaded]
+        random = [name for name in self.random if name not in unseen]
+        if random:
+            stem = any(STEM_CONVOLUTION.match(name) for name in random)
+            what = "the stem stays random under the loaded layers" if stem else "a part of the trunk stays random"
+            missing = len([name for name in random if name in self.missing])
+            why = f"{missing} not in the file, {len(random) - missing} do not fit"
+            first = next((f"; {line}" for line in self.refused if line.partition(":")[0] in random), "")
+            fill = ". Weights with PSPNet's stem of three 3x3 convolutions fill it" if stem else ""
+            yield f"warning: {what}: {len(random)} tensors, of {some(layers(random))} ({why}{first}){fill}"
+        if unseen:
+            yield (
+                f"warning: {len(layers(unseen))} norms have weights in the file, but no running mean and variance: "
+                "these begin at 0 and 1. So it is with a ResNet of group norms, and with an average of parameters alone"
+            )
 
 
 def fill_trunk(network: nn.Module, content: Any, path: Path) -> TrunkReport:
@@ -70,8 +95,9 @@ def fill_trunk(network: nn.Module, content: Any, path: Path) -> TrunkReport:
         found = find_trunk(content, ours, path)
         tensors, others = found.tensors, found.others
         _check_kind(found, ours, path)
+        _check_share(found, ours, path)
         taken = {name: tensors[name] for name in ours if name in found.taken}
-        check_finite(taken, path)
+        check_values(taken, path)
         trunk.load_state_dict(taken, strict=False)
     return TrunkReport(
         matched=tuple(taken),
@@ -79,7 +105,21 @@ def fill_trunk(network: nn.Module, content: Any, path: Path) -> TrunkReport:
         refused=tuple(_misfit(name, tensors, ours) for name in ours if name in tensors and name not in taken),
         unused=tuple(others),
         place=found.place,
+        passed_over=found.passed_over,
     )
+
+
+def _check_share(found: Found, ours: Tensors, path: Path) -> None:
+    """Raise SegmodelsError where most tensors would stay random: not most weights, which the last stage has.
+
+    Statistics do not count: a ResNet without them has its weights.
+    """
+    loaded, total = len(learnt(found.taken)), len(learnt(ours))
+    if 2 * loaded < total:
+        raise SegmodelsError(
+            f"{path} holds too little of a ResNet: of {total} weights and biases {total - loaded} would stay random. "
+            f"{ANOTHER}"
+        )
 
 
 def _check_kind(found: Found, ours: Tensors, path: Path) -> None:
@@ -139,7 +179,10 @@ def _described(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)}" + f" of {tensor.dtype}" * (not tensor.is_floating_point())
 
 
-def check_finite(tensors: Tensors, path: Path) -> None:
+def check_values(tensors: Tensors, path: Path) -> None:
+    """Raise SegmodelsError where numbers are not finite, or variances below 0."""
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise SegmodelsError(f"{path}: {name} holds numbers that are not finite. {ANOTHER}")
+        if name.endswith(".running_var") and tensor.lt(0).any():
+            raise SegmodelsError(f"{path}: {name} holds variances below 0. {ANOTHER}")

@@ -102,10 +102,20 @@ def test_scripts(capsys: pytest.CaptureFixture[str]) -> None:
     assert vars(parser.parse_args(["--seed", "1", "run", "--out", "a", "--out", "b"])) == {
         "seed": 1, "out": ["a", "b"], "steps": None,
     }  # fmt: skip
-    for line in ("--seed 1 --seed 2", "run --steps 1 --steps=2"):
+    command.add_argument("--shares", type=float, nargs="+")
+    command.add_argument("--corners", type=int, nargs=2)
+    assert parser.parse_args(["run", "--corners", "2", "2", "--shares", "1", "2"]).corners == [2, 2]
+    for line, said in {
+        "--seed 1 --seed 2": "--seed is given twice: 1, then 2. Give it once",
+        "run --steps 1 --steps=2": "--steps is given twice: 1, then 2. Give it once",
+        "run --out a --out b --out a": "--out a is given twice. Give it once",
+        "run --shares 0.5 1 0.50": "--shares 0.5 is given twice. Give it once",
+        "run --steps 1_0": "invalid int value: '1_0'",
+        "run --shares 1_0": "invalid float value: '1_0'",
+    }.items():
         with pytest.raises(SystemExit):
             parser.parse_args(line.split())
-        assert "is given twice: 1, then 2. Give it once" in capsys.readouterr().err
+        assert said in capsys.readouterr().err
 
 
 # ---- numbers -------------------------------------------------------------------------------------------------
@@ -116,9 +126,12 @@ NUMERIC = [each for each in OPTIONS if isinstance(each.values[1].type, NUMBERS) 
 
 
 @pytest.mark.parametrize(("command", "option"), NUMERIC)
-@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "²", ""])
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "²", "", "0_1", "٣"])
 def test_no_number_is_not_finite(command: click.Command, option: click.Option, text: str) -> None:
-    """Of every option that takes one number or several, alone or in a list or pair: refused, naming the option."""
+    """Of every option that takes one number or several, alone or in a list or pair: refused, naming the option.
+
+    So is what Python alone takes for a number.
+    """
     name = option.opts[-1]
     samples = {"LOW,HIGH": "1,{}", "R,G,B": "0,0,{}", "HxW": "{}x64", "HxW,…": "{}x64", "SHARE:FACTOR,…": "0.5:{}"}
     if (empty := not text) and option.metavar in {"LOW,HIGH", "DEGREES,…", "SHARE:FACTOR,…", "HxW,…"}:
@@ -146,8 +159,18 @@ def test_every_number_has_bounds(command: click.Command, option: click.Option) -
         ("calibrate a --budget 0", "0, expected a share from above 0 to 1."),
         ("calibrate a --latency -1", "-1, expected milliseconds from above 0"),
         ("bench a --seconds nan", "nan, expected seconds from 0 to 86400."),
-        ("bench a --precision fp32,fp32", "fp32 is given twice in 'fp32,fp32'. Give it once."),
-        ("evaluate a --scales 1,0.5,1", "1 is given twice in '1,0.5,1'. Give it once."),
+        ("bench a --precision fp32,fp32", "'fp32,fp32' holds fp32 twice. Give it once."),
+        ("bench a --precision=", "nothing, expected a value, or several by commas."),
+        ("bench a --size 32x64,032x064", "'32x64,032x064' holds 32x64 twice, as 032x064 too. Give it once."),
+        ("bench a --values 0.5,0.50", "'0.5,0.50' holds 0.5 twice, as 0.50 too. Give it once."),
+        ("bench pspnet pspnet", "'pspnet pspnet' holds pspnet twice. Give it once."),
+        ("bench run ./run", "'run ./run' holds run twice, as ./run too. Give it once."),
+        ("evaluate a --scales 1,0.5,1", "'1,0.5,1' holds 1 twice. Give it once."),
+        ("evaluate a --scales 1,0.5,0.50", "'1,0.5,0.50' holds 0.5 twice, as 0.50 too. Give it once."),
+        ("train a --rotations 15,15.0", "'15,15.0' holds 15 twice, as 15.0 too. Give it once"),
+        ("train a --mean 0.4,,0.5,0.6", "'0.4,,0.5,0.6' has nothing beside a comma"),
+        ("train a --scale 0.5,,2", "'0.5,,2' has nothing beside a comma"),
+        ("train a --milestones 0.5:0.1,", "'0.5:0.1,' has nothing beside a comma"),
         ("evaluate a --scales 1,x", "'1,x' is no number, as 0.5. Expected a list of numbers, as 0.75,1,1.25"),
         ("train a --milestones 0.5", "'0.5' is no list of share:factor, as in 0.5:0.1,0.75:0.01"),
         ("train a --mean 0.5,0.5", "'0.5,0.5' is 2 numbers, expected 3, as in 0.485,0.456,0.406"),

@@ -19,6 +19,7 @@ from tempfile import mkdtemp
 from time import monotonic
 
 from segdata.cli.script import Parser
+from segdata.numbers import number
 
 PACK, VISIT = Path(".device/pack"), Path(".device/visit")
 PARTS = ("wheels", "camvid", "streets")
@@ -71,7 +72,7 @@ def main() -> int:
 
 def seconds(text: str) -> float:
     try:
-        value = float(text)
+        value = number(text)
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:

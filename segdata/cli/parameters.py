@@ -17,6 +17,10 @@ class Whole(click.IntRange):
     def __init__(self, low: int, high: int) -> None:
         super().__init__(low, high)
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        _check_plain(self, value, param, ctx)
+        return super().convert(value, param, ctx)
+
 
 class Number(click.FloatRange):
     """A number, which always has both bounds; Click's own takes NaN, which is neither below nor above any."""
@@ -27,10 +31,16 @@ class Number(click.FloatRange):
         self.expected = f"{what} from {'above ' * above}{low:g} to {high:g}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        _check_plain(self, value, param, ctx)
         found = click.FLOAT.convert(value, param, ctx)
         if not self.low <= found <= self.high or (self.min_open and found == self.low):
             self.fail(f"{value}, expected {self.expected}.", param, ctx)
         return found
+
+
+def _check_plain(kind: Whole | Number, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> None:
+    if isinstance(value, str) and not numbers.is_plain(value):
+        kind.fail(f"{value!r} is not a valid {kind.name}.", param, ctx)
 
 
 COUNT, SEED, WORKERS = Whole(1, numbers.MOST), Whole(0, numbers.LARGEST_SEED), Whole(1, numbers.MOST_WORKERS)

@@ -12,13 +12,15 @@ from click.core import ParameterSource
 
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT, Number, Whole
+from segdata.files import resolved
+from segdata.numbers import distinct
+from segdata.numbers import size as one_size
 from segmodels.cli.parameters import (
     ANY_PATH,
     THREADS,
-    distinct,
     network_options,
+    parse_list,
     parse_numbers,
-    parse_size,
     progress_bar,
     shard_set,
     workers_option,
@@ -40,19 +42,34 @@ OF_BOTH = {"targets", "precision", "arithmetic", "device", "threads", "sweep"}
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[Size, ...]:
-    return tuple(size for part in distinct(text) if (size := parse_size(ctx, param, part))) if text else ()
+    return parse_list(text, one_size) if text else ()
 
 
 def _words(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
-    return tuple(distinct(text))
+    return parse_list(text, str)
 
 
 def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
     return None if text is None else parse_numbers(ctx, param, text)
 
 
+def _targets(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names, or runs, which are the same wherever a path to them begins and whether their weights are named."""
+    try:
+        distinct(texts, lambda text: text if text in names() else str(_weights(Path(text))))
+    except ValueError as error:
+        raise click.BadParameter(f"{' '.join(texts)!r} {error}.") from None
+    return texts
+
+
+def _weights(run: Path) -> Path:
+    from segmodels.run import Run
+
+    return resolved(Run(run).weights if run.is_dir() else run)
+
+
 @click.command(cls=Command)
-@click.argument("targets", nargs=-1, metavar="[NETWORK|RUN]...")
+@click.argument("targets", nargs=-1, callback=_targets, metavar="[NETWORK|RUN]...")
 @click.option("--all", is_flag=True, help="Every network of `segmodels list`.")
 @click.option(
     "--classes", type=Whole(2, MOST_CLASSES), metavar="N", help="Of networks by name. [default: their source's]"

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from segdata.cli.parameters import Whole
 from segdata.cli.parameters import parse_size as one_size
-from segdata.numbers import MOST_WORKERS, number
+from segdata.numbers import MOST_WORKERS, distinct, number, numbers, parts
 from segdata.url import Place, place
 
 if TYPE_CHECKING:
     from segmodels.spec import Size
+
+T = TypeVar("T")
 
 ANY_PATH = click.Path(path_type=Path)
 THREADS = Whole(1, MOST_WORKERS)  # of the CPU
@@ -52,19 +54,21 @@ def parse_assignments(ctx: click.Context, param: click.Parameter, texts: tuple[s
 
 def parse_numbers(ctx: click.Context, param: click.Parameter, text: str) -> tuple[float, ...]:
     """`0.75,1,1.25`."""
-    parts = distinct(text)
     try:
-        return tuple(map(number, parts))
+        numbers(text)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} {error}. Expected a list of numbers, as 0.75,1,1.25") from None
+    return parse_list(text, number)
 
 
-def distinct(text: str) -> list[str]:
-    """What stands between commas; a part that stands there twice would count, or be measured, twice."""
-    parts = text.split(",")
-    if twice := next((part for i, part in enumerate(parts) if part in parts[:i]), None):
-        raise click.BadParameter(f"{twice} is given twice in {text!r}. Give it once.")
-    return parts
+def parse_list(text: str, read: Callable[[str], T]) -> tuple[T, ...]:
+    """The values between commas, at least one; one that stands there twice would count, or be measured, twice."""
+    if not text:
+        raise click.BadParameter("nothing, expected a value, or several by commas.")
+    try:
+        return distinct(parts(text), read)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} {error}.") from None
 
 
 network_options = click.option(

@@ -181,13 +181,18 @@ def test_indivisible_size_names_the_options(painted: Painted, tmp_path: Path) ->
     options = ["--size", "60x100", "--scale", 8]
     done = segdata("prepare", "tas500", "--root", painted("tas500"), "--out", tmp_path / "set", *options, code=1)
     assert "100x60 is not a multiple of 8; give --size, --pad or --crop" in done.stderr
+    assert "Mend the files" not in done.stderr
     assert not (tmp_path / "set").exists()
 
 
 def test_a_turned_size_needs_a_word(painted: Painted, tmp_path: Path) -> None:
     """Height and width the wrong way round are refused and named; --turn says that they are meant."""
     command = ["prepare", "tas500", "--root", painted("tas500"), "--out", tmp_path / "set", "--size", "100x60"]
-    assert "(HxW) would be squashed to 100x60; did you mean --size 60x100?" in segdata(*command, code=1).stderr
+    said = segdata(*command, code=1).stderr
+    assert "(HxW) would be squashed to 100x60; did you mean --size 60x100?" in said
+    assert "nothing was published. Give --size the other way round, or --turn.\n" in said
+    left_out = segdata(*command, "--on-error", "quarantine", code=1).stderr
+    assert "every scene was left out, nothing to publish. Give --size the other way round, or --turn.\n" in left_out
     assert not (tmp_path / "set").exists()
     segdata(*command, "--turn")
     assert ShardSet(tmp_path / "set", "train").read(0).image.shape == (100, 60, 3)

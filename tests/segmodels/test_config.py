@@ -239,6 +239,26 @@ def test_published_recipes_say_what_their_sources_say() -> None:
     assert (family.flip, family.vertical_flip, family.rotations) == (True, True, (15.0, 30.0))
 
 
+def test_a_recipe_is_left_with_its_milestones() -> None:
+    """Another schedule takes none of the recipe's; given ones are refused as ever, and without it they stay."""
+    cosine = configs.make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "cosine"})
+    assert (cosine.schedule, cosine.milestones) == ("cosine", ())
+    assert len(configs.make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "step"}).milestones) == 3
+    with pytest.raises(SegmodelsError, match="--milestones"):
+        given = {"schedule": "cosine", "milestones": ((0.5, 0.1),)}
+        configs.make_config("fcn_resnet_v2", "published", PLACES | given)
+
+
+def test_an_option_that_nothing_reads_is_refused() -> None:
+    """--momentum is SGD's; a value that was not given is nobody's mistake."""
+    with pytest.raises(
+        SegmodelsError, match=r"--momentum 0\.5 is for --optimizer sgd, and --optimizer is adamw: leave"
+    ):
+        configs.make_config("pspnet", "default", PLACES | {"momentum": 0.5})
+    assert configs.make_config("pspnet", "published", PLACES | {"momentum": 0.5}).momentum == 0.5
+    assert set(configs.NEEDS) | {of for of, _ in configs.NEEDS.values()} <= set(OTHER)
+
+
 def test_given_options_override_the_recipe() -> None:
     """Only those given (not None); a length in epochs takes the place of one in steps, and the reverse."""
     made = configs.make_config("pspnet", "published", PLACES | {"lr": 0.1, "seed": None, "epochs": 3})

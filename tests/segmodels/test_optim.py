@@ -138,6 +138,16 @@ def test_step_schedule_switches_at_its_milestones() -> None:
             assert optim.learning_rate_factor("step", step, total, milestones=milestones) == expected
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.6])
+def test_milestones_are_shares_of_the_whole_run(warmup: float) -> None:
+    """Step 25 of 50 is 0.5 of the run, however long the warm-up; one inside the warm-up counts once that is over."""
+    warm = round(50 * warmup)
+    factors = [
+        optim.learning_rate_factor("step", step, 50, warmup=warmup, milestones=[(0.5, 0.1)]) for step in range(50)
+    ]
+    assert factors[warm:] == [1.0 if step < 25 else 0.1 for step in range(warm, 50)]
+
+
 def test_warm_up_rises_in_a_line_and_leaves_the_rest_to_the_schedule() -> None:
     """10 % of 50 steps: 1/6 … 5/6, then the cosine of 45 steps from its beginning."""
     factors = [optim.learning_rate_factor("cosine", step, 50, warmup=0.1) for step in range(50)]

@@ -18,7 +18,7 @@ import segmodels
 from segdata.taxonomy import TargetClass, Taxonomy
 from segmodels import SegmodelsError
 from segmodels.checkpoint import save_weights
-from segmodels.pretrained import load_init, load_trunk
+from segmodels.pretrained import Colours, load_init, load_trunk
 from segmodels.resnet import ResNet
 from segmodels.trunk import TrunkReport
 
@@ -189,6 +189,54 @@ def test_plain_stem(tmp_path: Path) -> None:
     assert "15 not in the file, 10 do not fit; conv1.weight: (64, 3, 7, 7) in the file, (64, 3, 3, 3) here" in warning
 
 
+def test_half_of_a_trunk_at_least(tmp_path: Path) -> None:
+    """Few layers of a ResNet are hardly meant. Statistics do not count, and one stage less is not half."""
+    weights = {name: each for name, each in trunk_weights().items() if "running" not in name}
+    torch.save({"conv1.weight": weights["conv1.weight"]}, tmp_path / "w.pth")
+    with pytest.raises(
+        SegmodelsError, match=r"too little of a ResNet: of 69 weights and biases 68 would stay random\."
+    ):
+        load_trunk(network(1), tmp_path / "w.pth")
+    torch.save({name: each for name, each in weights.items() if "layer4" not in name}, tmp_path / "w.pth")
+    assert str(load_trunk(network(1), tmp_path / "w.pth")).startswith("54 of 115 trunk tensors loaded")
+
+
+def test_norms_without_statistics(tmp_path: Path) -> None:
+    """Of a ResNet with group norms all convolutions are taken, and the warning is of what is missing alone."""
+    weights = trunk_weights()
+    torch.save({name: each for name, each in weights.items() if "running" not in name}, tmp_path / "w.pth")
+    _, warning = str(load_trunk(network(1), tmp_path / "w.pth")).splitlines()
+    assert warning.startswith(
+        "warning: 23 norms have weights in the file, but no running mean and variance: these begin"
+    )
+    plain = torchvision_stem({name: each for name, each in weights.items() if "running" not in name})
+    torch.save(plain, tmp_path / "w.pth")
+    _, stem, norms = str(load_trunk(network(1), tmp_path / "w.pth")).splitlines()
+    assert stem.startswith("warning: the stem stays random under the loaded layers: ")
+    assert norms.startswith("warning: 18 norms have weights in the file")
+    shift = {name: each for name, each in weights.items() if name != "bn1.bias"}
+    torch.save(shift, tmp_path / "w.pth")
+    assert "warning: a part of the trunk stays random: 1 tensors, of bn1" in str(
+        load_trunk(network(1), tmp_path / "w.pth")
+    )
+
+
+def test_an_average_that_is_passed_over(tmp_path: Path) -> None:
+    """Where it fits less than what trains by gradients, that is said, and why; a whole one passes over nothing."""
+    weights = trunk_weights()
+    average = {name: each + 1 for name, each in weights.items()}
+    without = {name: each for name, each in average.items() if "running" not in name}
+    other = {name: each for name, each in average.items() if not name.startswith("layer4.1.")}
+    for content, said in (
+        ({"model": weights, "model_ema": without}, "; passed over: model_ema.* (no running statistics)"),
+        ({"model": weights, "teacher": other}, "; passed over: teacher.* (105 tensors fit)"),
+        ({"model": other, "teacher": weights}, ""),
+    ):
+        torch.save(content, tmp_path / "two.pth")
+        report = str(arrives(tmp_path / "two.pth", weights))
+        assert report.endswith(said) and ("passed over" in report) == bool(said)
+
+
 def test_a_stem_of_unknown_names(tmp_path: Path) -> None:
     """It would stay random under the loaded layers: refused, and the names that look like a stem are told."""
     weights = {renaming({layer: f"embedder.{layer}" for layer in STEM})(name): w for name, w in trunk_weights().items()}
@@ -231,6 +279,8 @@ def test_a_resnet_of_another_kind(tmp_path: Path) -> None:
     assert "(512, 512, 3, 3) of torch.int8 in the file" in refused(whole)
     infinite = weights | {"layer3.0.bn1.bias": torch.full((256,), torch.inf)}
     assert "layer3.0.bn1.bias holds numbers that are not finite" in refused(infinite)
+    negative = weights | {"layer3.0.bn1.running_var": torch.full((256,), -1.0)}
+    assert "layer3.0.bn1.running_var holds variances below 0" in refused(negative)
     torch.save({name: each for name, each in weights.items() if not name.startswith("layer4")}, tmp_path / "w.pth")
     warning = str(load_trunk(network(1), tmp_path / "w.pth")).splitlines()[1]
     assert warning.startswith("warning: a part of the trunk stays random: 25 tensors, of layer4.0.bn1, layer4.0.bn2, ")
@@ -300,12 +350,28 @@ def test_no_advice_to_run_code(tmp_path: Path) -> None:
         assert not re.search("weights_only|safe_globals|trust|False", message)
 
 
+def test_an_exported_network(tmp_path: Path) -> None:
+    """A zip that torch.save did not write is refused in one line of our own, whatever torch says of it."""
+    for names in (("x/archive_format", "x/version", "x/data/weights/weight_0"), ("x/archive_format",), ("notes.txt",)):
+        with zipfile.ZipFile(tmp_path / "x.pt2", "w") as archive:
+            for name in names:
+                archive.writestr(name, b"0\n")
+        with pytest.raises(SegmodelsError) as error:
+            load_trunk(network(1), tmp_path / "x.pt2")
+        said = "a zip that is damaged, or that torch.save did not write (.pt2 files are torch.export's). Name"
+        assert said in str(error.value)
+        assert not re.search("miniz|Pytorch|RuntimeError", str(error.value))
+
+
 # ---- a run of the same network ------------------------------------------------------------------------------
 
 
 def taxonomy(*names: str) -> Taxonomy:
     rows = tuple(TargetClass(name, (0, 0, i), name, True, i, (name,)) for i, name in enumerate(names))
     return Taxonomy("some", "", rows)
+
+
+GREY = Colours((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 class Trained(NamedTuple):
@@ -321,7 +387,7 @@ class Trained(NamedTuple):
         chosen = declared.resolve(options)
         torch.manual_seed(2)
         net = declared.build(len(names), size, chosen)
-        told = load_init(net, declared, chosen, size, taxonomy(*names), self.path)
+        told = load_init(net, declared, chosen, size, taxonomy(*names), self.path, GREY)
         return net.state_dict(), told
 
 
@@ -380,6 +446,24 @@ def test_a_classifier_goes_by_names(tmp_path: Path, name: str) -> None:
     assert of_classes
     assert "by class name: 2 of 4 taken over (sky, car), 2 new (river, bird)" in told
     assert "random" not in told
+
+
+@pytest.mark.parametrize("network", ["clusternet", "pspnet"])  # a run, and a trunk out of it
+def test_other_colours(tmp_path: Path, network: str) -> None:
+    """A run under another --mean or --std is taken with a warning that names both pairs."""
+    run = trained(tmp_path, "clusternet", *BOTH, **SMALL["clusternet"])
+    declared = segmodels.spec(network)
+    chosen = declared.resolve({"backbone_depth": 18} | (SMALL["clusternet"] if network == "clusternet" else {}))
+
+    def told(colours: Colours) -> str:
+        net = declared.build(2, (32, 64), chosen)
+        return load_init(net, declared, chosen, (32, 64), taxonomy(*BOTH), run.path, colours)
+
+    assert "warning: it was trained under" not in told(GREY)
+    assert told(Colours((0.0, 0.0, 0.0), (0.5, 0.5, 0.5))).splitlines()[-1] == (
+        "warning: it was trained under --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5, this run has --mean 0.0,0.0,0.0 "
+        "--std 0.5,0.5,0.5. Give the same, or it sees other colours"
+    )
 
 
 def test_no_class_in_common(tmp_path: Path) -> None:

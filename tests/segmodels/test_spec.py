@@ -53,6 +53,13 @@ def test_an_option_refuses_what_it_is_not(option: Option, value: object) -> None
         option.check(value)
 
 
+@pytest.mark.parametrize(("option", "text"), [(Option(4, ""), "1_0"), (Option(0.5, "", many=True), "0.5,0_1")])
+def test_an_option_reads_no_number_that_python_alone_does(option: Option, text: str) -> None:
+    """Underscores are slips of the finger."""
+    with pytest.raises(ValueError, match="number"):
+        option.check(option.parse(text))
+
+
 def test_fitting_sides() -> None:
     """The next sides below and above, from the smallest that fits; any side where the network resizes."""
     multiple = Geometry(size_multiple=16, min_size=24)
