@@ -23,7 +23,7 @@ from segdata.files import discard, parsing, regular, temporary_of, unlink, write
 from segdata.lock import locked
 from segdata.numbers import MOST_WORKERS
 from segdata.ownership import check_home, is_ours, json_kind
-from segmodels.checkpoint import LARGEST, load_checkpoint, load_weights
+from segmodels.checkpoint import LARGEST, Weights, load_checkpoint, load_weights, misfit
 from segmodels.config import TrainConfig, config_from_document, decisive, run_id
 from segmodels.documents import check_types, read_json
 from segmodels.environment import describe_environment
@@ -168,7 +168,7 @@ def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks:
     }
 
 
-def about_weights(document: Document, size: Size) -> dict[str, Any]:
+def about_weights(document: Document, size: Size, step: int) -> dict[str, Any]:
     """What a weights file says about itself: all that its use needs, and how it came about. No time, no path."""
     config = document["config"]
     return {
@@ -179,6 +179,7 @@ def about_weights(document: Document, size: Size) -> dict[str, Any]:
         "std": config["std"],
         "taxonomy": document["taxonomy"],
         "run": document["id"],
+        "step": step,
         "training": decisive(config),
     }
 
@@ -272,24 +273,53 @@ def _is_same(run: Run, document: Document) -> bool:
 
 
 def _check_same(run: Run, document: Document) -> None:
-    """Raise SegmodelsError, naming what differs, where the folder belongs to another run."""
-    if run.about.exists():
-        found = run.document()
-        if found["id"] != document["id"]:
-            plain = json.loads(canonical_json(identity(document)))
-            with parsing(f"{run.about}, config", SegmodelsError, "Use another --out, or --replace to start anew."):
-                what = "; ".join(differences(identity(found), plain)) or "run.json was changed by hand"
-            raise SegmodelsError(f"{run.path} holds another run: {what}. Use another --out, or --replace to start anew")
-    elif run.last.exists():
-        load_checkpoint(run.last, document["id"])
+    """Raise SegmodelsError, naming what differs, where the folder belongs to another run, or run.json is damaged."""
+    if not run.about.exists():
+        if run.last.exists():
+            load_checkpoint(run.last, document["id"])
+        return
+    found, plain = run.document(), json.loads(canonical_json(document))
+    with parsing(f"{run.about}, config", SegmodelsError, "Use another --out, or --replace to start anew."):
+        what = [*differences(identity(found), identity(plain))]
+    if found["id"] != document["id"] and what:
+        raise SegmodelsError(
+            f"{run.path} holds another run: {'; '.join(what)}. Use another --out, or --replace to start anew"
+        )
+    decided = ("id", "config_digest", "shards", "taxonomy", "deterministic")  # by the identity
+    what += differences(*({name: each[name] for name in decided} for each in (found, plain)))
+    if not what and not run.finished and run.last.exists():  # which knows what the run began with
+        what = changes(found, load_checkpoint(run.last, document["id"]).environment)
+    if what:
+        raise SegmodelsError(
+            f"{run.about} was changed by hand, or is damaged: {'; '.join(what)}. Put back a copy of it; without one, "
+            "remove all but the folder checkpoints, and the same command goes on from there (or --replace starts anew)"
+        )
 
 
-def check_best(run: Run) -> None:
-    """Raise SegmodelsError where the best weights so far, of which the result may be made, are gone or damaged."""
+def load_best(run: Run, document: Document, step: int, expected: Weights) -> Weights:
+    """The best weights so far, those after step `step` by the history, on the CPU.
+
+    Raises SegmodelsError where they are gone, damaged, another run's or another step's, or do not fit the network,
+    whose tensors are `expected`. Those of older versions do not say their step.
+    """
     try:
-        load_weights(run.best)
+        weights, about = load_weights(run.best)
+        if about.get("run") != document["id"]:
+            raise SegmodelsError(f"{run.best} is of run {_short(about.get('run'))}, this run is {document['id'][:12]}…")
+        if about.get("step", step) != step:
+            raise SegmodelsError(
+                f"{run.best} holds the weights after step {_short(about['step'])}, by the history step {step} is best"
+            )
+        if wrong := misfit(weights, expected):
+            raise SegmodelsError(f"{run.best} does not fit the network: {wrong}")
     except SegmodelsError as error:
-        raise SegmodelsError(f"{error}. Without them the run cannot go on: --replace starts it anew") from None
+        raise SegmodelsError(f"{error}. Without the best weights the run cannot go on: {start_anew(run)}") from None
+    return weights
+
+
+def start_anew(run: Run) -> str:
+    """What to do where a run's own files are not its own; --replace replaces another run's alone."""
+    return f"put back a copy of {run.path}, or remove it, and the same command starts anew"
 
 
 def _begin(run: Run, document: Document, show: Show) -> None:
