@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from segdata import ShardSet
-from segdata.canonical import canonical_json, digest_file, pretty_json
+from segdata.canonical import canonical_json, digest_bytes, digest_file, pretty_json
 from segdata.files import discard, parsing, regular, temporary_of, unlink, write_file
 from segdata.lock import locked
 from segdata.numbers import MOST_WORKERS
@@ -84,6 +84,11 @@ class Run:
         return self.about, self.weights, self.history, self.timing, self.metrics
 
     @property
+    def results_by_name(self) -> dict[str, Path]:
+        """The results of which run.json has the digest of each, under this name."""
+        return {"model": self.weights, "history": self.history, "metrics": self.metrics}
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
         return all(path.is_file() for path in self.files)
@@ -104,6 +109,7 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         """metrics.json of a finished run. Raises SegmodelsError."""
+        check_results(self, "metrics")
         document = read_document(self.metrics)
         with parsing(self.metrics, SegmodelsError, "Train again."):
             check_types(document, Results)
@@ -149,7 +155,7 @@ def open_run(path: Path, document: Document, *, replace: bool, show: Show = sile
 def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1) -> dict[str, Any]:
     """run.json as it stands from the start."""
     manifest = shards.manifest
-    init = None if config.init is None else _digest(config.init)
+    init = None if config.init is None else digest_init(config.init)
     return {
         "format": FORMAT,
         "id": run_id(config, shards.digest, init),
@@ -182,6 +188,35 @@ def about_weights(document: Document, size: Size, step: int) -> dict[str, Any]:
         "step": step,
         "training": decisive(config),
     }
+
+
+def altered(run: Run, *names: str) -> Iterator[Path]:
+    """Which of these results of a finished run are not as training wrote them, so far as run.json has their digests."""
+    recorded = read_document(run.about)
+    for name in names or run.results_by_name:
+        path = run.results_by_name[name]
+        if name in recorded and _digest(path) != recorded[name]:
+            yield path
+
+
+def check_results(run: Run, *names: str) -> None:
+    """Raise SegmodelsError for the first of these results, or of all, that is not as training wrote it."""
+    for path in altered(run, *names):
+        raise SegmodelsError(
+            f"{path} is not the file that training wrote: run.json has another digest. Put back a copy of it, or remove "
+            "it and run the same `segmodels train` again"
+        )
+
+
+def digest_init(path: Path) -> str:
+    """Digest of the file that training starts from. Raises SegmodelsError."""
+    try:
+        return _digest(path)
+    except OSError as error:
+        raise SegmodelsError(
+            f"--init {path}: {error.strerror}. The run begins with this file, and is another one with other weights: "
+            "put it back"
+        ) from None
 
 
 def write_document(path: Path, document: Document) -> None:
@@ -222,6 +257,17 @@ def differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
 def identity(document: Document) -> dict[str, Any]:
     """The part of run.json that decides the result."""
     return decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
+
+
+def check_identity(document: Document, where: Path) -> None:
+    """Raise SegmodelsError where the id that run.json states does not follow from the rest that it states."""
+    config = digest_bytes(canonical_json(decisive(document["config"])))
+    found = digest_bytes(canonical_json([config, document["shards"]["digest"], document["init"]]))  # as `run_id`
+    if (config, found) != (document["config_digest"], document["id"]):
+        raise SegmodelsError(
+            f"{where} was changed by hand, or is damaged: its id does not follow from its configuration, shards and "
+            "init. Put back a copy of it, or train again"
+        )
 
 
 def environment(document: Document) -> dict[str, Any]:
@@ -324,6 +370,8 @@ def start_anew(run: Run) -> str:
 
 def _begin(run: Run, document: Document, show: Show) -> None:
     """Write run.json, or note in it that the run goes on under other versions or settings."""
+    if run.metrics.exists():  # of a run that was finished: the mark goes first, and comes back last
+        unlink(run.metrics)
     if not run.last.exists():
         if not run.about.exists() or changes(run.document(), document):
             write_document(run.about, document)
@@ -342,10 +390,7 @@ def _begin(run: Run, document: Document, show: Show) -> None:
 
 
 def _digest(path: Path) -> str:
-    try:
-        return digest_file(regular(path, LARGEST, SegmodelsError))
-    except OSError as error:
-        raise SegmodelsError(f"--init {path}: {error.strerror}") from None
+    return digest_file(regular(path, LARGEST, SegmodelsError))
 
 
 def _clear(run: Run) -> None:

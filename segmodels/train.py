@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from segdata import ShardSet
-from segdata.canonical import digest_file
+from segdata.canonical import digest_bytes, digest_file, pretty_json
 from segdata.files import parsing
 from segmodels.augment import augmentation
 from segmodels.checkpoint import Weights, load_checkpoint, save_checkpoint, save_weights, weights_digest
@@ -39,6 +39,7 @@ from segmodels.ranks import Ranks, join_ranks
 from segmodels.run import (
     Run,
     about_weights,
+    check_results,
     describe,
     load_best,
     open_run,
@@ -119,6 +120,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         if not run.about.is_file():
             raise SegmodelsError(f"{run.about} is not there: the machines of a training need one file system for --out")
         if run.finished:
+            check_results(run)
             show(f"{run.path} is finished: nothing to do")
             results = run.results() if ranks.rank == 0 else {}
             return Outcome(run, results, run.document().get("weights", {}))
@@ -271,6 +273,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 "weights": state.digests,
                 "confusion": validated[1].sum(0).tolist(),
                 "model": digest_file(run.weights),
+                "history": digest_file(run.history),
+                "metrics": digest_bytes(pretty_json(metrics)),  # which is written last
                 **ended,
             }
             write_document(run.about, run.document() | result)

@@ -444,8 +444,49 @@ def test_sound_weights_of_another_run_are_not_used(trained: TrainConfig, tmp_pat
     run = Run(Path(shutil.copytree(trained.out, tmp_path / "run")))
     weights, about = load_weights(run.weights)
     save_weights(run.weights, {name: tensor.clone().zero_() for name, tensor in weights.items()}, about)
-    with pytest.raises(SegmodelsError, match=r"run\.json has another digest \(model\)"):
+    with pytest.raises(SegmodelsError, match=r"model\.safetensors is not .*run\.json has another digest"):
         load_trained(run.path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "history.csv", "metrics.json"])
+def test_changed_results_of_a_finished_run(trained: TrainConfig, tmp_path: Path, name: str) -> None:
+    """`train` says so instead of telling their scores, and what it advises gives the run as it was."""
+    config = replace(trained, out=Path(shutil.copytree(trained.out, tmp_path / "run")))
+    changed = config.out / name
+    flip(changed, 0.5)
+    for replaced in (False, True):
+        with pytest.raises(SegmodelsError, match=rf"{name} is not the file that training wrote.* or remove it and run"):
+            train(replace(config, replace=replaced))
+    changed.unlink()
+    train(config)
+    for path in set(Run(trained.out).files) - {Run(trained.out).timing, Run(trained.out).about}:
+        assert (config.out / path.name).read_bytes() == path.read_bytes()
+
+
+def test_results_of_an_older_version_have_no_digests(trained: TrainConfig, tmp_path: Path) -> None:
+    """What run.json does not know is not compared."""
+    run = Run(Path(shutil.copytree(trained.out, tmp_path / "run")))
+    document = run.document()
+    write_document(run.about, {name: document[name] for name in document.keys() - {"history", "metrics"}})
+    write_document(run.metrics, run.results() | {"miou": 0.75})
+    assert train(replace(trained, out=run.path)).metrics["miou"] == 0.75
+
+
+def test_metrics_are_no_mark_of_a_run_that_goes_on(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another result is gone, metrics.json goes before anything is written, for it says that all is there."""
+    config = lesson(steps=1)
+    run = train(config).run
+    run.timing.unlink()
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(segmodels.train, "write_history", killed)
+        train(config)
+    assert not run.metrics.exists()
+    train(config)
+    assert run.finished
 
 
 def forge(path: Path, weights: dict[str, Any] | None = None, **values: Any) -> None:
@@ -547,7 +588,7 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 @pytest.mark.parametrize("what", CHANGED)
 def test_a_changed_run_json_of_an_unfinished_run(what: str, lesson: Lesson) -> None:
-    """What the shards, the command and the checkpoint know better is named, nothing is trained, and the advice helps."""
+    """What the command, shards and checkpoint know better is named, nothing is trained, and the advice helps."""
     config, (change, named) = lesson(steps=2), CHANGED[what]
     train(config, until=1)
     run = Run(config.out)
