@@ -203,8 +203,8 @@ def check_results(run: Run, *names: str) -> None:
     """Raise SegmodelsError for the first of these results, or of all, that is not as training wrote it."""
     for path in altered(run, *names):
         raise SegmodelsError(
-            f"{path} is not the file that training wrote: run.json has another digest. Put back a copy of it, or remove "
-            "it and run the same `segmodels train` again"
+            f"{path} is not the file that training wrote: run.json has another digest. Put back a copy of it, or "
+            "remove it and run the same `segmodels train` again"
         )
 
 
@@ -331,8 +331,8 @@ def _check_same(run: Run, document: Document) -> None:
         raise SegmodelsError(
             f"{run.path} holds another run: {'; '.join(what)}. Use another --out, or --replace to start anew"
         )
-    decided = ("id", "config_digest", "shards", "taxonomy", "deterministic")  # by the identity
-    what += differences(*({name: each[name] for name in decided} for each in (found, plain)))
+    for name in ("id", "config_digest", "shards", "taxonomy", "deterministic"):  # which the identity decides
+        what += differences(found[name], plain[name], name)
     if not what and not run.finished and run.last.exists():  # which knows what the run began with
         what = changes(found, load_checkpoint(run.last, document["id"]).environment)
     if what:
