@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 from segdata import ShardSet
-from segdata.canonical import canonical_json, digest_file, pretty_json
+from segdata.canonical import canonical_json, digest_bytes, digest_file, pretty_json
 from segdata.files import discard, parsing, regular, temporary_of, unlink, write_file
 from segdata.lock import locked
 from segdata.numbers import MOST_WORKERS
 from segdata.ownership import check_home, is_ours, json_kind
-from segmodels.checkpoint import LARGEST, load_checkpoint, load_weights
+from segmodels.checkpoint import LARGEST, Weights, load_checkpoint, load_weights, misfit
 from segmodels.config import TrainConfig, config_from_document, decisive, run_id
 from segmodels.documents import check_types, read_json
 from segmodels.environment import describe_environment
@@ -84,6 +84,11 @@ class Run:
         return self.about, self.weights, self.history, self.timing, self.metrics
 
     @property
+    def results_by_name(self) -> dict[str, Path]:
+        """The results of which run.json has the digest of each, under this name."""
+        return {"model": self.weights, "history": self.history, "metrics": self.metrics}
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
         return all(path.is_file() for path in self.files)
@@ -104,6 +109,7 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         """metrics.json of a finished run. Raises SegmodelsError."""
+        check_results(self, "metrics")
         document = read_document(self.metrics)
         with parsing(self.metrics, SegmodelsError, "Train again."):
             check_types(document, Results)
@@ -149,7 +155,7 @@ def open_run(path: Path, document: Document, *, replace: bool, show: Show = sile
 def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1) -> dict[str, Any]:
     """run.json as it stands from the start."""
     manifest = shards.manifest
-    init = None if config.init is None else _digest(config.init)
+    init = None if config.init is None else digest_init(config.init)
     return {
         "format": FORMAT,
         "id": run_id(config, shards.digest, init),
@@ -168,7 +174,7 @@ def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks:
     }
 
 
-def about_weights(document: Document, size: Size) -> dict[str, Any]:
+def about_weights(document: Document, size: Size, step: int) -> dict[str, Any]:
     """What a weights file says about itself: all that its use needs, and how it came about. No time, no path."""
     config = document["config"]
     return {
@@ -179,8 +185,38 @@ def about_weights(document: Document, size: Size) -> dict[str, Any]:
         "std": config["std"],
         "taxonomy": document["taxonomy"],
         "run": document["id"],
+        "step": step,
         "training": decisive(config),
     }
+
+
+def altered(run: Run, *names: str) -> Iterator[Path]:
+    """Which of these results of a finished run are not as training wrote them, so far as run.json has their digests."""
+    recorded = read_document(run.about)
+    for name in names or run.results_by_name:
+        path = run.results_by_name[name]
+        if name in recorded and _digest(path) != recorded[name]:
+            yield path
+
+
+def check_results(run: Run, *names: str) -> None:
+    """Raise SegmodelsError for the first of these results, or of all, that is not as training wrote it."""
+    for path in altered(run, *names):
+        raise SegmodelsError(
+            f"{path} is not the file that training wrote: run.json has another digest. Put back a copy of it, or "
+            "remove it and run the same `segmodels train` again"
+        )
+
+
+def digest_init(path: Path) -> str:
+    """Digest of the file that training starts from. Raises SegmodelsError."""
+    try:
+        return _digest(path)
+    except OSError as error:
+        raise SegmodelsError(
+            f"--init {path}: {error.strerror}. The run begins with this file, and is another one with other weights: "
+            "put it back"
+        ) from None
 
 
 def write_document(path: Path, document: Document) -> None:
@@ -221,6 +257,17 @@ def differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
 def identity(document: Document) -> dict[str, Any]:
     """The part of run.json that decides the result."""
     return decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
+
+
+def check_identity(document: Document, where: Path) -> None:
+    """Raise SegmodelsError where the id that run.json states does not follow from the rest that it states."""
+    config = digest_bytes(canonical_json(decisive(document["config"])))
+    found = digest_bytes(canonical_json([config, document["shards"]["digest"], document["init"]]))  # as `run_id`
+    if (config, found) != (document["config_digest"], document["id"]):
+        raise SegmodelsError(
+            f"{where} was changed by hand, or is damaged: its id does not follow from its configuration, shards and "
+            "init. Put back a copy of it, or train again"
+        )
 
 
 def environment(document: Document) -> dict[str, Any]:
@@ -272,28 +319,59 @@ def _is_same(run: Run, document: Document) -> bool:
 
 
 def _check_same(run: Run, document: Document) -> None:
-    """Raise SegmodelsError, naming what differs, where the folder belongs to another run."""
-    if run.about.exists():
-        found = run.document()
-        if found["id"] != document["id"]:
-            plain = json.loads(canonical_json(identity(document)))
-            with parsing(f"{run.about}, config", SegmodelsError, "Use another --out, or --replace to start anew."):
-                what = "; ".join(differences(identity(found), plain)) or "run.json was changed by hand"
-            raise SegmodelsError(f"{run.path} holds another run: {what}. Use another --out, or --replace to start anew")
-    elif run.last.exists():
-        load_checkpoint(run.last, document["id"])
+    """Raise SegmodelsError, naming what differs, where the folder belongs to another run, or run.json is damaged."""
+    if not run.about.exists():
+        if run.last.exists():
+            load_checkpoint(run.last, document["id"])
+        return
+    found, plain = run.document(), json.loads(canonical_json(document))
+    with parsing(f"{run.about}, config", SegmodelsError, "Use another --out, or --replace to start anew."):
+        what = [*differences(identity(found), identity(plain))]
+    if found["id"] != document["id"] and what:
+        raise SegmodelsError(
+            f"{run.path} holds another run: {'; '.join(what)}. Use another --out, or --replace to start anew"
+        )
+    for name in ("id", "config_digest", "shards", "taxonomy", "deterministic"):  # which the identity decides
+        what += differences(found[name], plain[name], name)
+    if not what and not run.finished and run.last.exists():  # which knows what the run began with
+        what = changes(found, load_checkpoint(run.last, document["id"]).environment)
+    if what:
+        raise SegmodelsError(
+            f"{run.about} was changed by hand, or is damaged: {'; '.join(what)}. Put back a copy of it; without one, "
+            "remove all but the folder checkpoints, and the same command goes on from there (or --replace starts anew)"
+        )
 
 
-def check_best(run: Run) -> None:
-    """Raise SegmodelsError where the best weights so far, of which the result may be made, are gone or damaged."""
+def load_best(run: Run, document: Document, step: int, expected: Weights) -> Weights:
+    """The best weights so far, those after step `step` by the history, on the CPU.
+
+    Raises SegmodelsError where they are gone, damaged, another run's or another step's, or do not fit the network,
+    whose tensors are `expected`. Those of older versions do not say their step.
+    """
     try:
-        load_weights(run.best)
+        weights, about = load_weights(run.best)
+        if about.get("run") != document["id"]:
+            raise SegmodelsError(f"{run.best} is of run {_short(about.get('run'))}, this run is {document['id'][:12]}…")
+        if about.get("step", step) != step:
+            raise SegmodelsError(
+                f"{run.best} holds the weights after step {_short(about['step'])}, by the history step {step} is best"
+            )
+        if wrong := misfit(weights, expected):
+            raise SegmodelsError(f"{run.best} does not fit the network: {wrong}")
     except SegmodelsError as error:
-        raise SegmodelsError(f"{error}. Without them the run cannot go on: --replace starts it anew") from None
+        raise SegmodelsError(f"{error}. Without the best weights the run cannot go on: {start_anew(run)}") from None
+    return weights
+
+
+def start_anew(run: Run) -> str:
+    """What to do where a run's own files are not its own; --replace replaces another run's alone."""
+    return f"put back a copy of {run.path}, or remove it, and the same command starts anew"
 
 
 def _begin(run: Run, document: Document, show: Show) -> None:
     """Write run.json, or note in it that the run goes on under other versions or settings."""
+    if run.metrics.exists():  # of a run that was finished: the mark goes first, and comes back last
+        unlink(run.metrics)
     if not run.last.exists():
         if not run.about.exists() or changes(run.document(), document):
             write_document(run.about, document)
@@ -312,10 +390,7 @@ def _begin(run: Run, document: Document, show: Show) -> None:
 
 
 def _digest(path: Path) -> str:
-    try:
-        return digest_file(regular(path, LARGEST, SegmodelsError))
-    except OSError as error:
-        raise SegmodelsError(f"--init {path}: {error.strerror}") from None
+    return digest_file(regular(path, LARGEST, SegmodelsError))
 
 
 def _clear(run: Run) -> None:

@@ -51,6 +51,8 @@ class About(Begun, total=False):
     weights: dict[str, str]  # step -> digest of the weights after it
     confusion: list[list[int]]  # (K, K)
     model: str  # digest of model.safetensors
+    history: str  # and of history.csv and metrics.json; absent in older runs
+    metrics: str
     ended: str  # why, where it ended before its last step
 
 

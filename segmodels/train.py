@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from segdata import ShardSet
-from segdata.canonical import digest_file
+from segdata.canonical import digest_bytes, digest_file, pretty_json
 from segdata.files import parsing
 from segmodels.augment import augmentation
-from segmodels.checkpoint import Weights, load_checkpoint, load_weights, save_checkpoint, save_weights, weights_digest
+from segmodels.checkpoint import Weights, load_checkpoint, save_checkpoint, save_weights, weights_digest
 from segmodels.config import TrainConfig
 from segmodels.data import Batch, Batches, crop_size, normalise, samples
 from segmodels.device import arithmetic, autocast, choose_device, compiled, threads
@@ -39,9 +39,11 @@ from segmodels.ranks import Ranks, join_ranks
 from segmodels.run import (
     Run,
     about_weights,
-    check_best,
+    check_results,
     describe,
+    load_best,
     open_run,
+    start_anew,
     write_document,
     write_history,
 )
@@ -121,6 +123,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         if not run.about.is_file():
             raise SegmodelsError(f"{run.about} is not there: the machines of a training need one file system for --out")
         if run.finished:
+            check_results(run)
             show(f"{run.path} is finished: nothing to do")
             results = run.results() if ranks.rank == 0 else {}
             return Outcome(run, results, run.document().get("weights", {}))
@@ -156,11 +159,15 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         state = State(network, optimizer, start_ema(network) if config.ema else None)
         if run.last.exists():
             checkpoint = load_checkpoint(run.last, document["id"])
-            with parsing(f"{run.last} is not of this run", SegmodelsError, "Use --replace to start anew."):
+            with parsing(f"{run.last} is not of this run", SegmodelsError, f"To mend it, {start_anew(run)}."):
                 state.restore(checkpoint, ranks, device)
             del checkpoint  # and with it the view of the file
-            if config.early_stop and best_row(state.history):
-                check_best(run)
+            best = best_row(state.history)
+            if best is not None and best["step"] == state.step:  # killed between the checkpoint and the best weights
+                if ranks.rank == 0:
+                    save_weights(run.best, state.published, about_weights(document, crop, state.step))
+            elif best is not None and config.early_stop:
+                load_best(run, document, int(best["step"]), state.published)
             show(f"{run.path}: going on after step {state.step} of {total}")
         if state.step != ranks.highest(state.step, device):
             raise SegmodelsError(
@@ -227,8 +234,11 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 show(_epoch_line(row))
                 if ranks.rank == 0:
                     write_history(run.history, state.history)
-                    if is_best(state.history):
-                        save_weights(run.best, state.published, about_weights(document, crop))
+                if is_best(state.history):
+                    save()  # first, so that the best weights are never of an epoch that the checkpoint does not know
+                    saved = perf_counter()
+                    if ranks.rank == 0:
+                        save_weights(run.best, state.published, about_weights(document, crop, state.step))
                 if out_of_patience(state.history, config.early_stop):
                     break
 
@@ -252,17 +262,22 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             show(line)
         step, weights = state.step, state.published
         if best is not None and best["step"] != step:
-            step, weights = int(best["step"]), {n: t.to(device) for n, t in load_weights(run.best)[0].items()}
+            step = int(best["step"])
+            weights = {n: t.to(device) for n, t in load_best(run, document, step, state.published).items()}
         if validated is None or validated[0] != step:
             validated = step, _validate(segmenter, val, weights, ranks, config.workers)
         metrics = _metrics(validated[1], segmenter, step)
+        if best is not None and metrics["miou"] != best["miou"]:
+            _tell_other_score(run, metrics["miou"], best, show)
         if ranks.rank == 0:
-            save_weights(run.weights, weights, about_weights(document, crop))
+            save_weights(run.weights, weights, about_weights(document, crop, step))
             write_history(run.history, state.history)
             result = {
                 "weights": state.digests,
                 "confusion": validated[1].sum(0).tolist(),
                 "model": digest_file(run.weights),
+                "history": digest_file(run.history),
+                "metrics": digest_bytes(pretty_json(metrics)),  # which is written last
                 **ended,
             }
             write_document(run.about, run.document() | result)
@@ -302,6 +317,15 @@ def _validate(segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Rank
         matrices = count_confusions(segmenter, val, workers=workers, rank=ranks.rank, ranks=ranks.count)
     network.train()
     return ranks.interleave(matrices)
+
+
+def _tell_other_score(run: Run, miou: float | None, best: Row, show: Show) -> None:
+    """Raise SegmodelsError where the best weights do not score what the history has of them; warn where they may."""
+    what = f"{run.best} scores miou {miou}, by the history {best['miou']} after step {best['step']:.0f}"
+    document = run.document()
+    if document["deterministic"] and "resumed" not in document:
+        raise SegmodelsError(f"{what}: they do not belong together. To mend it, {start_anew(run)}")
+    show(f"warning: {what}. Such a run's last bits are not promised, so that a small difference is no fault")
 
 
 def _class_weights(config: TrainConfig, shards: ShardSet, device: torch.device) -> Tensor | None:

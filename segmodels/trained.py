@@ -9,13 +9,10 @@ from types import MappingProxyType
 import torch
 
 from segdata import ownership
-from segdata.canonical import digest_file
-from segdata.files import regular
 from segdata.ownership import Kind
-from segmodels.checkpoint import LARGEST
 from segmodels.errors import SegmodelsError
 from segmodels.inference import Segmenter, load_segmenter
-from segmodels.run import Run, read_document
+from segmodels.run import Run, check_results
 from segmodels.spec import SCALES, Size
 from segmodels.views import Views
 
@@ -45,18 +42,8 @@ def weights_file(path: Path) -> Path:
         )
     if not path.is_dir():
         return path
-    _check_weights(run)
+    check_results(run, "model")
     return run.weights
-
-
-def _check_weights(run: Run) -> None:
-    """Raise SegmodelsError where the weights are not those that the run's own run.json names."""
-    recorded = read_document(run.about).get("model", "")
-    if recorded and digest_file(regular(run.weights, LARGEST, SegmodelsError)) != recorded:
-        raise SegmodelsError(
-            f"{run.weights} is not the file that training wrote: run.json has another digest (model). "
-            "Take another copy of the run, or train again"
-        )
 
 
 def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> None:

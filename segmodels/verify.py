@@ -16,19 +16,18 @@ import numpy as np
 import torch
 
 from segdata import ShardSet
-from segdata.canonical import digest_file
 from segdata.errors import SegdataError
-from segdata.files import parsing, regular
+from segdata.files import parsing
 from segdata.url import Place
 from segdata.verify import verify as verify_shards
-from segmodels.checkpoint import LARGEST, load_weights
+from segmodels.checkpoint import load_weights
 from segmodels.config import TrainConfig, decisive, run_id
 from segmodels.device import arithmetic, choose_device, threads
 from segmodels.environment import describe_environment
 from segmodels.errors import SegmodelsError
 from segmodels.inference import count_confusions, load_segmenter
 from segmodels.progress import Show, silent
-from segmodels.run import Run, changes, differences, with_threads
+from segmodels.run import Run, altered, changes, differences, digest_init, with_threads
 from segmodels.train import train
 
 
@@ -90,14 +89,9 @@ def _changed_options(run: Run, document: dict[str, Any], config: TrainConfig) ->
     stated_id = run_id(config, document["shards"]["digest"], document["init"])
     if not stated_id == document["id"] == about.get("run"):
         yield "run.json: it was changed by hand, or model.safetensors is another run's"
-    if digest_file(run.weights) != document["model"]:
-        yield "model.safetensors: not the file that training wrote"
-    if config.init is not None and _digest(config.init) != document["init"]:
+    yield from (f"{path.name}: not the file that training wrote" for path in altered(run))
+    if config.init is not None and digest_init(config.init) != document["init"]:
         yield f"--init {config.init}: not the file that training started from"
-
-
-def _digest(init: Path) -> str:
-    return digest_file(regular(init, LARGEST, SegmodelsError))
 
 
 def _changed_shards(folder: Place, document: dict[str, Any]) -> Iterator[str]:

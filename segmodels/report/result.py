@@ -22,7 +22,7 @@ from segmodels.report.datasets import Dataset
 from segmodels.report.fields import Fields, read_fields
 from segmodels.report.provenance import Provenance, read_provenance
 from segmodels.report.ranking import Interval
-from segmodels.run import Run
+from segmodels.run import Run, check_identity, check_results
 from segmodels.spec import SCALES, Size
 from segmodels.views import Views
 
@@ -91,10 +91,12 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
     train_again = "Run its `segmodels train` again"
     about = read_fields(run.about, train_again)
     declared = spec(about.inside("config").text("network"))
+    check_identity(about.values, run.about)
     sheet = read_fields(scores / "metrics.json", f"Run `segmodels evaluate {run.path} --out {scores}` again")
     if sheet.text("run") != about.text("id"):
         raise SegmodelsError(f"{scores} scores another training than {run.path} holds. {sheet.advice}")
     dataset, split = _dataset(sheet, scores, datasets)
+    check_results(run, "history", "metrics")
     timing = read_fields(run.timing, train_again)
     images, keys_digest = _keys(scores / "images.csv", sheet.advice)
     return Result(

@@ -77,7 +77,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         chosen = tuple(sorted(complete.items()))
         config = TrainConfig(name, Path("shards"), folder, chosen, mean=MEAN, std=STD, device="cpu")
         document = {"config": config.document(), "taxonomy": classes.document(), "id": "0" * 64}
-        save_weights(run.weights, mixed(name, len(classes.classes), size, complete), about_weights(document, size))
+        save_weights(run.weights, mixed(name, len(classes.classes), size, complete), about_weights(document, size, 1))
         for path in {*run.files} - {run.weights}:
             write_document(path, {})
         write_document(run.about, document)

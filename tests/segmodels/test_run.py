@@ -444,22 +444,167 @@ def test_sound_weights_of_another_run_are_not_used(trained: TrainConfig, tmp_pat
     run = Run(Path(shutil.copytree(trained.out, tmp_path / "run")))
     weights, about = load_weights(run.weights)
     save_weights(run.weights, {name: tensor.clone().zero_() for name, tensor in weights.items()}, about)
-    with pytest.raises(SegmodelsError, match=r"run\.json has another digest \(model\)"):
+    with pytest.raises(SegmodelsError, match=r"model\.safetensors is not .*run\.json has another digest"):
         load_trained(run.path, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("at", [None, 0.3, 0.9])
-def test_the_best_weights_so_far_are_checked_before_going_on(lesson: Lesson, at: float | None) -> None:
-    """Damaged or gone, they are told at the start and not after all is trained, with what can be done."""
+@pytest.mark.parametrize("name", ["model.safetensors", "history.csv", "metrics.json"])
+def test_changed_results_of_a_finished_run(trained: TrainConfig, tmp_path: Path, name: str) -> None:
+    """`train` says so instead of telling their scores, and what it advises gives the run as it was."""
+    config = replace(trained, out=Path(shutil.copytree(trained.out, tmp_path / "run")))
+    changed = config.out / name
+    flip(changed, 0.5)
+    for replaced in (False, True):
+        with pytest.raises(SegmodelsError, match=rf"{name} is not the file that training wrote.* or remove it and run"):
+            train(replace(config, replace=replaced))
+    changed.unlink()
+    train(config)
+    for path in set(Run(trained.out).files) - {Run(trained.out).timing, Run(trained.out).about}:
+        assert (config.out / path.name).read_bytes() == path.read_bytes()
+
+
+def test_results_of_an_older_version_have_no_digests(trained: TrainConfig, tmp_path: Path) -> None:
+    """What run.json does not know is not compared."""
+    run = Run(Path(shutil.copytree(trained.out, tmp_path / "run")))
+    document = run.document()
+    write_document(run.about, {name: document[name] for name in document.keys() - {"history", "metrics"}})
+    write_document(run.metrics, run.results() | {"miou": 0.75})
+    assert train(replace(trained, out=run.path)).metrics["miou"] == 0.75
+
+
+def test_metrics_are_no_mark_of_a_run_that_goes_on(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another result is gone, metrics.json goes before anything is written, for it says that all is there."""
+    config = lesson(steps=1)
+    run = train(config).run
+    run.timing.unlink()
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(segmodels.train, "write_history", killed)
+        train(config)
+    assert not run.metrics.exists()
+    train(config)
+    assert run.finished
+
+
+def forge(path: Path, weights: dict[str, Any] | None = None, **values: Any) -> None:
+    """Other tensors, or another word about them, in a weights file that is whole."""
+    found, about = load_weights(path)
+    save_weights(path, found | (weights or {}), about | values)
+
+
+BEST: dict[str, tuple[Callable[[Path], None], str]] = {
+    "gone": (Path.unlink, "no weights"),
+    "another bit in front": (lambda path: flip(path, 0.3), "cannot read weights"),
+    "another bit behind": (lambda path: flip(path, 0.9), "cannot read weights"),
+    "another run's": (lambda path: forge(path, run="f" * 64), r"is of run f{12}…, this run is [0-9a-f]{12}…"),
+    "another epoch's": (lambda path: forge(path, step=6), "after step 6, by the history step 3 is best"),
+    "another network's": (lambda path: forge(path, {"x": torch.zeros(2)}), r"does not fit the network: x is .*absent"),
+}
+
+
+@pytest.mark.parametrize("what", BEST)
+def test_the_best_weights_so_far_are_checked_before_going_on(
+    what: str, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with them is told at the start and not after all is trained, with what helps: it does."""
+    config, (change, told) = lesson(steps=6, early_stop=5), BEST[what]
+    train(config, until=4)
+    change(Run(config.out).best)
+    seen = threads_seen(monkeypatch)
+    for replaced in (False, True):
+        with pytest.raises(SegmodelsError, match=rf"{told}.*put back a copy of .* or remove it, and the same command"):
+            train(replace(config, replace=replaced))
+    assert not seen
+    shutil.rmtree(config.out)
+    train(config, until=1)
+
+
+def test_best_weights_of_a_version_that_did_not_note_their_step(lesson: Lesson) -> None:
+    """The run goes on with them, and what it makes of them says its step."""
     config = lesson(steps=6, early_stop=5)
     train(config, until=4)
-    best = Run(config.out).best
-    if at is None:
-        best.unlink()
-    else:
-        flip(best, at)
-    with pytest.raises(SegmodelsError, match=r"best\.safetensors.*--replace starts it anew"):
+    run = Run(config.out)
+    weights, about = load_weights(run.best)
+    save_weights(run.best, weights, {name: value for name, value in about.items() if name != "step"})
+    step = train(config).metrics["step"]
+    assert load_weights(run.weights)[1]["step"] == step
+
+
+def test_the_best_weights_are_never_ahead_of_the_checkpoint(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the two, at the end of the best epoch, the run has its own best weights again when it goes on."""
+    config = lesson(steps=6, early_stop=5)
+    train(config, until=2)
+    run = Run(config.out)
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(segmodels.train, "save_weights", killed)
         train(config)
+    assert not run.best.exists()
+    assert load_checkpoint(run.last, run.document()["id"]).step == 3
+    train(config, until=4)
+    assert load_weights(run.best)[1]["step"] == 3
+    whole = train(lesson("whole", steps=6, early_stop=5)).run
+    assert train(config).run.weights.read_bytes() == whole.weights.read_bytes()
+    assert run.best.read_bytes() == whole.best.read_bytes()
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_best_weights_that_score_another_miou(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, resumed: bool) -> None:
+    """They are not published as what the history says; where bits were not promised, it is said and no more."""
+    config, said = lesson(steps=6, early_stop=1, lr=1e-12, ema=0.0, warmup=0.0), list[object]()
+    scores = iter([0.4, 0.3])
+    with monkeypatch.context() as patch:
+        patch.setattr(segmodels.train, "scores", lambda *_: {"miou": next(scores, 0.25), "pixel_accuracy": 0.5})
+        train(config, until=4)
+        run = Run(config.out)
+        if resumed:
+            write_document(run.about, run.document() | {"resumed": [run_file.environment(run.document())]})
+            outcome = train(config, show=said.append)
+            assert any("warning" in str(line) and "0.25" in str(line) for line in said)
+            assert outcome.run.finished
+        else:
+            told = r"best\.safetensors scores miou 0\.25, by the history 0\.4 after step 3: they do not belong together"
+            with pytest.raises(SegmodelsError, match=told):
+                train(config)
+            assert not run.finished
+
+
+CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "threads": (lambda found: found["device"].update(threads=3), r"device\.threads is 3 there, \d here"),
+    "versions": (lambda found: found["versions"].update(torch="9"), r"versions\.torch is 9 there"),
+    "id": (lambda found: found.update(id="f" * 64), r"id is f{12}… there"),
+    "configuration": (lambda found: found["config"].update(lr=0.003), r"lr is 0\.003 there, 0\.001 here"),
+    "shards": (lambda found: found["shards"].update(digest="f" * 64), r"shards is f{12}… there"),
+    "taxonomy": (lambda found: found["taxonomy"].update(name="x"), r"taxonomy\.name is x there, cityscapes-20 here"),
+    "deterministic": (lambda found: found.update(deterministic=False), "deterministic is False there, True here"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_changed_run_json_of_an_unfinished_run(what: str, lesson: Lesson) -> None:
+    """What the command, shards and checkpoint know better is named, nothing is trained, and the advice helps."""
+    config, (change, named) = lesson(steps=2), CHANGED[what]
+    train(config, until=1)
+    run = Run(config.out)
+    found = run.document()
+    change(found)
+    write_document(run.about, found)
+    before = state(config.out)
+    told = rf"run\.json was changed by hand, or is damaged: {named}.*remove all but the folder checkpoints"
+    with pytest.raises(SegmodelsError, match=told):
+        train(config)
+    assert state(config.out) == before
+    for path in run.files:
+        path.unlink(missing_ok=True)
+    said: list[object] = []
+    train(config, show=said.append)
+    assert any("going on after step 1 of 2" in str(line) for line in said)
 
 
 def test_differences() -> None:

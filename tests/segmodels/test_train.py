@@ -172,11 +172,11 @@ def test_early_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends after so many validations without a better score, says so, publishes the best, and is finished."""
     scores = iter([0.2, 0.4, 0.3, 0.4, 0.9])
     monkeypatch.setattr(segmodels.train, "scores", lambda *arguments: {"miou": next(scores), "pixel_accuracy": 0.5})
-    monkeypatch.setattr(segmodels.train, "_metrics", lambda matrices, segmenter, step: {"step": step})
+    monkeypatch.setattr(segmodels.train, "_metrics", lambda matrices, segmenter, step: {"step": step, "miou": 0.4})
     said: list[object] = []
     outcome = train(lesson(steps=None, epochs=10, validate_every=2, early_stop=2), show=said.append)
     assert [row["miou"] for row in history(outcome.run)] == ["", "0.2", "", "0.4", "", "0.3", "", "0.4"]
-    assert outcome.metrics == {"step": 12}
+    assert outcome.metrics == {"step": 12, "miou": 0.4}
     (line,) = (line for line in said if "--early-stop" in str(line))
     assert line == outcome.run.document()["ended"]
     assert str(line).startswith("ended after epoch 8, step 24 of 30, by --early-stop 2: none of 2 validations since")
@@ -238,7 +238,7 @@ def test_init_from_another_network(lesson: Lesson) -> None:
 def test_a_loss_that_is_not_a_number(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stops, names the step and the keys of the batch, and the last good checkpoint stays as it was."""
     config = lesson()
-    train(config, until=2)
+    train(config, until=3)
     good = Run(config.out).last.read_bytes()
     original = segmodels.train._backward
     calls: list[tuple[str, ...]] = []
@@ -249,7 +249,7 @@ def test_a_loss_that_is_not_a_number(lesson: Lesson, monkeypatch: pytest.MonkeyP
         return losses.index_fill(0, torch.tensor([1]), math.nan) if len(calls) == 2 else losses
 
     monkeypatch.setattr(segmodels.train, "_backward", broken)
-    with pytest.raises(SegmodelsError, match="the loss of step 4 is not a number") as stopped:
+    with pytest.raises(SegmodelsError, match="the loss of step 5 is not a number") as stopped:
         train(config)
     assert f"nan for {calls[1][1]} (batch: {', '.join(calls[1])})" in str(stopped.value)
     assert Run(config.out).last.read_bytes() == good

@@ -109,6 +109,25 @@ def test_other_weights(run: Run) -> None:
     assert verify(run.path).wrong == ["model.safetensors: not the file that training wrote"]
 
 
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv"])
+def test_other_results(run: Run, name: str) -> None:
+    """A score that somebody wrote into them is none that training found."""
+    path = run.path / name
+    path.write_text(path.read_text().replace("0.", "0.9", 1))
+    assert f"{name}: not the file that training wrote" in verify(run.path).wrong
+
+
+def test_the_file_that_it_started_from_is_gone(lesson: Lesson) -> None:
+    """The option is named with what to do, by `verify` and by the same `train`, for its first steps begin with it."""
+    init = train(lesson("first", steps=1)).run.weights
+    config = lesson("on", steps=1, init=init)
+    train(config)
+    init.rename(init.with_name("moved"))
+    for command in (lambda: verify(config.out), lambda: train(config)):
+        with pytest.raises(SegmodelsError, match=r"--init .*model\.safetensors: No such file.*put it back"):
+            command()
+
+
 def test_another_version_is_named(run: Run) -> None:
     """A package of another version is a note: what counts is the result."""
     change(run, versions=run.document()["versions"] | {"numpy": "0.1"})

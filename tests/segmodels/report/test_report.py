@@ -517,9 +517,20 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda f, edit: np.save(f.scores / "dilated_unet" / "confusion.npy", np.array([{}]), allow_pickle=True),
         r"cannot read .*confusion\.npy",
     ),
-    "a torn history": (
-        lambda f, edit: (f.runs / "dilated_unet" / "history.csv").write_text("epoch,step\n1,many\n"),
+    "another history": (
+        lambda f, edit: (f.runs / "dilated_unet" / "history.csv").write_text("epoch,step,loss,miou\n1,1,0.1,0.9\n"),
+        r"history\.csv is not the file that training wrote",
+    ),
+    "a torn history of an older version": (
+        lambda f, edit: (
+            edit(f.runs / "dilated_unet" / "run.json", history=...),
+            (f.runs / "dilated_unet" / "history.csv").write_text("epoch,step\n1,many\n"),
+        ),
         r"history\.csv is no history",
+    ),
+    "another run.json": (
+        lambda f, edit: edit(f.runs / "dilated_unet" / "run.json", init="0" * 64),
+        r"run\.json was changed by hand, or is damaged: its id does not follow",
     ),
     "an unknown network": (
         lambda f, edit: edit(f.runs / "dilated_unet" / "run.json", config={"network": "dilated_unte"}),
