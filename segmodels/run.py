@@ -373,6 +373,9 @@ def _begin(run: Run, document: Document, show: Show) -> None:
     if run.metrics.exists():  # of a run that was finished: the mark goes first, and comes back last
         unlink(run.metrics)
     if not run.last.exists():
+        if run.about.exists():
+            show(f"{run.path}: what an earlier start trained was not saved yet: from step 1")
+            document = with_threads(document, run.document())
         if not run.about.exists() or changes(run.document(), document):
             write_document(run.about, document)
         return

@@ -333,18 +333,19 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(
     assert "resumed" not in outcome.run.document()
 
 
-def test_a_run_that_has_not_begun_takes_the_threads_of_now(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a checkpoint nothing goes on: run.json is of the session that takes the first step."""
+def test_a_run_that_was_killed_before_its_first_checkpoint(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins again, and says so, with the threads that it began with: the bytes are those of a run never killed."""
     config, seen = lesson(steps=1), threads_seen(monkeypatch)
     with threads(2):
         train(config, until=1)
-    run = Run(config.out)
+    run, said = Run(config.out), list[str]()
     for path in (run.last, run.best, *set(run.files) - {run.about}):
         path.unlink(missing_ok=True)
     with threads(1):
-        train(config)
-    assert seen == [2, 1]
-    assert (run.document()["device"]["threads"], "resumed" in run.document()) == (1, False)
+        train(config, show=said.append)
+    assert seen == [2, 2]
+    assert f"{run.path}: what an earlier start trained was not saved yet: from step 1" in said
+    assert (run.document()["device"]["threads"], "resumed" in run.document()) == (2, False)
 
 
 def test_an_absurd_number_of_threads_is_damage(lesson: Lesson) -> None:
