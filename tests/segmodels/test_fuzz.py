@@ -301,8 +301,7 @@ def repacked(whole: bytes, reader: Callable[[bytes], object]) -> Callable[[bytes
 
 def documents(home: Path) -> dict[str, Case]:
     """JSON of a run folder as `train` and `verify` read it, and what `--q` takes."""
-    folder = Path(shutil.copytree(OLD / "run", home / "run"))
-    run = Run(folder)
+    run, scored = (Run(Path(shutil.copytree(OLD / "run", home / name))) for name in ("run", "scored"))
 
     def about(_: Path) -> object:
         document = run.document()
@@ -316,7 +315,9 @@ def documents(home: Path) -> dict[str, Case]:
     q = pretty_json({"format": 1, "q": [0.5, 0.25, *[1.0] * (classes - 2)], "taxonomy": TAXONOMY.name, "run": "0"})
     return {
         "run.json of a run": Case(run.about.read_bytes(), read(run.about, about)),
-        "metrics.json of a run": Case(run.metrics.read_bytes(), read(run.metrics, lambda _: run.results()["miou"])),
+        "metrics.json of a run": Case(
+            scored.metrics.read_bytes(), read(scored.metrics, lambda _: scored.results()["miou"])
+        ),
         "timing.json of a run": Case(run.timing.read_bytes(), read(run.timing, read_timing)),
         "q.json": Case(q, read(home / "q.json", lambda path: with_q(segmenter, str(path)))),
     }
