@@ -235,8 +235,9 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 if ranks.rank == 0:
                     write_history(run.history, state.history)
                 if is_best(state.history):
-                    save()  # first, so that the best weights are never of an epoch that the checkpoint does not know
-                    saved = perf_counter()
+                    if config.early_stop:  # first, so that the best weights are of an epoch that the checkpoint knows
+                        save()
+                        saved = perf_counter()
                     if ranks.rank == 0:
                         save_weights(run.best, state.published, about_weights(document, crop, state.step))
                 if out_of_patience(state.history, config.early_stop):
