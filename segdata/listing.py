@@ -5,13 +5,13 @@ A file that lies twice, in two folders or zips, is used only where it does not m
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from segdata.errors import SourceError
 from segdata.findings import Finding
 from segdata.scene import Folder, Listing, Scene
-from segdata.tree import Held, Member, Tree
+from segdata.tree import Held, Member, Tree, Twin
 from segdata.url import Place
 
 Keyed = Iterable[tuple[str, Member]]
@@ -55,7 +55,9 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: Mapping[s
     if labels and image.keyed and not annotated:
         return Listing((), findings, origin, _absent("missing-label", name, tree, labels[0].folder, image))
     if not labels:
-        scenes = tuple(Scene(key, image.folder.split, member) for key, member in sorted(image.keyed))
+        scenes = tuple(
+            Scene(key, image.folder.split, member) for key, member in sorted(image.keyed, key=lambda each: each[0])
+        )
         return Listing(scenes, findings, origin)
     ids, colors = (used[role].keyed if role in used else () for role in ("labels", "colors"))
     scenes, unpaired = pair(image.folder.split, image.keyed, ids, colors)
@@ -112,7 +114,11 @@ def _chosen(folder: Folder, held: Sequence[Held]) -> tuple[list[Member], list[Me
         few = f"{len(names - packed.keys())} files only in the first and {len(packed.keys() - names)} only in the other"
         there = next(each.place for each in zips if any(_is_used(folder, member) for member in each.members))
         raise _ambiguous(folder.path, str(unpacked[0].place), str(there), f", {few} ({differing[0]})")
-    return [replace(member, packed=packed[member.path]) if member.path in names else member for member in mine], others
+    return [_twin(each, packed[each.path]) if each.path in names else each for each in mine], others
+
+
+def _twin(one: Member, packed: Member) -> Member:
+    return Twin(one.path, one.container, one.inner, one.zipped, one.fault, packed)
 
 
 def _is_used(folder: Folder, member: Member) -> bool:

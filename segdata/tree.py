@@ -32,18 +32,11 @@ class Member:
     inner: str  # path inside the container
     zipped: bool = False
     fault: str = ""  # why it must not be read: a link that leads nowhere or out of the root
-    packed: "Member | None" = None  # the same file in a zip, which must have the same bytes
 
     def read(self) -> bytes:
         """The file's bytes. Raises SourceError when it cannot be read or is far too large."""
         if self.fault:
             raise LinkError(f"{self.where}: {self.fault}")
-        data = self._read()
-        if self.packed and INFLATE.crc32(data) != zip_entries(self.packed.container)[self.packed.inner].crc:
-            raise SourceError(f"{self.where}: other bytes than {self.packed.where}. Move the wrong one away.")
-        return data
-
-    def _read(self) -> bytes:
         with parsing(self.where, SourceError):
             if self.zipped:
                 return read_zipped(self.container, self.inner)
@@ -55,6 +48,19 @@ class Member:
     def where(self) -> str:
         """For people: the path on disk, or the zip and the member in it."""
         return f"{self.container}:{self.inner}" if self.zipped else str(self.container / self.inner)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Twin(Member):
+    """A member that lies in a zip as well, where it must have the same bytes."""
+
+    packed: Member | None = None
+
+    def read(self) -> bytes:
+        data = Member.read(self)
+        if self.packed and INFLATE.crc32(data) != zip_entries(self.packed.container)[self.packed.inner].crc:
+            raise SourceError(f"{self.where}: other bytes than {self.packed.where}. Move the wrong one away.")
+        return data
 
 
 def _read_file(path: Path) -> bytes:

@@ -172,14 +172,14 @@ def test_many_differences(pair: Callable[..., list[str]], monkeypatch: pytest.Mo
 
     def change(root: Path) -> None:
         for path in (root / "trainannot").iterdir():
-            repaint(path, lambda labels: np.where(labels == 3, 0, labels).astype(np.uint8))
+            repaint(path, lambda labels: np.where(labels == 4, 0, labels).astype(np.uint8))
 
     first, second, rest = pair(change, {"scales": (1,)}, {"scales": (1,)})
     assert first.startswith("train train_0000 target1.png: ") and second.startswith("train train_0001 target1.png: ")
     assert re.fullmatch(
-        r"train target1\.png: 2 more samples differ; over all (\d+) pixels: road -> sky \1", rest
+        r"train target1\.png: 2 more samples differ; over all (\d+) pixels: pavement -> sky \1", rest
     ), rest  # fmt: skip
-    assert "road -> sky" in first and "road -> sky" in second
+    assert "pavement -> sky" in first and "pavement -> sky" in second
 
 
 @pytest.mark.parametrize("side", [0, 1])

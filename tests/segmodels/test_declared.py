@@ -200,7 +200,7 @@ def test_a_tensor_larger_than_its_bytes(old: bytes, new: bytes, tmp_path: Path) 
     repacked(path, old, new)
     try:
         found = load_torch(path)["w"]
-    except RuntimeError:
+    except (RuntimeError, SegmodelsError):
         return
     assert found.untyped_storage().nbytes() <= path.stat().st_size
 

@@ -219,7 +219,7 @@ def test_bad_input_is_one_line(make_run: Make, make_street_shards: Make, tmp_pat
             "--values has 4, expected whole numbers from 1 to 3",
         ),
         ((refining, "--sweep", "steps", *where, "--values", "1.5"), "--values has 1.5"),
-        ((staged, staged, "--sweep", "q", *where), "turns a knob of one run, found 2"),
+        ((staged, plain, "--sweep", "q", *where), "turns a knob of one run, found 2"),
         ((plain, staged, "--sweep", "scale", *where), "several of the runs are at x1"),
         ((plain, "--sweep", "scale", *where, "--values", "1"), "takes no --values"),
         ((tmp_path / "nowhere", "--sweep", "q", *where), "no run"),
@@ -267,7 +267,7 @@ def test_q_of_predict(make_run: Make, streets: Path, tmp_path: Path) -> None:
     [
         ("1.5", "q is 1.5, expected a number from 0 to 1"),
         ("0.5,0.5", "expected a number from 0 to 1 or 20 of them"),
-        ("nan", "q is nan"),
+        ("nan", "--q nan: no number"),
         ("nowhere.json", "no number, no list of numbers, and no file"),
         ("", "no number, no list of numbers, and no file"),
     ],
