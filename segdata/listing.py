@@ -4,8 +4,9 @@ A file that lies twice, in two folders or zips, is used only where it does not m
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePosixPath
 
 from segdata.errors import SourceError
@@ -39,9 +40,12 @@ class Used:
         return f"{len(self.keyed)} {NOUNS[self.folder.role]}" + f" in {places}" * bool(places)
 
 
-def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: Mapping[str, Sequence[Held]]) -> Listing:
-    """The scenes of the split whose folders these are. Raises SourceError where a file lies twice, and differs."""
-    used = {folder.role: _use(folder, held.get(folder.path, ())) for folder in folders}
+def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: dict[str, list[Held]]) -> Listing:
+    """The scenes of the split whose folders these are, which `held` then has no more: of a million, memory counts.
+
+    Raises SourceError where a file lies twice, and differs.
+    """
+    used = {folder.role: _use(folder, held.pop(folder.path, [])) for folder in folders}
     image, labels = used["image"], [used[role] for role in ("labels", "colors") if role in used]
     findings = tuple(finding for each in used.values() for finding in each.findings)
     annotated = [each for each in labels if each.keyed]
@@ -82,7 +86,7 @@ def _advice(lacking: Folder) -> str:
 def _use(folder: Folder, held: Sequence[Held]) -> Used:
     unpacked, zipped = _chosen(folder, held)
     keyed, strays = list[tuple[str, Member]](), dict[str, list[str]]()
-    for member in [*unpacked, *zipped]:
+    for member in chain(unpacked, zipped):
         name = member.path.rpartition("/")[2]
         if match := folder.name.fullmatch(name):
             keyed.append((match[1], member))
@@ -107,8 +111,8 @@ def _chosen(folder: Folder, held: Sequence[Held]) -> tuple[list[Member], list[Me
         elif (other := packed.setdefault(member.path, member)) is not member:
             raise _ambiguous(member.path, other.where, member.where)
     mine = unpacked[0].members if unpacked else []
-    names = {member.path for member in mine if _is_used(folder, member)}
-    if not names or not packed:
+    names = {member.path for member in mine if packed and _is_used(folder, member)}
+    if not names:
         return mine, sorted([*packed.values(), *others])
     if differing := sorted(names ^ packed.keys()):
         few = f"{len(names - packed.keys())} files only in the first and {len(packed.keys() - names)} only in the other"
