@@ -11,13 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from segdata.canonical import digest_bytes, digest_file, digest_source
+from segdata.canonical import digest_file, digest_source
 from segdata.coding import NOTHING, RULES, Tally
 from segdata.convert import Conversion, Converted, Converter
 from segdata.errors import SegdataError, SourceError
-from segdata.files import read_file
 from segdata.findings import Finding, SampleError
-from segdata.manifest import FILE, MAX_BYTES, SIDE, SUMS, ShardEntry, parse_sums, read_manifest
+from segdata.manifest import FILE, SIDE, ShardEntry, read_manifest, read_sums
 from segdata.plan import PlannedShard
 from segdata.receipt import Receipt, SampleReceipt, inputs_digest, read_receipt
 from segdata.scene import Scene
@@ -145,10 +144,8 @@ def _is_listed(published: Path | None, noted: Path) -> bool:
 @lru_cache(maxsize=1)
 def _sums(published: Path, mtime_ns: int) -> Mapping[str, str]:
     """path -> sha256 of the set's files; nothing where the list is damaged."""
-    with suppress(SegdataError, FileNotFoundError):
-        data = read_file(published / SUMS, MAX_BYTES)
-        if digest_bytes(data) == read_manifest(published).document["sha256sums"]:
-            return parse_sums(data, published / SUMS)
+    with suppress(SegdataError):
+        return read_sums(published, read_manifest(published))
     return {}
 
 
@@ -182,10 +179,8 @@ def _kept(unit: Unit) -> Outcome | None:
         if receipt is None or receipt.quarantined or not (shard == homes[0][0] or _is_listed(unit.published, noted)):
             continue
         if receipt.rules == RULES:
-            digests, tally = (
-                digests or [(scene.key, _source_digests(scene)) for scene in unit.planned.scenes],
-                receipt.tally,
-            )
+            digests = digests or [(scene.key, _source_digests(scene)) for scene in unit.planned.scenes]
+            tally = receipt.tally
         else:
             reviewed = reviewed or _reviewed(unit)
             if reviewed is None:

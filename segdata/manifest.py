@@ -89,6 +89,15 @@ def read_manifest(folder: Path) -> Manifest:
     return parse_manifest(data, path)
 
 
+def read_sums(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """path -> sha256 of SHA256SUMS. Raises ShardError where it is not the one that dataset.json states."""
+    path = folder / SUMS
+    data = read_file(path, MAX_BYTES, ShardError) if path.is_file() else b""
+    if digest_bytes(data) != manifest.document["sha256sums"]:
+        raise ShardError(f"{path}: not the one that {FILE} states. Run `segdata verify {folder}`.")
+    return parse_sums(data, path)
+
+
 def parse_sums(data: bytes, where: Place) -> dict[str, str]:
     """path -> sha256 of SHA256SUMS at `where`. Raises ShardError for one twice or out of the folder."""
     rows = [line.partition("  ")[::2] for line in data.decode("utf-8", "replace").splitlines()]

@@ -80,8 +80,7 @@ class Result:
     """What was done: samples and shards now in the folder, how many shards stood already, and all findings.
 
     `change` says how the set differs from the version before it, "" where there was none; `left_out` counts scenes that
-    were read and are not in the set; `origins` says, by split, which
-    images and labels lie where.
+    were read and are not in the set; `origins` says, by split, which images and labels lie where.
     """
 
     samples: Mapping[str, int]

@@ -15,7 +15,7 @@ from segdata.cache import cache_folder
 from segdata.canonical import digest_bytes, digest_file
 from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
 from segdata.lock import locked
-from segdata.manifest import FILE, MAX_BYTES, SUMS, Manifest, parse_sums, read_manifest
+from segdata.manifest import FILE, MAX_BYTES, SUMS, Manifest, parse_sums, read_manifest, read_sums
 from segdata.prepare import Job, Result, Say, prepare
 from segdata.remote import RemoteFiles, fetch_manifest, find_home, revision
 from segdata.shardset import ShardSet
@@ -113,7 +113,8 @@ def publish(
     where another set, or another file of that name, stands there and is not to be replaced.
     """
     _check_writable(url)
-    manifest, sums = read_manifest(folder), _listed(folder, url)
+    manifest = read_manifest(folder)
+    sums = _listed(folder, manifest)
     store, home = open_store(url), revision(manifest)
     old = _current(store)
     _may_replace(url, folder, old, manifest, has_file=old is None and store.has(FILE), replace=replace)
@@ -171,12 +172,9 @@ def stands(store: Store, path: str, entry: Entry | None, local: Path, sha256: st
     return digest == (_md5_of_parts(local, int(parts)) if parts.isdecimal() else _md5(local))
 
 
-def _listed(folder: Path, url: Url) -> dict[str, str]:
+def _listed(folder: Path, manifest: Manifest) -> dict[str, str]:
     """SHA256SUMS of the folder, whose files are all there."""
-    data = (folder / SUMS).read_bytes() if (folder / SUMS).is_file() else b""
-    if digest_bytes(data) != read_manifest(folder).document["sha256sums"]:
-        raise ShardError(f"{folder / SUMS}: not the one that {FILE} states. Run `segdata verify {folder}`.")
-    sums = parse_sums(data, folder / SUMS)
+    sums = read_sums(folder, manifest)
     if missing := [path for path in sums if not (folder / path).is_file()]:
         raise ShardError(f"{folder / missing[0]}: no such file ({len(missing)} missing). Run prepare again.")
     return sums
