@@ -41,14 +41,15 @@ def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
 
 
 def _other(source: SceneSource, tree: Tree) -> str:
-    """The dataset whose images and labels of a split are all where they belong; "" where there is none."""
+    """The dataset whose training files are where they belong, where those of `source` are not; "" for none."""
     from segdata.sources import SOURCES
 
-    for name, each in SOURCES.items():
-        wanted = [folder.path for folder in each.folders if folder.split == "train" and folder.role != "colors"]
-        if name != source.name and set(tree.held(wanted)) == set(wanted):
-            return name
-    return ""
+    return "" if _is_there(source, tree) else next((name for name in SOURCES if _is_there(SOURCES[name], tree)), "")
+
+
+def _is_there(source: SceneSource, tree: Tree) -> bool:
+    wanted = [folder.path for folder in source.folders if folder.split == "train" and folder.role != "colors"]
+    return tree.held(wanted).keys() == set(wanted)
 
 
 def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:

@@ -164,6 +164,17 @@ def test_another_dataset(name: str, other: str, draw: Draw) -> None:
         findings(name, draw(other))
 
 
+def test_a_dataset_that_lacks_a_split_is_still_itself(draw: Draw) -> None:
+    """Another one beside it is no reason to think that it was meant."""
+    root = draw("cityscapes")
+    shutil.rmtree(root / "leftImg8bit/val")
+    shutil.rmtree(root / "gtFine/val")
+    shutil.copytree(draw("camvid"), root, dirs_exist_ok=True)
+    with pytest.raises(SourceError) as told:
+        look(source("cityscapes"), open_tree(root), ("train", "val"))
+    assert "look like" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     "top", ["leftImg8bit_new", "gtFine_old", "gtFine_corrected", "gtCoarse_2", "camera_raw_frames"]
 )
