@@ -87,7 +87,12 @@ TRAIN_OPTIONS = (
     TrainOption("weight-decay", "Of the weights of convolutions [0.01].", "X", number),
     TrainOption("trunk-lr", "Learning rate of a pretrained trunk, times --lr [1].", "X", number),
     TrainOption("schedule", "constant, poly, cosine, step or plateau [cosine].", "NAME", str),
-    TrainOption("milestones", "Of step: share of the run, factor from there on.", "SHARE:FACTOR,…", milestones),
+    TrainOption(
+        "milestones",
+        "Of --schedule step: from this share of the run on, --lr times this factor.",
+        "SHARE:FACTOR,…",
+        milestones,
+    ),
     TrainOption("warmup", "Share of the run in which the learning rate rises [0.05].", "X", number),
     TrainOption("clip", "Largest norm of the gradient; 0: off [1].", "X", number),
     TrainOption("ema", "Decay of the average of the weights; 0: off [0.999].", "X", number),

@@ -26,10 +26,27 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 @click.option("--taxonomy", help="A name from `segdata list`, or a YAML file. [default: the source's]")
 @click.option("--name", help="Name of the set, the first part of every shard's name. [default: the taxonomy's]")
 @click.option("--split", "splits", multiple=True, help="May be repeated. [default: all that are labelled]")
-@click.option("--scale", "scales", multiple=True, type=click.Choice(["1", "2", "4", "8"]), default=["1"])
-@click.option("--rule", type=click.Choice(["majority", "stride", "coverage"]), default="majority", show_default=True)
+@click.option(
+    "--scale",
+    "scales",
+    multiple=True,
+    type=click.Choice(["1", "2", "4", "8"]),
+    default=["1"],
+    help="Make targets with 1/S of the height and the width. May be repeated. [default: 1]",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(["majority", "stride", "coverage"]),
+    default="majority",
+    show_default=True,
+    help="How a target follows from the labels: the class with most pixels of a cell, its first pixel, or all counts.",
+)
 @click.option("--size", type=parse_size, metavar="HxW", help="Resize images and labels: height, then width.")
-@click.option("--turn", is_flag=True, help="Allow a --size that is upright where frames lie, or the reverse.")
+@click.option(
+    "--turn",
+    is_flag=True,
+    help="Allow a --size that is higher than wide for frames that are wider than high, or the reverse.",
+)
 @click.option("--pad", "fit", flag_value="pad", help="Pad to a multiple of the largest scale (image 0, label 255).")
 @click.option("--crop", "fit", flag_value="crop", help="Crop to a multiple of the largest scale (bottom, right).")
 @click.option(
@@ -77,7 +94,13 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 @click.option(
     "--for", "readers", multiple=True, type=click.Choice(["energon"]), help="Add the files that this loader insists on."
 )
-@click.option("--on-error", type=click.Choice(["fail", "quarantine"]), default="fail", show_default=True)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "quarantine"]),
+    default="fail",
+    show_default=True,
+    help="What an error in a file does: stop all, or leave its sample out (never a whole split).",
+)
 @click.option("--full-check", is_flag=True, help="Decode every image, even one that passes through.")
 @click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
 def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
