@@ -57,9 +57,10 @@ def tas500(name: str) -> Iterator[tuple[str, str]]:
 
 
 def picture(i: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3), with more than a few values that are rare, as the codes of the encoder want them."""
+    """(H, W, 3)."""
     y, x = np.mgrid[: shape[0], : shape[1]]
-    return np.stack([(x * (3 + c) + y * (5 + i) + (x * x * y >> 7 - c)) % 256 for c in range(3)], 2).astype(np.uint8)
+    channels = [(x * (3 + c) + y * (5 + i) + (x * x * y >> 7 - c)) % 256 for c in range(3)]
+    return np.asarray(np.stack(channels, axis=2), np.uint8)
 
 
 def label_codes(i: int, shape: tuple[int, int], ids: int) -> NDArray[np.uint8]:
@@ -68,7 +69,7 @@ def label_codes(i: int, shape: tuple[int, int], ids: int) -> NDArray[np.uint8]:
     codes = (x // 9 + y // 7 * 5 + i) % ids
     codes[5:21, 3:31] = ((x * x + y * 3 + x * y) // 3 % ids)[5:21, 3:31]
     codes[0, 0] = 8  # evaluated in the default taxonomy of each source
-    return codes.astype(np.uint8)
+    return np.asarray(codes, np.uint8)
 
 
 def png_file(pixels: NDArray[np.uint8]) -> bytes:

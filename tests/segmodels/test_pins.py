@@ -28,6 +28,7 @@ from segmodels.report.sweep import FORMAT as SWEEP_READ
 from segmodels.run import FORMAT as RUNS
 from segmodels.run import write_document, write_history
 from segmodels.spec import Geometry
+from segmodels.stream import BUFFER
 from segmodels.sweep.report import FORMAT as SWEEP
 from segmodels.train import train
 from tests.frames import prepare, write_dataset
@@ -142,7 +143,13 @@ def test_the_files_of_a_run(tmp_path: Path) -> None:
 def test_the_revisions() -> None:
     """Those of all formats: a raised one makes the folders and files of before unreadable, or lets them be reviewed."""
     found = {"shards": SHARDS, "rules of labels": RULES, "runs": RUNS, "calibrations": QUANTILES, "bench": BENCH}
-    found |= {"sweep": SWEEP, "sweep, as read": SWEEP_READ, "latency": LATENCY, "leaderboard": LEADERBOARD}
+    found |= {
+        "sweep": SWEEP,
+        "sweep, as read": SWEEP_READ,
+        "latency": LATENCY,
+        "leaderboard": LEADERBOARD,
+        "buffer of --reader stream": BUFFER,
+    }
     advice = "If one was raised on purpose, say in CHANGELOG.md what has to be made again"
     check("revisions", ", ".join(f"{name} {number}" for name, number in found.items()), advice)
 
