@@ -108,7 +108,7 @@ def _follow(module: str, name: str, code: Code) -> list[str]:
 
 
 def imports(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """Whatever may be a module: the names after import and from, and texts such as "segdata.build"."""
+    """Whatever may be a module: the names after import and from, and texts such as "segdata.making.build"."""
     for node in (node for statement in statements for node in ast.walk(statement)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

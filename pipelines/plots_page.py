@@ -6,7 +6,7 @@ DVC's own page loads its library from the internet. `.dvc/config` names this one
 import sys
 from pathlib import Path
 
-from segmodels.report.charts import library
+from segmodels.report.page.charts import library
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

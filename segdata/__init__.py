@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING
 
 from segdata.errors import SegdataError
+from segdata.version import __version__
 
 if TYPE_CHECKING:
-    from segdata.shardset import Record, ShardSet
+    from segdata.reading.shardset import Record, ShardSet
 
-__version__ = "0.1.0"
 __all__ = ["Record", "SegdataError", "ShardSet", "__version__"]
 
 
 def __getattr__(name: str) -> object:
     """ShardSet and Record on first use: `import segdata` and `segdata --help` stay instant."""
     if name in {"Record", "ShardSet"}:
-        from segdata import shardset
+        from segdata.reading import shardset
 
         return getattr(shardset, name)
     raise AttributeError(f"module 'segdata' has no attribute {name!r}")

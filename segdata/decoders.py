@@ -6,12 +6,12 @@ Imports none of them: in every loader a sample is a mapping from names of parts 
 from collections.abc import Mapping
 from typing import Any
 
-from segdata.codecs import decode_image, decode_map, decode_meta, decode_planes
+from segdata.base.arrays import U8
 from segdata.errors import CodecError
-from segdata.pngchunks import open_png
-from segdata.receipt import PART
-from segdata.scene import U8
-from segdata.taxonomy import IGNORE
+from segdata.format.receipt import PART
+from segdata.labels.taxonomy import IGNORE
+from segdata.pictures.chunks import open_png
+from segdata.pictures.codecs import decode_image, decode_map, decode_meta, decode_planes
 
 
 def decode_sample(sample: Mapping[str, Any]) -> dict[str, Any]:

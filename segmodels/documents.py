@@ -9,7 +9,7 @@ from reprlib import repr as short
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from segdata.files import LIMIT, parsing, read_file
+from segdata.base.files import LIMIT, parsing, read_file
 from segmodels.errors import SegmodelsError
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from math import inf, isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segdata.numbers import LARGEST_SIDE, number
+from segdata.base.numbers import LARGEST_SIDE, number
 from segmodels.errors import SegmodelsError
 
 if TYPE_CHECKING:

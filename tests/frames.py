@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.cli import cli
+from segdata.making.survey import PAINTED
 from segdata.sources import source
-from segdata.survey import PAINTED
 
 
 def prepare(typed: str, root: Path, out: Path) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segdata import files
+from segdata.base import files
 
 CALLS = ("open", "write", "pwrite", "fsync", "rename", "replace", "unlink", "link", "mkdir", "rmdir", "ftruncate")
 ERRORS = (errno.EIO, errno.ENOSPC)
@@ -92,9 +92,9 @@ def injected(folder: Path, at: int, error: int) -> Iterator[Injected]:
     for name in CALLS:
         setattr(os, name, through(name, getattr(os, name)))
     files.exchange = through("exchange", files.exchange)
-    import segdata.publish
+    import segdata.making.assemble
 
-    segdata.publish.exchange = files.exchange
+    segdata.making.assemble.exchange = files.exchange
     builtins.open = io.open = _pyio.open  # type: ignore[assignment]
     yield state
 

@@ -31,7 +31,7 @@ def libraries(*names: str) -> dict[str, str]:
     """What a run would note of these in run.json, and the kind of processor: where they differ, bytes may differ."""
     import torch
 
-    from segmodels.environment import describe_device, settings, versions
+    from segmodels.runs.environment import describe_device, settings, versions
 
     maker = describe_device(torch.device("cpu"))["name"].split()[0]
     known = {**versions(), **settings(), "processor": f"{platform.machine()} {maker}"}

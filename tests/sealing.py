@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segdata.canonical import digest_bytes, digest_file
-from segdata.manifest import FILE, SUMS, manifest_bytes
+from segdata.base.canonical import digest_bytes, digest_file
+from segdata.format.manifest import FILE, SUMS, manifest_bytes
 
 
 def reseal_sums(folder: Path, document: dict[str, Any] | None = None) -> None:

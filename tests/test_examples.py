@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from segmodels.checkpoint import load_weights
+from segmodels.runs.checkpoint import load_weights
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MODEL = EXAMPLES / "percentile.safetensors"
@@ -71,7 +71,7 @@ def test_the_model_is_small() -> None:
 def test_the_model_was_trained_by_the_command_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `segmodels train` makes of the command in the README is the configuration in the model's metadata."""
     from segmodels.cli import cli
-    from segmodels.config import TrainConfig, decisive
+    from segmodels.config.config import TrainConfig, decisive
 
     (line,) = re.findall(r"^segmodels (train .*(?:\n    .*)*)", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
     seen: list[TrainConfig] = []
@@ -80,7 +80,7 @@ def test_the_model_was_trained_by_the_command_beside_it(monkeypatch: pytest.Monk
         seen.append(config)
         raise SystemExit(0)
 
-    monkeypatch.setattr("segmodels.train.train", stop)
+    monkeypatch.setattr("segmodels.training.train.train", stop)
     done = CliRunner().invoke(cli, shlex.split(line.replace("\\\n", " ")))
     assert done.exit_code == 0 and seen, done.output
     expected = load_weights(MODEL)[1]["training"]

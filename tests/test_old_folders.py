@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from segdata.canonical import digest_pixels
+from segdata.base.canonical import digest_pixels
+from segdata.checking.verify import verify
 from segdata.errors import SegdataError
-from segdata.manifest import FILE, manifest_bytes, read_manifest
-from segdata.shardset import ShardSet
-from segdata.verify import verify
-from segmodels.config import config_from_document
-from segmodels.evaluate import evaluate
-from segmodels.run import Run
-from segmodels.train import train
-from segmodels.trained import load_trained
+from segdata.format.manifest import FILE, manifest_bytes, read_manifest
+from segdata.reading.shardset import ShardSet
+from segmodels.config.config import config_from_document
+from segmodels.inference.trained import load_trained
+from segmodels.runs.run import Run
+from segmodels.scoring.evaluate import evaluate
+from segmodels.training.train import train
 
 OLD = Path(__file__).parent / "old"
 VERSIONS = sorted(path.name for path in OLD.iterdir() if path.is_dir())

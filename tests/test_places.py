@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from segdata import publish as publication
-from segdata.cache import Cache
 from segdata.cli import cli as segdata
 from segdata.errors import SegdataError
-from segdata.manifest import read_manifest
-from segdata.workfolder import claim
+from segdata.format.manifest import read_manifest
+from segdata.making import assemble as publication
+from segdata.output.workfolder import claim
+from segdata.stores.cache import Cache
 from segmodels.cli import cli as segmodels
 
 OLD = Path(__file__).parent / "old" / "0.1.0"
@@ -417,7 +417,7 @@ def test_a_folder_with_the_name_of_unfinished_work(here: Path, raw: Path) -> Non
 
 def test_a_result_that_comes_meanwhile(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that appears while the work is done stays as well."""
-    monkeypatch.setattr("segdata.stats.stats", lambda *_: (here / "found").write_bytes(MINE) and {"splits": {}})
+    monkeypatch.setattr("segdata.looking.stats.stats", lambda *_: (here / "found").write_bytes(MINE) and {"splits": {}})
     refused("stats shards --json found", "name another file, or remove it")
     assert (here / "found").read_bytes() == MINE
 

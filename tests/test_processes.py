@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from segdata.processes import environment, environment_set
+from segdata.base.processes import environment, environment_set
 
 HOOK = """
 import os
@@ -34,7 +34,9 @@ def note(event, arguments):
 sys.addaudithook(note)
 """
 LOADED = "raise SystemExit('a module of the working folder was run')"  # numba tries this one
-EVALUATOR = "from pathlib import Path; from segmodels.official import official_scores; official_scores(Path('nowhere'))"
+EVALUATOR = (
+    "from pathlib import Path; from segmodels.scoring.official import official_scores; official_scores(Path('nowhere'))"
+)
 SYNTH = "segdata synth cityscapes --out raw --train 1 --val 1 --test 1 --size 64x128 --workers 2"
 PREPARE = "segdata prepare cityscapes --root raw --out set --samples-per-shard 1 --scale 1 --workers 2"
 VERIFY = "segdata verify set --pixels --workers 2"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from segdata import stores
-from segdata.files import LIMIT
+from segdata.base.files import LIMIT
+from segdata.stores import store as stores
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +54,7 @@ def test_the_python_works(number: int, folder: Path) -> None:
 
 def test_the_taxonomy_is_read() -> None:
     """The YAML in the README is a taxonomy in itself (it leaves most raw labels without a place)."""
-    from segdata.taxonomy import read_taxonomy
+    from segdata.labels.taxonomy import read_taxonomy
 
     assert [row.name for row in read_taxonomy(blocks("yaml")[0].encode(), "README").classes] == ["drivable", "rest"]
 

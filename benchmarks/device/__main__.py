@@ -18,8 +18,8 @@ from shutil import disk_usage, rmtree
 from tempfile import mkdtemp
 from time import monotonic
 
+from segdata.base.numbers import number
 from segdata.cli.script import Parser
-from segdata.numbers import number
 
 PACK, VISIT = Path(".device/pack"), Path(".device/visit")
 PARTS = ("wheels", "camvid", "streets")

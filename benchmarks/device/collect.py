@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.device.runner import lines_of
-from segmodels.checkpoint import replacing
+from segmodels.runs.checkpoint import replacing
 
 RESULTS = Path(__file__).parents[1] / "results" / "cuda"
 FIELDS = ("card", "status", "error", "rows", "rehearsal", "device")

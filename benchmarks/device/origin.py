@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segmodels.environment import commit
+from segmodels.runs.environment import commit
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ("segdata", "segmodels", "benchmarks", "tests")

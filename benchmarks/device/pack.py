@@ -23,8 +23,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from benchmarks.device.origin import origin
-from segdata.codecs import JPEG_QUALITY
-from segdata.manifest import read_manifest
+from segdata.format.manifest import read_manifest
+from segdata.pictures.codecs import JPEG_QUALITY
 
 LIMIT = 55  # MiB that travel
 PARTS = ("wheels", "camvid", "streets")

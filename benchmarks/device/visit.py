@@ -18,12 +18,12 @@ from benchmarks.device.collect import done
 from benchmarks.device.origin import measured_commit
 from benchmarks.device.processes import apart
 from benchmarks.device.runner import Result, run, table
-from benchmarks.train import painted
+from benchmarks.networks.train import painted
 from segdata import ShardSet
+from segdata.base.lock import locked
 from segdata.errors import LockedError
-from segdata.lock import locked
-from segmodels.device import choose_device
-from segmodels.environment import describe_environment
+from segmodels.compute.device import choose_device
+from segmodels.runs.environment import describe_environment
 from segmodels.spec import nearest
 
 SEED = 0  # of every card that does not name another

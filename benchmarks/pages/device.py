@@ -175,7 +175,7 @@ def skipping(cards: Cards) -> str:
 
 
 def memory(cards: Cards) -> str:
-    """Memory of the full recipes' steps, beside what benchmarks/memory.py counts without computing."""
+    """Memory of the full recipes' steps, beside what benchmarks/networks/memory.py counts without computing."""
     found = [row for card in _of(cards, "memory") for row in card["rows"]]
     if not found:
         return ""

@@ -5,7 +5,7 @@ from typing import Any
 
 PETABYTE = 1e15
 DISK = 1e9  # bytes a second that all workers together read from a store: a figure to start from, not a measured one
-MANIFEST = 1 << 26  # bytes of dataset.json at most: segdata.manifest.MAX_BYTES
+MANIFEST = 1 << 26  # bytes of dataset.json at most: segdata.format.manifest.MAX_BYTES
 WORKERS = 200
 
 

@@ -7,13 +7,13 @@ from typing import NoReturn
 
 import click
 
-from segdata import __version__
 from segdata.cli.catalogue import list_, taxonomy
 from segdata.cli.command import Group
-from segdata.cli.convert import prepare, synth
 from segdata.cli.entry import run
 from segdata.cli.folders import diff, show, stats, verify
+from segdata.cli.prepare import prepare, synth
 from segdata.cli.stores import publish, revisions
+from segdata.version import __version__
 
 
 def main() -> NoReturn:

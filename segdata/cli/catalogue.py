@@ -12,9 +12,9 @@ from segdata.errors import SegdataError
 def taxonomy(name: str, source: str | None) -> None:
     """The classes of a taxonomy (a name or a YAML file), and whether every raw label has its place."""
     from segdata.errors import TaxonomyError
+    from segdata.labels.taxonomy import LabelMap, load_taxonomy
     from segdata.sources import SOURCES
     from segdata.sources import source as find
-    from segdata.taxonomy import LabelMap, load_taxonomy
 
     found = load_taxonomy(name)
     click.echo(f"{found.name}: {found.description}")
@@ -43,8 +43,8 @@ def taxonomy(name: str, source: str | None) -> None:
 @click.command("list", cls=Command)
 def list_() -> None:
     """The sources and taxonomies that ship with segdata."""
+    from segdata.labels.taxonomy import load_taxonomy, taxonomy_names
     from segdata.sources import SOURCES
-    from segdata.taxonomy import load_taxonomy, taxonomy_names
 
     for source in SOURCES.values():
         click.echo(f"source    {source.name:20}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.core import Parameter
 
-from segdata.url import Url, place
+from segdata.stores.url import Url, place
 
 
 class Command(click.Command):

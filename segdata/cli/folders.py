@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
+from segdata.base.files import is_stream, unlink
+from segdata.base.ownership import PICTURE, check_file, json_kind
 from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, write_json
 from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, shard_set
+from segdata.cli.progress import Progress
 from segdata.errors import SegdataError
-from segdata.files import is_stream, unlink
-from segdata.ownership import PICTURE, check_file, json_kind
-from segdata.progress import Progress
-from segdata.url import Place
+from segdata.stores.url import Place
 
 VERDICT = json_kind("a verdict of `verify`", "fingerprint", "pixels", "samples", "set")
 STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
@@ -30,9 +30,9 @@ STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
 @click.option("--workers", type=WORKERS, envvar="SEGDATA_WORKERS", help="[default: all processors]")
 def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
     """Check a shard folder against its digests; exit status 1 when something is wrong."""
+    from segdata.checking.verify import verify as check
     from segdata.engines import default_workers
-    from segdata.shardset import manifest_of
-    from segdata.verify import verify as check
+    from segdata.reading.shardset import manifest_of
 
     if sarif and sarif == json_path:
         raise click.UsageError("--json and --sarif are two files: give each its own name.")
@@ -63,8 +63,8 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
 @click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers to this file as well.")
 def stats(folder: Place, json_path: Path | None) -> None:
     """Classes, image mean and deviation, class weights of a shard folder."""
-    from segdata.stats import stats as count
-    from segdata.stats import table
+    from segdata.looking.stats import stats as count
+    from segdata.looking.stats import table
 
     check_file("--json", json_path, STATS)
     with Progress("samples") as progress:
@@ -83,8 +83,8 @@ def stats(folder: Place, json_path: Path | None) -> None:
 @click.option("--count", type=COUNT, default=4, show_default=True)
 def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     """A contact sheet: images, their targets at every scale, the legend."""
-    from segdata.shardset import ShardSet, manifest_of
-    from segdata.show import show as draw
+    from segdata.looking.show import show as draw
+    from segdata.reading.shardset import ShardSet, manifest_of
 
     check_file("--out", out, PICTURE)
     chosen = split or manifest_of(folder).splits[0]
@@ -97,7 +97,7 @@ def show(folder: Place, out: Path, split: str | None, count: int) -> None:
 @click.argument("b", type=shard_set)
 def diff(a: Place, b: Place) -> None:
     """What differs between two shard folders, by content; exit status 1 when something does."""
-    from segdata.diff import diff as compare
+    from segdata.looking.diff import diff as compare
 
     lines = compare(a, b)
     for line in lines:

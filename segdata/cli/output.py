@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from segdata import __version__
+from segdata.base.ownership import Kind, json_kind, write_result
 from segdata.findings import Finding
-from segdata.ownership import Kind, json_kind, write_result
+from segdata.version import __version__
 
 SARIF = json_kind("findings", "runs", where=lambda found: found["runs"][0]["tool"]["driver"]["name"] == "segdata")
 LISTED = 20  # findings that are printed one by one

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from segdata import numbers
-from segdata.url import Place, Url, place
+from segdata.base import numbers
+from segdata.stores.url import Place, Url, place
 
 ANY_PATH = click.Path(path_type=Path)
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from segdata.numbers import number, whole
+from segdata.base.numbers import number, whole
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,9 +6,9 @@ import click
 
 from segdata.cli.command import Command
 from segdata.cli.parameters import parse_url
+from segdata.cli.progress import Progress
 from segdata.errors import SegdataError
-from segdata.progress import Progress
-from segdata.url import Url
+from segdata.stores.url import Url
 
 
 @click.command(cls=Command)
@@ -20,7 +20,7 @@ def publish(folder: Path, url: Url, replace: bool) -> None:
 
     The same command again sends only what is missing.
     """
-    from segdata.upload import publish as send
+    from segdata.publishing.upload import publish as send
 
     with Progress("files") as progress:
         found = send(folder, url, progress, replace=replace)
@@ -39,8 +39,8 @@ def publish(folder: Path, url: Url, replace: bool) -> None:
 )
 def revisions(url: Url, remove: tuple[str, ...]) -> None:
     """List the versions of the set at URL: current, older, and what unfinished uploads left."""
-    from segdata.revisions import remove_revisions, revisions
-    from segdata.stores import open_store
+    from segdata.publishing.revisions import remove_revisions, revisions
+    from segdata.stores.opening import open_store
 
     gone = {row.name for row in remove_revisions(url, set(remove))} if remove else set()
     rows = revisions(open_store(url))

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from segdata.engines.driver import drive
-from segdata.engines.engine import Engine, R, U
+from segdata.engines.engine import Engine, R, U, default_workers
 from segdata.errors import SegdataError
 
+__all__ = ["ENGINES", "default_workers", "run"]
 ENGINES = ("serial", "local", "ray")
 
 
@@ -33,11 +34,6 @@ def run(
     """
     with _opened(engine, function, workers, address) as opened:
         yield from drive(opened, units, name, limit)
-
-
-def default_workers() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _opened(

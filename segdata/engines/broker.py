@@ -19,9 +19,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
-from segdata import __version__
 from segdata.engines.engine import Begun, Done, Lost
 from segdata.errors import SegdataError
+from segdata.version import __version__
 
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h: orphans below this process become its children, not init's
 STORE_BYTES = 80 << 20  # Ray's shared memory, of which units and outcomes need next to nothing; its least is 75 MiB

@@ -1,5 +1,6 @@
 """What an engine is: it computes units elsewhere, tells when each begins and ends, and can be told to end one."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -54,3 +55,8 @@ class Engine(Protocol[U_contra, R]):
     def stop(self, ticket: int) -> None:
         """End the worker that has this unit; no event tells of the unit any more."""
         ...
+
+
+def default_workers() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0))

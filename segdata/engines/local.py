@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic
 
+from segdata.base.memory import keep_freed_memory
+from segdata.base.processes import environment_set
 from segdata.engines.engine import Begun, Done, Event, Lost, R, U
-from segdata.memory import keep_freed_memory
-from segdata.processes import environment_set
 
 
 class Local(Generic[U, R]):
@@ -23,7 +23,7 @@ class Local(Generic[U, R]):
         self.slots = workers
         self.function = function
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["segdata.build"])
+        self._context.set_forkserver_preload(["segdata.making.build"])
         self._idle: list[_Worker] = []
         self._busy: dict[int, _Worker] = {}  # by ticket
         self._begun: list[int] = []

@@ -12,10 +12,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Generic
 
-from segdata.engines import default_workers
-from segdata.engines.engine import Event, R, U
+from segdata.base.processes import environment_set
+from segdata.engines.engine import Event, R, U, default_workers
 from segdata.errors import SegdataError
-from segdata.processes import environment_set
 
 
 class Ray(Generic[U, R]):

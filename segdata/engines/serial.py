@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Generic
 
+from segdata.base.memory import keep_freed_memory
 from segdata.engines.engine import Done, Event, R, U
-from segdata.memory import keep_freed_memory
 
 
 class Serial(Generic[U, R]):

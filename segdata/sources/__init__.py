@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 from segdata.errors import SourceError
-from segdata.scene import SceneSource
+from segdata.raw.scene import SceneSource
 from segdata.sources.camvid import CamVid
 from segdata.sources.cityscapes import Cityscapes
 from segdata.sources.tas500 import TAS500

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from segdata.scene import Folder, Label, Lookalike, Official
+from segdata.labels.label import Label, Lookalike
+from segdata.raw.scene import Folder, Official
 
 PNG = re.compile(r"(.+)\.png")
 

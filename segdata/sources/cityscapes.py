@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from segdata.scene import Folder, Label, Lookalike, Official
+from segdata.labels.label import Label, Lookalike
+from segdata.raw.scene import Folder, Official
 from segdata.sources.official import official_keys
 
 TRAIN_IDS = frozenset({*range(20), 255})  # 0 to 18; the rest is 255, or by some tools 19

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
 
-from segdata.scene import Folder, Label, Lookalike, Official
+from segdata.labels.label import Label, Lookalike
+from segdata.raw.scene import Folder, Official
 from segdata.sources.official import official_keys
 
 PNG = re.compile(r"(.+)\.png")

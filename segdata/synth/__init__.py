@@ -13,9 +13,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from segdata.base.lock import locked
+from segdata.base.processes import environment_set
 from segdata.errors import SegdataError
-from segdata.lock import locked
-from segdata.processes import environment_set
 from segdata.synth.frames import Frame, Member
 
 DEFAULT_SIZES = {"cityscapes": (1024, 2048), "tas500": (620, 2026)}

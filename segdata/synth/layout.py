@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from segdata.base.files import parsing, read_file, temporary_of, write_file
 from segdata.errors import SegdataError
-from segdata.files import parsing, read_file, temporary_of, write_file
 from segdata.synth.frames import Member
 
 MARKER = "segdata-synth.json"

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from segmodels.checkpoint import load_weights
 from segmodels.errors import SegmodelsError
+from segmodels.inference.trained import load_trained, weights_file
 from segmodels.networks import spec
+from segmodels.runs.checkpoint import load_weights
 from segmodels.spec import Size, Value
-from segmodels.trained import load_trained, weights_file
 
 CPU = torch.device("cpu")
 

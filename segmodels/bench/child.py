@@ -8,10 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
-from segdata.processes import environment
+from segdata.base.processes import environment
 from segmodels.bench.case import Case, case_from_document
 from segmodels.bench.figure import Figure, measure
-from segmodels.device import is_out_of_memory
+from segmodels.compute.device import is_out_of_memory
 from segmodels.errors import SegmodelsError
 
 

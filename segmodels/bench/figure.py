@@ -10,9 +10,9 @@ from segmodels.bench.case import Case
 from segmodels.bench.clock import series, warm_up
 from segmodels.bench.energy import meter
 from segmodels.bench.memory import forget_peak, peak, resident
-from segmodels.device import arithmetic, autocast, choose_device, compiled
-from segmodels.environment import describe_environment
+from segmodels.compute.device import arithmetic, autocast, choose_device, compiled
 from segmodels.prediction import Prediction
+from segmodels.runs.environment import describe_environment
 
 
 class Figure(NamedTuple):

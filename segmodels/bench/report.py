@@ -9,8 +9,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from segdata.canonical import pretty_json
-from segdata.ownership import headed, json_kind, write_result
+from segdata.base.canonical import pretty_json
+from segdata.base.ownership import headed, json_kind, write_result
 from segmodels.bench.rows import Plan, Row
 
 FORMAT = 1

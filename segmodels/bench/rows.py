@@ -12,10 +12,10 @@ from segmodels.bench.clock import times
 from segmodels.bench.figure import Figure
 from segmodels.bench.memory import available
 from segmodels.bench.search import HEADROOM, best_batch, needed
+from segmodels.bench.summary import summarize
 from segmodels.errors import SegmodelsError
 from segmodels.networks import spec
 from segmodels.spec import Size, Value
-from segmodels.summary import summarize
 
 
 @dataclass(frozen=True)

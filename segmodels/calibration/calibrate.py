@@ -13,13 +13,13 @@ from segmodels.calibration.model import Model, Q
 from segmodels.calibration.pixels import look_closely
 from segmodels.calibration.search import search
 from segmodels.errors import SegmodelsError
-from segmodels.evaluate import check_classes
-from segmodels.inference import Segmenter
-from segmodels.networks.percentile import PercentileNet
-from segmodels.quantiles import percentile
-from segmodels.sparse import needed_macs
-from segmodels.sweep.point import q_points
-from segmodels.sweep.sweep import Row, sweep
+from segmodels.inference.segmenter import Segmenter
+from segmodels.knobs.point import q_points
+from segmodels.knobs.quantiles import percentile
+from segmodels.knobs.sweep import Row, sweep
+from segmodels.networks.percentile.macs import needed_macs
+from segmodels.networks.percentile.network import PercentileNet
+from segmodels.scoring.evaluate import check_classes
 
 CLOSE = 0.99  # of a budget: what is left of it is not worth another evaluation
 ROUNDS = 4  # of the search, each with what the last one taught about the model's error

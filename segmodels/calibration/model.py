@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segdata.scene import U8
-from segdata.taxonomy import IGNORE
+from segdata.base.arrays import U8
+from segdata.labels.taxonomy import IGNORE
 from segmodels.calibration.pixels import Pixels
-from segmodels.metrics import miou
+from segmodels.scoring.metrics import miou
 
 Q = tuple[float, ...]  # one a class
 Positions = NDArray[np.int64]

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from segdata import Record, ShardSet
-from segdata.scene import U8
-from segmodels.data import samples
-from segmodels.inference import Segmenter
-from segmodels.quantiles import percentile
+from segdata.base.arrays import U8
+from segmodels.data.batches import samples
+from segmodels.inference.segmenter import Segmenter
+from segmodels.knobs.quantiles import percentile
 
 MOST = 250_000  # pixels that are kept, on a regular grid of each image
 STAGES = 3

@@ -7,9 +7,9 @@ from typing import Any
 
 from segdata import ShardSet
 from segmodels.calibration.calibrate import Budget, Calibration, Candidate
-from segmodels.environment import describe_device
-from segmodels.inference import Segmenter
-from segmodels.quantiles import write_q
+from segmodels.inference.segmenter import Segmenter
+from segmodels.knobs.quantiles import write_q
+from segmodels.runs.environment import describe_device
 
 
 def table(calibration: Calibration) -> list[str]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from segdata.base.files import resolved
+from segdata.base.numbers import distinct
+from segdata.base.numbers import size as one_size
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT, Number, Whole
-from segdata.files import resolved
-from segdata.numbers import distinct
-from segdata.numbers import size as one_size
 from segmodels.cli.parameters import (
     ANY_PATH,
     THREADS,
@@ -30,7 +30,7 @@ from segmodels.networks import names
 from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
-    from segdata.url import Place
+    from segdata.stores.url import Place
     from segmodels.bench.case import Case, Setting, Subject
     from segmodels.bench.rows import Plan
     from segmodels.spec import Size
@@ -63,7 +63,7 @@ def _targets(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...])
 
 
 def _weights(run: Path) -> Path:
-    from segmodels.run import Run
+    from segmodels.runs.run import Run
 
     return resolved(Run(run).weights if run.is_dir() else run)
 
@@ -134,7 +134,7 @@ def bench(
     """
     from segmodels.bench.case import cases, settings
     from segmodels.bench.rows import Plan
-    from segmodels.device import choose_device
+    from segmodels.compute.device import choose_device
 
     _check_given(ctx, sweep)
     axes = {"precision": precision, "layout": layout, "arithmetic": arithmetic, "compile": compile}
@@ -157,7 +157,7 @@ def _bench(groups: Sequence[Sequence[Case]], plan: Plan, json: Path | None, csv:
     """Print rows as they come, then write them."""
     from segmodels.bench.report import CSV, HEADER, JSON, line, write_csv, write_json
     from segmodels.bench.rows import bench as measure
-    from segmodels.trained import check_file
+    from segmodels.runs.results import check_file
 
     if json and json == csv:
         raise SegmodelsError("--json and --csv are two files: give each its own name")
@@ -195,11 +195,12 @@ def _sweep(
     import torch
 
     from segdata import ShardSet
-    from segmodels.device import arithmetic, choose_device
-    from segmodels.sweep.point import points
-    from segmodels.sweep.report import FILES, table, write_sweep
-    from segmodels.sweep.sweep import sweep
-    from segmodels.trained import check_out, load_trained
+    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.inference.trained import load_trained
+    from segmodels.knobs.point import points
+    from segmodels.knobs.report import FILES, table, write_sweep
+    from segmodels.knobs.sweep import sweep
+    from segmodels.runs.results import check_out
 
     if setting.threads:
         torch.set_num_threads(setting.threads)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segdata.base.numbers import MOST
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT, Number
-from segdata.numbers import MOST
 from segmodels.cli.parameters import ANY_PATH, progress_bar, shard_set, workers_option
 from segmodels.errors import SegmodelsError
 
 if TYPE_CHECKING:
-    from segdata.url import Place
+    from segdata.stores.url import Place
 
 SHARE, MILLISECONDS = Number(0, 1, "a share", above=True), Number(0, MOST, "milliseconds", above=True)
 
@@ -61,9 +61,10 @@ def calibrate(
     from segmodels.calibration.calibrate import Budget
     from segmodels.calibration.calibrate import calibrate as find
     from segmodels.calibration.report import table, write_calibration
-    from segmodels.device import arithmetic, choose_device
-    from segmodels.quantiles import CALIBRATION
-    from segmodels.trained import check_file, load_trained
+    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.inference.trained import load_trained
+    from segmodels.knobs.quantiles import CALIBRATION
+    from segmodels.runs.results import check_file
 
     if (budget is None) == (latency is None):
         raise SegmodelsError("calibrate to what? Give --budget SHARE or --latency MS, one of them")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segdata.base.numbers import MOST
 from segdata.cli.command import Command
 from segdata.cli.parameters import Whole
-from segdata.numbers import MOST
 from segmodels.cli.parameters import network_options, parse_size
 from segmodels.networks import names, spec
 from segmodels.spec import MOST_CLASSES
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("list", cls=Command)
 def list_networks() -> None:
     """Name every network: parameters, GMAC, stride and size at its source's own setting."""
-    from segmodels.summary import summarize
+    from segmodels.bench.summary import summarize
 
     line = "{:<22} {:<26} {:>11} {:>8} {:>6}  {:<16} {}"
     header = ("name", "family", "parameters", "GMAC", "stride", "at", "sizes")
@@ -54,7 +54,7 @@ def summary(name: str, classes: int, size: Size, options: dict[str, str], depth:
 
     Parameters and multiply-accumulates of a layer include what is inside it.
     """
-    from segmodels.summary import summarize
+    from segmodels.bench.summary import summarize
 
     declared = spec(name)
     chosen = declared.parse(options)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from segdata.base.numbers import MOST_WORKERS, distinct, number, numbers, parts
 from segdata.cli.parameters import Whole
 from segdata.cli.parameters import parse_size as one_size
-from segdata.numbers import MOST_WORKERS, distinct, number, numbers, parts
-from segdata.url import Place, place
+from segdata.stores.url import Place, place
 
 if TYPE_CHECKING:
     from segmodels.spec import Size

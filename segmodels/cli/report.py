@@ -27,9 +27,9 @@ def report(runs: Path, scores: Path, stats: Path, shards: Path, bench: Path | No
     """
     from tqdm import tqdm
 
-    from segmodels.device import arithmetic
+    from segmodels.compute.device import arithmetic
     from segmodels.report import report as write
-    from segmodels.report.collect import Folders
+    from segmodels.report.read.collect import Folders
 
     with arithmetic(fast=False):
         folders, progress = Folders(runs, scores, stats, shards, bench), partial(tqdm, unit="network", disable=None)

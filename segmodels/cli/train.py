@@ -11,10 +11,10 @@ import click
 
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT
-from segdata.url import Place
+from segdata.stores.url import Place
 from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share, workers_option
+from segmodels.config.options import TRAIN_OPTIONS, Read
 from segmodels.networks import spec
-from segmodels.options import TRAIN_OPTIONS, Read
 
 
 def _reader(read: Read) -> Callable[[click.Context, click.Parameter, str | None], object]:
@@ -51,9 +51,9 @@ def train(network: str, recipe: str, options: dict[str, str], **given: Any) -> N
     The same command again continues a killed run, and does nothing on a finished one. Values in brackets are
     the recipe `default`; an option overrides its recipe. Started by torchrun, all its processes share the work.
     """
-    from segmodels.config import make_config
-    from segmodels.progress import Console
-    from segmodels.train import train as run_training
+    from segmodels.config.config import make_config
+    from segmodels.runs.progress import Console
+    from segmodels.training.train import train as run_training
 
     chosen = tuple(sorted(spec(network).parse(options).items()))
     outcome = run_training(make_config(network, recipe, given | {"options": chosen}), show=Console())
@@ -71,8 +71,8 @@ def verify(run: Path, shards: Place | None, steps: int, workers: int) -> None:
 
     Names what differs: a shard, an option, a package's version. Exit status 1 if anything is not as it was.
     """
-    from segmodels.progress import Console
-    from segmodels.verify import verify as check
+    from segmodels.runs.progress import Console
+    from segmodels.training.verify import verify as check
 
     report = check(run, shards, steps, workers=workers, show=Console())
     for line in (*report.notes, *report.wrong):

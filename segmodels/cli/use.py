@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from segdata.cli.command import Command
-from segmodels.cli.parameters import (
-    ANY_PATH,
-    parse_size,
-    progress_bar,
-    shard_set,
-    share,
-    view_options,
-    workers_option,
-)
+from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, share, view_options, workers_option
 
 if TYPE_CHECKING:
-    from segdata.url import Place
+    from segdata.stores.url import Place
     from segmodels.spec import Size
 
 
@@ -61,11 +53,11 @@ def evaluate(
     threads single pixels may be taken for other classes, where two are as likely.
     """
     from segdata import ShardSet
-    from segmodels.device import arithmetic, choose_device
-    from segmodels.evaluate import Benchmark
-    from segmodels.evaluate import evaluate as score
-    from segmodels.quantiles import with_q
-    from segmodels.trained import choose_views, load_trained
+    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.inference.trained import choose_views, load_trained
+    from segmodels.knobs.quantiles import with_q
+    from segmodels.scoring.evaluate import Benchmark
+    from segmodels.scoring.evaluate import evaluate as score
 
     if truth and not official:
         raise click.UsageError("--ground-truth is for --official")
@@ -126,11 +118,11 @@ def predict(
     Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence. A photo whose
     camera noted that it lies on its side is turned upright first, and so are the pictures of it.
     """
-    from segmodels.device import arithmetic, choose_device
-    from segmodels.predict import find_images
-    from segmodels.predict import predict as draw
-    from segmodels.quantiles import with_q
-    from segmodels.trained import choose_views, load_trained
+    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.inference.predict import find_images
+    from segmodels.inference.predict import predict as draw
+    from segmodels.inference.trained import choose_views, load_trained
+    from segmodels.knobs.quantiles import with_q
 
     chosen = choose_device(device)
     with arithmetic(fast=False):
@@ -150,9 +142,9 @@ def export(run: Path, out: Path, size: Size | None) -> None:
     """Write the network of RUN as one file that needs no segmodels, and check that it computes the same."""
     import torch
 
-    from segmodels.export import describe
-    from segmodels.export import export as write
-    from segmodels.trained import load_trained
+    from segmodels.inference.export import describe
+    from segmodels.inference.export import export as write
+    from segmodels.inference.trained import load_trained
 
     parity = write(load_trained(run, torch.device("cpu")), out, size)
     click.echo(f"{out}: {describe(parity)}")

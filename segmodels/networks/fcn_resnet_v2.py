@@ -17,7 +17,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from segmodels.blocks import check_image, concatenate, scaled
-from segmodels.deterministic import resize
+from segmodels.compute.deterministic import resize
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
 from segmodels.spec import Geometry, ModelSpec, Option, Published, Size

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segdata.canonical import pretty_json
-from segdata.ownership import json_kind, marked, write_result
+from segdata.base.canonical import pretty_json
+from segdata.base.ownership import json_kind, marked, write_result
 from segmodels.errors import SegmodelsError
-from segmodels.trained import check_out
+from segmodels.runs.results import check_out
 
 if TYPE_CHECKING:
-    from segmodels.report.collect import Collection, Folders
+    from segmodels.report.read.collect import Collection, Folders
 
 FILES = {
     "index.html": marked("a report", b'<meta name="generator" content="segmodels report">'),
@@ -32,11 +32,11 @@ def report(folders: Folders, out: Path, images: int, progress: Progress = iter) 
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise SegmodelsError(f"the report needs {', '.join(missing)}: pip install 'segdata[report]'")
-    from segmodels.report.budget import images_shown, map_width
-    from segmodels.report.collect import collect
-    from segmodels.report.leaderboard import leaderboard
-    from segmodels.report.observe import choose_images, observe, sample
-    from segmodels.report.page import Exhibits, render
+    from segmodels.report.observe.budget import images_shown, map_width
+    from segmodels.report.observe.observe import choose_images, observe, sample
+    from segmodels.report.page.leaderboard import leaderboard
+    from segmodels.report.page.page import Exhibits, render
+    from segmodels.report.read.collect import collect
 
     collection = collect(folders)
     check_out(out, FILES)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from segmodels.config import TrainConfig
-from segmodels.run import Run
-from segmodels.train import Outcome
+from segmodels.config.config import TrainConfig
+from segmodels.runs.run import Run
+from segmodels.training.train import Outcome
 from tests.pipelines.workspace import Workspace, copy_of_repository
 
 RUNS = {  # those of pipelines/runs.yaml, smaller still
@@ -74,5 +74,5 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
         configs.append(config)
         return Outcome(Run(config.out), {}, {})
 
-    monkeypatch.setattr("segmodels.train.train", train)
+    monkeypatch.setattr("segmodels.training.train.train", train)
     return configs

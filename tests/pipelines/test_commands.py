@@ -11,7 +11,7 @@ import pytest
 
 import segmodels.cli
 from segdata.errors import SegdataError
-from segmodels.config import TrainConfig
+from segmodels.config.config import TrainConfig
 from segmodels.errors import SegmodelsError
 from tests.pipelines.parsing import PROGRAMS, parse
 from tests.pipelines.workspace import ROOT, Stage, copy_of_repository

@@ -84,12 +84,12 @@ def test_the_own_network_and_command_are_declared(reproduced: Workspace) -> None
 @pytest.mark.parametrize(
     ("stage", "file"),
     [
-        ("train@dilated_unet", "segmodels/augment.py"),
-        ("train@percentile", "segmodels/networks/percentile.py"),
-        ("bench@percentile", "segmodels/sparse.py"),
-        ("evaluate@percentile", "segmodels/metrics.py"),
-        ("prepare@cityscapes-20", "segdata/publish.py"),
-        ("report", "segmodels/report/ranking.py"),
+        ("train@dilated_unet", "segmodels/data/augment.py"),
+        ("train@percentile", "segmodels/networks/percentile/network.py"),
+        ("bench@percentile", "segmodels/networks/percentile/sparse.py"),
+        ("evaluate@percentile", "segmodels/scoring/metrics.py"),
+        ("prepare@cityscapes-20", "segdata/making/assemble.py"),
+        ("report", "segmodels/report/read/ranking.py"),
     ],
 )
 def test_an_undeclared_file_is_found(stage: str, file: str, workspace: Workspace) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from segdata.canonical import digest_file
+from segdata.base.canonical import digest_file
 from tests.pipelines.workspace import Workspace
 
 STAGE = "train@dilated_unet"
@@ -24,7 +24,7 @@ def killed(workspace: Workspace) -> Workspace:
     runs = workspace.read("pipelines/runs.yaml")
     runs["runs"]["dilated_unet"]["options"]["steps"] = STEPS
     workspace.write("pipelines/runs.yaml", runs)
-    train = workspace.path / "segmodels/train.py"
+    train = workspace.path / "segmodels/training/train.py"
     eager = re.sub(r"CHECKPOINT_SECONDS = [\d.]+", "CHECKPOINT_SECONDS = 0.0", train.read_text())
     assert eager != train.read_text()
     train.write_text(eager)
@@ -75,7 +75,9 @@ def test_other_code_starts_anew(killed: Workspace) -> None:
 def test_killed_at_other_stages(moment: str, workspace: Workspace) -> None:
     """Killed while it converts or scores, it goes on to the same end; what had ended by then does not run again."""
     before = workspace.read("dvc.lock")["stages"]
-    workspace.append("segdata/convert.py" if moment == "prepare" else "segmodels/evaluate.py", "\nANOTHER = 1\n")
+    workspace.append(
+        "segdata/making/convert.py" if moment == "prepare" else "segmodels/scoring/evaluate.py", "\nANOTHER = 1\n"
+    )
     process = workspace.start("dvc", "repro")
     assert process.stdout
     started = ""

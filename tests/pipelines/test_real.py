@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from segdata.synth import paint
-from segmodels.config import TrainConfig
+from segmodels.config.config import TrainConfig
 from tests.pipelines.parsing import parse
 from tests.pipelines.workspace import ROOT, Workspace, copy_of_repository
 

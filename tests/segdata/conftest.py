@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segdata.canonical import digest_file
-from segdata.convert import Conversion
+from segdata.base.canonical import digest_file
+from segdata.base.files import open_regular
+from segdata.base.pinned import Opened, PinnedFile
 from segdata.errors import ShardError
-from segdata.files import open_regular
-from segdata.geometry import Geometry
-from segdata.pinned import Opened, PinnedFile
-from segdata.prepare import Job, prepare
+from segdata.labels.taxonomy import load_taxonomy
+from segdata.making.convert import Conversion
+from segdata.making.geometry import Geometry
+from segdata.making.prepare import Job, prepare
+from segdata.making.survey import PAINTED
 from segdata.sources import source
-from segdata.survey import PAINTED
 from segdata.synth import paint
-from segdata.taxonomy import load_taxonomy
 
 SIZE = (64, 128)
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from segdata.cache import Cache
+from segdata.base.lock import locked
 from segdata.errors import LockedError, SegdataError
-from segdata.lock import locked
-from segdata.manifest import SUMS
-from segdata.prepare import Job, prepare
+from segdata.format.manifest import SUMS
+from segdata.making.prepare import Job, prepare
+from segdata.stores.cache import Cache
 
 
 @pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK], ids=["Lustre", "NFS"])
@@ -117,7 +117,7 @@ def test_prepare_where_nearly_all_is_missing(
 
     monkeypatch.setattr(os, "fsync", files_alone)
     monkeypatch.setattr(os, "link", no_link)
-    monkeypatch.setattr("segdata.files._exchange_call", lambda: None)
+    monkeypatch.setattr("segdata.base.files._exchange_call", lambda: None)
     set_made = finished("camvid")
     prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", rule="stride"))
     prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", replace=True))

@@ -16,21 +16,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segdata import png
-from segdata.canonical import digest_bytes, digest_file, digest_sample, digest_source
-from segdata.codecs import decode_image, decode_map, decode_planes, encode_image
+from segdata.base.canonical import digest_bytes, digest_file, digest_sample, digest_source
+from segdata.checking.verify import verify
 from segdata.decoders import decode_sample
-from segdata.diff import diff
 from segdata.errors import SegdataError
-from segdata.index import write_index
-from segdata.interop import write_dali
-from segdata.manifest import FILE, SIDE, SUMS, manifest_bytes
-from segdata.receipt import read_receipt
-from segdata.shardset import ShardSet
-from segdata.stats import stats, table
-from segdata.taxonomy import load_taxonomy, read_taxonomy
-from segdata.tree import FolderTree
-from segdata.verify import verify
+from segdata.format.index import write_index
+from segdata.format.manifest import FILE, SIDE, SUMS, manifest_bytes
+from segdata.format.receipt import read_receipt
+from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
+from segdata.looking.diff import diff
+from segdata.looking.stats import stats, table
+from segdata.making.interop import write_dali
+from segdata.pictures import png
+from segdata.pictures.codecs import decode_image, decode_map, decode_planes, encode_image
+from segdata.raw.folder import FolderTree
+from segdata.reading.shardset import ShardSet
 from tests.fuzzing import survivors
 
 Read = Callable[[bytes], object]

@@ -22,22 +22,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segdata.checking.content import list_members
+from segdata.checking.verify import verify
 from segdata.cli import cli
-from segdata.codecs import decode_image, encode_image
-from segdata.content import list_members
 from segdata.decoders import decode_sample
 from segdata.errors import CodecError, SegdataError, SourceError, TaxonomyError
 from segdata.findings import FindingsError
-from segdata.index import open_index, parsed_digests
-from segdata.manifest import SUMS, manifest_bytes, read_manifest
-from segdata.prepare import Job, prepare
-from segdata.receipt import read_receipt
-from segdata.shardset import ShardSet
-from segdata.stats import stats
-from segdata.taxonomy import load_taxonomy, read_taxonomy
-from segdata.tree import Member
-from segdata.verify import verify
-from segdata.zips import zip_entries
+from segdata.format.index import open_index, parsed_digests
+from segdata.format.manifest import SUMS, manifest_bytes, read_manifest
+from segdata.format.receipt import read_receipt
+from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
+from segdata.looking.stats import stats
+from segdata.making.prepare import Job, prepare
+from segdata.pictures.codecs import decode_image, encode_image
+from segdata.raw.member import Member
+from segdata.raw.zips import zip_entries
+from segdata.reading.shardset import ShardSet
 from tests.sealing import reseal_sums
 
 MakeJob = Callable[..., Job]
@@ -337,7 +337,7 @@ MERGES = "".join(f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}]}}\n" for 
     "text",
     [
         "name: !!python/object/apply:os.system ['touch /tmp/evil']\nclasses: []",
-        "!!python/object/new:segdata.taxonomy.Taxonomy {}",
+        "!!python/object/new:segdata.labels.taxonomy.Taxonomy {}",
         "name: !local x\nclasses: []",
         "a0: &a0 lol\n" + LAUGHS,
         "m0: &m0 {x: 1}\n" + MERGES,

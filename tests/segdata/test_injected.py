@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from segdata.cache import Cache
+from segdata.base.files import write_file
+from segdata.checking.verify import verify
 from segdata.errors import StoreError
-from segdata.files import write_file
-from segdata.manifest import read_manifest
-from segdata.prepare import Job, prepare
-from segdata.shardset import manifest_of
-from segdata.stores import FsspecStore
-from segdata.upload import publish
-from segdata.url import place
-from segdata.verify import verify
+from segdata.format.manifest import read_manifest
+from segdata.making.prepare import Job, prepare
+from segdata.publishing.upload import publish
+from segdata.reading.shardset import manifest_of
+from segdata.stores.cache import Cache
+from segdata.stores.store import FsspecStore
+from segdata.stores.url import place
 from tests.injection import ERRORS, KILL, Ended, run
 
 MakeJob = Callable[..., Job]
@@ -67,7 +67,7 @@ def test_prepare(
     next start puts it back first.
     """
     if not exchanges:
-        monkeypatch.setattr("segdata.files._exchange_call", lambda: None)
+        monkeypatch.setattr("segdata.base.files._exchange_call", lambda: None)
     root, old, new = versions
     home = tmp_path / "home"
     job = make_job("camvid", root, home / "set")
@@ -180,7 +180,7 @@ def test_publish(
 
     for name in ("write", "send", "copy"):
         monkeypatch.setattr(FsspecStore, name, failing(getattr(FsspecStore, name)))
-    monkeypatch.setattr("segdata.upload.THREADS", 1)
+    monkeypatch.setattr("segdata.publishing.upload.THREADS", 1)
     publish(new, place(f"memory://{tmp_path.name}/whole"))  # type: ignore[arg-type]
     writes, failed = -left[0], 0
     for at in steps(sampled, writes):

@@ -11,25 +11,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segdata import __version__, png
-from segdata.canonical import canonical_json, digest_bytes, digest_pixels, digest_sample, digest_source, pretty_json
-from segdata.manifest import CARD, FILE, SUMS, manifest_bytes
-from segdata.order import Permutation
-from segdata.plan import plan_split
-from segdata.receipt import inputs_digest
-from segdata.scene import Scene
+from segdata import __version__
+from segdata.base.canonical import (
+    canonical_json,
+    digest_bytes,
+    digest_pixels,
+    digest_sample,
+    digest_source,
+    pretty_json,
+)
+from segdata.format.manifest import CARD, FILE, SUMS, manifest_bytes
+from segdata.format.receipt import inputs_digest
+from segdata.labels.taxonomy import LabelMap, load_taxonomy
+from segdata.making.plan import plan_split
+from segdata.pictures import png
+from segdata.raw.member import Member
+from segdata.raw.scene import Scene
+from segdata.reading.order import Permutation
 from segdata.sources import source
-from segdata.taxonomy import LabelMap, load_taxonomy
-from segdata.tree import Member
 from tests.frames import prepare, write_dataset
 from tests.pinning import check, digest, libraries
 
-SHARDS = "Undo it, or raise segdata.receipt.FORMAT and say in CHANGELOG.md that sets have to be prepared again"
+SHARDS = "Undo it, or raise segdata.format.receipt.FORMAT and say in CHANGELOG.md that sets have to be prepared again"
 FOLDER = (
     f"{SHARDS}. Where only what lies beside the shards has changed, and older readers read it all the same (a text of "
-    "README.md, a raised segdata.coding.RULES), the format stays"
+    "README.md, a raised segdata.labels.coding.RULES), the format stays"
 )
-RUNS = "Undo it, or raise segmodels.run.FORMAT and say in CHANGELOG.md that unfinished runs have to start anew"
+RUNS = "Undo it, or raise segmodels.runs.run.FORMAT and say in CHANGELOG.md that unfinished runs have to start anew"
 
 ALL = "--scale 1 --scale 2 --scale 4 --scale 8"
 FOLDERS = {  # name -> height and width of the frames, and what is typed

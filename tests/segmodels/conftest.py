@@ -12,15 +12,15 @@ import torch
 
 import segmodels
 from segdata import ShardSet
-from segdata.convert import Conversion
-from segdata.geometry import Geometry
-from segdata.prepare import Job, prepare
+from segdata.labels.taxonomy import load_taxonomy
+from segdata.making.convert import Conversion
+from segdata.making.geometry import Geometry
+from segdata.making.prepare import Job, prepare
 from segdata.sources import source
 from segdata.synth import paint
-from segdata.taxonomy import load_taxonomy
-from segmodels.checkpoint import save_weights
-from segmodels.config import TrainConfig
-from segmodels.run import Run, about_weights, write_document
+from segmodels.config.config import TrainConfig
+from segmodels.runs.checkpoint import save_weights
+from segmodels.runs.run import Run, about_weights, write_document
 
 SIZE = (64, 128)  # of the painted frames
 MEAN, STD = (0.3, 0.35, 0.3), (0.2, 0.2, 0.2)

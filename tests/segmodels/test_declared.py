@@ -21,18 +21,18 @@ from PIL import Image
 from safetensors.torch import save, save_file
 
 import segmodels
-from segdata.canonical import canonical_json
+from segdata.base.canonical import canonical_json
 from segdata.errors import SegdataError
-from segdata.taxonomy import load_taxonomy
+from segdata.labels.taxonomy import load_taxonomy
 from segmodels import SegmodelsError
-from segmodels.checkpoint import METADATA_KEY, load_checkpoint, load_torch, load_weights
 from segmodels.cli import cli, main
-from segmodels.config import TrainConfig
-from segmodels.images import read_image
-from segmodels.inference import load_segmenter
-from segmodels.pretrained import load_trunk
-from segmodels.run import Run, read_document
-from segmodels.train import train
+from segmodels.config.config import TrainConfig
+from segmodels.data.imagefiles import read_image
+from segmodels.inference.segmenter import load_segmenter
+from segmodels.pretrained.pretrained import load_trunk
+from segmodels.runs.checkpoint import METADATA_KEY, load_checkpoint, load_torch, load_weights
+from segmodels.runs.run import Run, read_document
+from segmodels.training.train import train
 from tests.segmodels.commands import refused
 
 Make = Callable[..., Path]
@@ -46,7 +46,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from segmodels.errors import SegmodelsError
-from segmodels.inference import load_segmenter
+from segmodels.inference.segmenter import load_segmenter
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
 try:

@@ -24,28 +24,28 @@ from torch import Tensor, nn
 
 import segmodels
 from segdata import ShardSet
-from segdata.canonical import canonical_json, pretty_json
+from segdata.base.canonical import canonical_json, pretty_json
+from segdata.base.files import parsing
 from segdata.errors import SegdataError
-from segdata.files import parsing
-from segdata.stats import stats
-from segdata.taxonomy import load_taxonomy
-from segmodels import verify
-from segmodels.checkpoint import METADATA_KEY, load_checkpoint, save_checkpoint
-from segmodels.ema import start_ema
-from segmodels.evaluate import evaluate
-from segmodels.images import read_image
-from segmodels.inference import Segmenter, load_segmenter
-from segmodels.official import link_truth
-from segmodels.optim import make_optimizer
-from segmodels.pretrained import Colours, load_init
-from segmodels.progress import read_timing
-from segmodels.quantiles import with_q
-from segmodels.ranks import Ranks
-from segmodels.report.collect import Folders, collect
-from segmodels.run import Run, environment, identity
+from segdata.labels.taxonomy import load_taxonomy
+from segdata.looking.stats import stats
+from segmodels.data.imagefiles import read_image
+from segmodels.inference.segmenter import Segmenter, load_segmenter
+from segmodels.inference.trained import load_trained
+from segmodels.knobs.quantiles import with_q
+from segmodels.pretrained.pretrained import Colours, load_init
+from segmodels.report.read.collect import Folders, collect
+from segmodels.runs.checkpoint import METADATA_KEY, load_checkpoint, save_checkpoint
+from segmodels.runs.progress import read_timing
+from segmodels.runs.run import Run, environment, identity
+from segmodels.scoring.evaluate import evaluate
+from segmodels.scoring.official import link_truth
 from segmodels.spec import Geometry
-from segmodels.state import State, best_row
-from segmodels.trained import load_trained
+from segmodels.training import verify
+from segmodels.training.ema import start_ema
+from segmodels.training.optim import make_optimizer
+from segmodels.training.ranks import Ranks
+from segmodels.training.state import State, best_row
 from tests.fuzzing import survivors
 
 OLD = Path(__file__).parents[1] / "old" / "0.1.0"  # a run and its shards
@@ -335,7 +335,9 @@ def inits(home: Path) -> dict[str, Case]:
     some: dict[str, Tensor] = {name: trunk[name].clone() for name in ("conv1.weight", "bn1.weight", "bn1.bias")}
 
     def start(path: Path) -> str:
-        with patch("segmodels.trunk._check_share"):  # a file that holds enough is too large to try many mutants of it
+        with patch(
+            "segmodels.pretrained.trunk._check_share"
+        ):  # a file that holds enough is too large to try many mutants of it
             return load_init(net, declared, chosen, size, TAXONOMY, path, COLOURS)
 
     old, new, other = home / "old.pth", home / "new.pth", home / "init.safetensors"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from segmodels.checkpoint import load_checkpoint
-from segmodels.config import TrainConfig, config_from_document
-from segmodels.run import Run
-from segmodels.train import train
+from segmodels.config.config import TrainConfig, config_from_document
+from segmodels.runs.checkpoint import load_checkpoint
+from segmodels.runs.run import Run
+from segmodels.training.train import train
 from tests.injection import ERRORS, KILL, run
 
 OURS = {"SegdataError", "SegmodelsError", "OSError"}  # the last one is a line of `cli`
@@ -25,7 +25,7 @@ ALL = (KILL, *ERRORS)
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     """Two steps of a small network, saved after each."""
-    monkeypatch.setattr("segmodels.train.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("segmodels.training.train.CHECKPOINT_SECONDS", 0.0)
     document = json.loads((OLD / "run/run.json").read_bytes())["config"]
     return config_from_document(document | {"out": str(tmp_path / "home/run"), "shards": str(OLD / "shards")})
 

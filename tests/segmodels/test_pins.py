@@ -13,31 +13,31 @@ import torch
 
 import segmodels
 from segdata import ShardSet
-from segdata.coding import RULES
-from segdata.receipt import FORMAT as SHARDS
-from segmodels.augment import Augmentation, augmentation, draw
+from segdata.format.receipt import FORMAT as SHARDS
+from segdata.labels.coding import RULES
 from segmodels.bench.report import FORMAT as BENCH
-from segmodels.checkpoint import Checkpoint, save_weights, weights_digest
-from segmodels.config import TrainConfig, config_from_document, decisive, make_config, run_id
-from segmodels.data import Batches, normalise
-from segmodels.metrics import intervals
-from segmodels.quantiles import FORMAT as QUANTILES
-from segmodels.report.latency import FORMAT as LATENCY
-from segmodels.report.leaderboard import FORMAT as LEADERBOARD
-from segmodels.report.sweep import FORMAT as SWEEP_READ
-from segmodels.run import FORMAT as RUNS
-from segmodels.run import write_document, write_history
+from segmodels.config.config import TrainConfig, config_from_document, decisive, make_config, run_id
+from segmodels.data.augment import Augmentation, augmentation, draw
+from segmodels.data.batches import Batches, normalise
+from segmodels.data.stream import BUFFER
+from segmodels.knobs.quantiles import FORMAT as QUANTILES
+from segmodels.knobs.report import FORMAT as SWEEP
+from segmodels.report.page.leaderboard import FORMAT as LEADERBOARD
+from segmodels.report.read.latency import FORMAT as LATENCY
+from segmodels.report.read.sweep import FORMAT as SWEEP_READ
+from segmodels.runs.checkpoint import Checkpoint, save_weights, weights_digest
+from segmodels.runs.run import FORMAT as RUNS
+from segmodels.runs.run import write_document, write_history
+from segmodels.scoring.metrics import intervals
 from segmodels.spec import Geometry
-from segmodels.stream import BUFFER
-from segmodels.sweep.report import FORMAT as SWEEP
-from segmodels.train import train
+from segmodels.training.train import train
 from tests.frames import prepare, write_dataset
 from tests.pinning import check, digest, libraries
 
-ADVICE = "Undo it, or raise segmodels.run.FORMAT and say in CHANGELOG.md that unfinished runs have to start anew"
+ADVICE = "Undo it, or raise segmodels.runs.run.FORMAT and say in CHANGELOG.md that unfinished runs have to start anew"
 IDENTITY = (
     "Undo it, unless it is a new option: then say in CHANGELOG.md that runs of before are other runs. "
-    "segmodels.run.FORMAT is raised where run.json cannot be read any more"
+    "segmodels.runs.run.FORMAT is raised where run.json cannot be read any more"
 )
 FILES = "Undo it, or see that files of before are still read, and say it in CHANGELOG.md"
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import segmodels
-from benchmarks.camvid import plan, row, trial, within
-from benchmarks.camvid import says as words
 from benchmarks.device.card import Bench, Row
 from benchmarks.device.processes import apart
-from benchmarks.train import SMALL
+from benchmarks.networks.camvid import plan, row, trial, within
+from benchmarks.networks.camvid import says as words
+from benchmarks.networks.train import SMALL
 from segdata import ShardSet
-from segmodels.device import arithmetic, choose_device
-from segmodels.evaluate import evaluate
-from segmodels.train import train
-from segmodels.trained import load_trained
+from segmodels.compute.device import arithmetic, choose_device
+from segmodels.inference.trained import load_trained
+from segmodels.scoring.evaluate import evaluate
+from segmodels.training.train import train
 
 
 def camvid(bench: Bench, network: str, seconds: float, seed: int = 0) -> Iterator[Row]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import segmodels
 from benchmarks.device.card import Bench, Row
 from benchmarks.device.cards.training import let_go
-from benchmarks.train import SMALL
+from benchmarks.networks.train import SMALL
 from segmodels.bench.case import Case, Setting, Subject
 from segmodels.bench.clock import times
 from segmodels.bench.figure import measure
-from segmodels.device import choose_device
+from segmodels.compute.device import choose_device
 
 SLOW = ("clusternet", "clusternet_concat")  # an eigendecomposition an image: they come last
 CLASSES = 20

@@ -13,11 +13,11 @@ from typing import Any
 import segmodels
 from benchmarks.device.card import Bench, CardError, Row
 from benchmarks.device.processes import side_by_side
-from benchmarks.train import SMALL
-from segdata.canonical import digest_file
-from segmodels import train as loop
-from segmodels.config import TrainConfig
-from segmodels.progress import Status
+from benchmarks.networks.train import SMALL
+from segdata.base.canonical import digest_file
+from segmodels.config.config import TrainConfig
+from segmodels.runs.progress import Status
+from segmodels.training import train as loop
 
 STEPS, KILLED = 10, 6
 LEVELS = {"again": "L0", "killed": "L1", "workers": "L2"}

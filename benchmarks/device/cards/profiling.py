@@ -10,14 +10,14 @@ import torch
 import segmodels
 from benchmarks.device.card import Bench, Row
 from benchmarks.device.cards.training import BATCH
-from benchmarks.train import SMALL
+from benchmarks.networks.train import SMALL
 from segmodels.bench.clock import clocked, times
-from segmodels.config import TrainConfig
-from segmodels.data import Batch
-from segmodels.device import arithmetic, choose_device
-from segmodels.ema import start_ema, update_ema
-from segmodels.optim import clip_gradients, make_optimizer
-from segmodels.train import _backward
+from segmodels.compute.device import arithmetic, choose_device
+from segmodels.config.config import TrainConfig
+from segmodels.data.batches import Batch
+from segmodels.training.ema import start_ema, update_ema
+from segmodels.training.optim import clip_gradients, make_optimizer
+from segmodels.training.train import _backward
 
 SHOWN = 60  # operations
 CLASSES = 20

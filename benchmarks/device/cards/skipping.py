@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks import sparse as script
 from benchmarks.device.card import Bench, Row
-from segmodels.sparse import SIDE
+from benchmarks.networks import sparse as script
+from segmodels.networks.percentile.sparse import SIDE
 
 ENVIRONMENT = ("commit", "versions", "device")  # which the result has by itself
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 
 import segmodels
-from benchmarks import memory as counting
 from benchmarks.device.card import Bench, Row
-from benchmarks.train import SMALL, measure
-from segmodels.config import TrainConfig
+from benchmarks.networks import memory as counting
+from benchmarks.networks.train import SMALL, measure
+from segmodels.config.config import TrainConfig
 
 STEPS, SECONDS = 12, 2.5  # of each figure once warm, at most
 BATCH = {"percentile": 4}  # elsewhere 8: its 9x9 convolutions at full size are 18 TFLOP an image
@@ -81,7 +81,7 @@ def says(rows: Sequence[Row]) -> str:
 
 
 def memory(bench: Bench) -> Iterator[Row]:
-    """What two steps of every full recipe take, beside what benchmarks/memory.py counted without computing."""
+    """What two steps of every full recipe take, beside what benchmarks/networks/memory.py counted without computing."""
     counted = json.loads(RESULT.read_text())
     recipes = list(counting.recipes())
     if bench.rehearsal:

@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from segdata import ShardSet
-from segdata.canonical import pretty_json
-from segdata.stats import stats
-from segmodels.config import TrainConfig
-from segmodels.evaluate import evaluate
+from segdata.base.canonical import pretty_json
+from segdata.looking.stats import stats
+from segmodels.config.config import TrainConfig
+from segmodels.inference.trained import load_trained
 from segmodels.networks import spec
 from segmodels.report import report
-from segmodels.report.collect import Folders
-from segmodels.run import Run
-from segmodels.train import train
-from segmodels.trained import load_trained
+from segmodels.report.read.collect import Folders
+from segmodels.runs.run import Run
+from segmodels.scoring.evaluate import evaluate
+from segmodels.training.train import train
 
 SMALL = {"width": 8, "depth": 2, "steps": 2}
 RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -27,27 +27,27 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segdata import ShardSet
-from segdata.scene import U8
-from segdata.taxonomy import IGNORE, load_taxonomy
+from segdata.base.arrays import U8
+from segdata.labels.taxonomy import IGNORE, load_taxonomy
+from segmodels.bench.summary import summarize
 from segmodels.cli import cli
-from segmodels.data import windows
+from segmodels.data.batches import windows
 from segmodels.errors import SegmodelsError
-from segmodels.evaluate import predict_maps
+from segmodels.inference.trained import load_trained
 from segmodels.networks import spec
 from segmodels.report import report
-from segmodels.report.budget import WIDEST, images_shown, map_width, thinned
-from segmodels.report.collect import Folders, collect
-from segmodels.report.cost import cost
-from segmodels.report.figures import frontier, network_rows
-from segmodels.report.finding import finding
-from segmodels.report.leaderboard import leaderboard
-from segmodels.report.observe import Observation, choose_images, observe
-from segmodels.report.pictures import label_map, photograph
-from segmodels.report.ranking import Interval, apart, ranks
-from segmodels.report.result import Step
-from segmodels.report.sweep import Setting, Sweep
-from segmodels.summary import summarize
-from segmodels.trained import load_trained
+from segmodels.report.observe.budget import WIDEST, images_shown, map_width, thinned
+from segmodels.report.observe.cost import cost
+from segmodels.report.observe.observe import Observation, choose_images, observe
+from segmodels.report.observe.pictures import label_map, photograph
+from segmodels.report.page.figures import frontier, network_rows
+from segmodels.report.page.finding import finding
+from segmodels.report.page.leaderboard import leaderboard
+from segmodels.report.read.collect import Folders, collect
+from segmodels.report.read.ranking import Interval, apart, ranks
+from segmodels.report.read.result import Step
+from segmodels.report.read.sweep import Setting, Sweep
+from segmodels.scoring.evaluate import predict_maps
 
 STYLE = files("segmodels.report") / "templates" / "style.css"
 

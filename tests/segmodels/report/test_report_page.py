@@ -20,17 +20,17 @@ import pytest
 from PIL import Image
 
 from segdata import ShardSet
-from segdata.canonical import pretty_json
-from segdata.convert import Conversion
-from segdata.geometry import Geometry
-from segdata.prepare import Job, prepare
-from segdata.scene import U8
+from segdata.base.arrays import U8
+from segdata.base.canonical import pretty_json
+from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
+from segdata.looking.stats import stats
+from segdata.making.convert import Conversion
+from segdata.making.geometry import Geometry
+from segdata.making.prepare import Job, prepare
 from segdata.sources import source
-from segdata.stats import stats
 from segdata.synth import paint
-from segdata.taxonomy import load_taxonomy, read_taxonomy
 from segmodels.report import report
-from segmodels.report.collect import Folders
+from segmodels.report.read.collect import Folders
 
 Open = Callable[..., Any]  # open(page=…, width=…, …) -> a Playwright page
 DESKTOP, PHONE = 1440, 390
@@ -481,11 +481,11 @@ def _train(folders: Folders, name: str, shards: Path) -> None:
     """A run of this name."""
     import torch
 
-    from segmodels.config import TrainConfig
-    from segmodels.evaluate import evaluate
+    from segmodels.config.config import TrainConfig
+    from segmodels.inference.trained import load_trained
     from segmodels.networks import spec
-    from segmodels.train import train
-    from segmodels.trained import load_trained
+    from segmodels.scoring.evaluate import evaluate
+    from segmodels.training.train import train
 
     chosen = tuple(sorted(spec("dilated_unet").resolve({"width_factor": 0.125}).items()))
     few: dict[str, Any] = {"epochs": None, "steps": 1, "batch_size": 2, "workers": 0, "scale": (1.0, 1.0)}

@@ -1,0 +1,1 @@
+"""Speed of conversion and of reading. What trains belongs in `networks`."""

@@ -1,0 +1,1 @@
+"""Speed, memory and scores of networks. What converts or reads shards belongs in `data`."""

@@ -1,0 +1,4 @@
+"""Shard folders shown to people: statistics, contact sheets, differences.
+
+Nothing here decides whether a set is right: that is `checking`.
+"""

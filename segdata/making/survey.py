@@ -1,0 +1,153 @@
+"""What a dataset has: the scenes of its splits, and what is wrong before any of them is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segdata.errors import MissingError, SourceError
+from segdata.findings import ERROR, Finding
+from segdata.making.plan import key_findings
+from segdata.raw.listing import DOCUMENT, list_split, suffix_of
+from segdata.raw.scene import Scene, SceneSource, uncommon
+from segdata.raw.tree import Tree
+from segdata.stores.url import Place
+
+PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply
+SHOWN = 5
+
+
+@dataclass
+class Survey:
+    """The scenes of all splits, with what was found while looking for them; `origins` says where each split lies."""
+
+    scenes: dict[str, tuple[Scene, ...]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    halves: list[str] = field(default_factory=list)  # splits that have images and no labels, or labels and no images
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == ERROR]
+
+
+def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
+    """All scenes of the splits. Raises SourceError where an asked split, or every usual one, is missing."""
+    try:
+        return _look(source, tree, splits)
+    except SourceError as error:
+        if not (other := _other(source, tree)):
+            raise
+        raise type(error)(f"{error} The files look like {other}, this is `segdata prepare {source.name}`.") from None
+
+
+def _other(source: SceneSource, tree: Tree) -> str:
+    """The dataset whose training files are where they belong, where those of `source` are not; "" for none."""
+    from segdata.sources import SOURCES
+
+    return "" if _is_there(source, tree) else next((name for name in SOURCES if _is_there(SOURCES[name], tree)), "")
+
+
+def _is_there(source: SceneSource, tree: Tree) -> bool:
+    wanted = [folder.path for folder in source.folders if folder.split == "train" and folder.role != "colors"]
+    return tree.held(wanted).keys() == set(wanted)
+
+
+def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
+    for split in splits:
+        if split not in source.splits:
+            raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")
+    survey, absent = Survey(), list[Finding]()
+    folders = {
+        split: [each for each in source.folders if each.split == split] for split in splits or source.default_splits
+    }
+    held = tree.held([folder.path for each in folders.values() for folder in each])
+    for split, each in folders.items():
+        listing = list_split(source.name, tree, each, held)
+        survey.origins[split] = listing.origin
+        survey.findings += listing.findings
+        if listing.scenes:
+            survey.scenes[split] = listing.scenes
+        if listing.absent:
+            absent.append(listing.absent)
+            if listing.absent.severity == ERROR:
+                survey.halves.append(split)
+            if splits and not tree.faults and not listing.findings:
+                _refuse(tree)
+                raise MissingError(listing.absent.found)
+    if absent:
+        _refuse(tree)
+    survey.findings += sorted({fault for _, fault in tree.faults})  # a link may hide several folders
+    missed = {path for path, _ in tree.faults}
+    absent = [finding for finding in absent if finding.where not in missed]
+    if not any(survey.scenes.values()) and not survey.errors:
+        raise SourceError(absent[0].found if absent else f"{tree.root}: no scenes at all.")
+    survey.findings += [*absent, *_unused(source, tree)]
+    survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
+    if not is_painted(tree.root):
+        survey.findings += _official_findings(source, survey)
+    return survey
+
+
+def _refuse(tree: Tree) -> None:
+    """Where something is missing, it may be in a zip that cannot be read."""
+    for error in tree.refused.values():
+        raise error
+
+
+def _unused(source: SceneSource, tree: Tree) -> list[Finding]:
+    """What lies below the root and is no part of the dataset: a finding for all files of a sort in a folder or zip."""
+
+    def known(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
+
+    groups: dict[tuple[str, str], tuple[int, str]] = {}  # (first name below the root, suffix) -> count, an example
+    for top, path in tree.rest({folder.path for folder in source.folders}, known):
+        group = (top if path else "", suffix_of(path or top))
+        count, example = groups.get(group, (0, f"{top}/{path}" if path else top))
+        groups[group] = count + 1, example
+    found = [Finding("unused-file", name, str(error)) for name, error in sorted(tree.refused.items())]
+    for (top, suffix), (count, example) in sorted(groups.items()):
+        if count == 1:
+            found.append(Finding("unused-file", example, "not read"))
+        else:
+            what = f"{count} files {suffix or 'without a suffix'} (such as {example}), not read"
+            found.append(Finding("unused-file", top or ".", what))
+    return found
+
+
+def is_painted(root: Place) -> bool:
+    if isinstance(root, Path):
+        return (root / PAINTED).is_file()
+    from segdata.stores.opening import open_store
+
+    return not root.name.endswith(".zip") and open_store(root).has(PAINTED)
+
+
+def _official_findings(source: SceneSource, survey: Survey) -> list[Finding]:
+    findings = []
+    for split, scenes in survey.scenes.items():
+        official = source.official.get(split)
+        if official is None:
+            continue
+        missing, foreign = uncommon([scene.key for scene in scenes], official)
+        if len(scenes) != official.count or missing or foreign:
+            found = f"{len(scenes)} frames where the release has {official.count}"
+            found += f"; missing {_some(missing)}" if missing else ""
+            found += f"; not in the release {_some(foreign)}" if foreign else ""
+            findings.append(Finding("split-count", f"{source.name} {split}", found))
+    return findings
+
+
+def _some(names: list[str]) -> str:
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
+
+
+def drop_bad_keys(survey: Survey) -> None:
+    """No shard can hold these scenes. The others are converted all the same, so that every finding is told."""
+    bad_keys = {finding.where for finding in survey.errors if finding.code in {"bad-key", "duplicate-key"}}
+    survey.scenes = {
+        split: tuple(scene for scene in scenes if scene.image.path not in bad_keys)
+        for split, scenes in survey.scenes.items()
+    }

@@ -1,0 +1,87 @@
+"""What a PNG says beside its pixels, and whether readers act on it.
+
+Most of it no reader applies: gAMA, cHRM, sRGB, iCCP, bKGD, pHYs, text. These readers were asked: Pillow, and so
+Hugging Face's datasets, and OpenCV. What some of them act on and others do not:
+an animation (acTL, fcTL, fdAT)    which picture is meant
+transparency (tRNS)                three channels or four
+an orientation (Exif, XMP)         turned or as stored
+a chunk that one of them refuses   a picture or none
+a chunk twice that may stand once  the first of them or the last
+"""
+
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from io import BytesIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from segdata.base.files import parsing
+from segdata.errors import CodecError
+from segdata.pictures.chunks import RGB, Data, assemble, checked, chunks_of, name_of
+
+Chunk = tuple[bytes, bytes]  # type, body
+PICTURE = frozenset({b"IHDR", b"IDAT", b"IEND"})
+ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
+ONCE = frozenset(  # what may stand in a file once at most (5.6 of the standard, and its registered extensions)
+    {b"PLTE", b"tRNS", b"cHRM", b"cICP", b"gAMA", b"iCCP", b"mDCV", b"cLLI", b"sBIT", b"sRGB", b"bKGD", b"hIST"}
+    | {b"pHYs", b"eXIf", b"tIME", b"oFFs", b"pCAL", b"sCAL", b"sTER"}
+)
+MAX_CHUNK_BYTES = 8_000_000 - 12  # libpng's default, which OpenCV applies to a chunk with its length, type and CRC-32
+COLOURED = frozenset({b"PLTE", b"tRNS", b"bKGD", b"sBIT", b"hIST"})  # whose form depends on the kind of picture
+PROBE = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)  # (H, W, 3), which no turn or mirror leaves as it is
+ROWS = zlib.compress(b"".join(b"\0" + row.tobytes() for row in PROBE))
+
+
+def beside(data: Data) -> list[Chunk]:
+    """All chunks but the header, the image data and the end. Raises CodecError for a damaged one."""
+    view = memoryview(data)
+    places = [place for place in chunks_of(view) if place[0] not in PICTURE]
+    return [(kind, bytes(checked(view, kind, at, length))) for kind, at, length in places]
+
+
+def disagreement(chunks: Iterable[Chunk]) -> str:
+    """Why readers would make different pictures of a PNG with these chunks; "" where they do not.
+
+    Transparency is left to those who know what the samples mean. Pillow, which acts on most, is shown a tiny picture
+    that has the same chunks, so that nothing large is decoded.
+    """
+    listed = list(chunks)
+    if large := [(kind, body) for kind, body in listed if len(body) > MAX_CHUNK_BYTES]:
+        return f"libpng takes no chunk of more than {MAX_CHUNK_BYTES} bytes, as {_names(large)} is. Save it without"
+    if several := [kind for kind, times in Counter(kind for kind, _ in listed).items() if times > 1 and kind in ONCE]:
+        names = ", ".join(sorted(map(name_of, several)))
+        return f"more than one {names}, of which some readers take the first and others the last. Save it without them"
+    others = [(kind, body) for kind, body in listed if kind not in COLOURED]
+    if not others:
+        return ""
+    if any(kind in ANIMATION for kind, _ in others):
+        return "an animation: which of its pictures is meant, readers decide differently. Save the one that is meant"
+    if foreign := [chunk for chunk in others if not chunk[0].isalpha() or chunk[0][2] & 32]:
+        return f"libpng does not open it, for {_names(foreign)} is no name of a chunk. Save it without"
+    probe = assemble(PROBE.shape[1], PROBE.shape[0], RGB, [*others, (b"IDAT", ROWS)])
+    try:
+        with parsing("Pillow", CodecError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(BytesIO(probe), formats=["PNG"]) as image:
+                turned = np.asarray(ImageOps.exif_transpose(image))
+                orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except CodecError:
+        return f"Pillow does not open it, for one of its chunks {_names(others)}. Save it without them"
+    if np.array_equal(turned, PROBE):
+        return ""
+    return (
+        f"orientation {orientation} in its metadata: some readers turn the picture, others show it as it is stored. "
+        "Save it without that note, upright as its label is"
+    )
+
+
+def body_of(kind: bytes, chunks: Iterable[Chunk]) -> bytes | None:
+    """Of the first chunk of that type."""
+    return next((body for each, body in chunks if each == kind), None)
+
+
+def _names(chunks: Iterable[Chunk]) -> str:
+    return ", ".join(sorted({name_of(kind) for kind, _ in chunks}))

@@ -1,0 +1,187 @@
+"""The scenes of a split: which of its files are used, from where, and what becomes of all others.
+
+A file that lies twice, in two folders or zips, is used only where it does not matter which of them is meant.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePosixPath
+
+from segdata.errors import SourceError
+from segdata.findings import Finding
+from segdata.raw.member import Member, Twin
+from segdata.raw.scene import Folder, Listing, Scene
+from segdata.raw.tree import Held, Tree
+from segdata.stores.url import Place
+
+Keyed = Iterable[tuple[str, Member]]
+
+DOCUMENT = re.compile(  # what may lie beside pictures anywhere
+    r"(readme|licen[cs]e|copying|citation|terms|changelog|notice|version)([\w-]*\.(txt|md|rst|pdf|html?|docx?))?|"
+    r".+\.(txt|md|rst|pdf|html?|bib|csv|md5|sha\d+)|(md5|sha\d+)sums?",
+    re.IGNORECASE,
+)
+SUFFIX = re.compile(r"\.\w{1,8}")
+NOUNS = {"image": "images", "labels": "labels", "colors": "colour-coded labels"}
+
+
+@dataclass(frozen=True)
+class Used:
+    """What is used of a folder: (key, member) in the order of paths, the places where they lie, findings of others."""
+
+    folder: Folder
+    keyed: Sequence[tuple[str, Member]]
+    places: tuple[Place, ...]
+    findings: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        places = " and ".join(map(str, self.places))
+        return f"{len(self.keyed)} {NOUNS[self.folder.role]}" + f" in {places}" * bool(places)
+
+
+def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: dict[str, list[Held]]) -> Listing:
+    """The scenes of the split whose folders these are, which `held` then has no more: of a million, memory counts.
+
+    Raises SourceError where a file lies twice, and differs.
+    """
+    used = {folder.role: _use(folder, held.pop(folder.path, [])) for folder in folders}
+    image, labels = used["image"], [used[role] for role in ("labels", "colors") if role in used]
+    findings = tuple(finding for each in used.values() for finding in each.findings)
+    annotated = [each for each in labels if each.keyed]
+    origin = "; ".join(map(str, (image, *(annotated or labels[:1]))))
+    if not image.keyed and not annotated and not findings:
+        lacking = image.folder
+        found = f"{name}: no {lacking.path} in {tree.root} (found: {tree.found()}). {_advice(lacking)}."
+        return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
+    if annotated and not image.keyed:
+        return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
+    if labels and image.keyed and not annotated:
+        return Listing((), findings, origin, _absent("missing-label", name, tree, labels[0].folder, image))
+    if not labels:
+        scenes = tuple(
+            Scene(key, image.folder.split, member) for key, member in sorted(image.keyed, key=lambda each: each[0])
+        )
+        return Listing(scenes, findings, origin)
+    ids, colors = (used[role].keyed if role in used else () for role in ("labels", "colors"))
+    scenes, unpaired = pair(image.folder.split, image.keyed, ids, colors)
+    return Listing(scenes, (*findings, *unpaired), origin)
+
+
+def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used) -> Finding:
+    found = (
+        f"{name}: no {lacking.path} in {tree.root} with files {lacking.rule} (found: {tree.found()}), though there are "
+        f"{there}. {_advice(lacking)}, or name the splits that you want with --split."
+    )
+    return Finding(code, lacking.path, found)
+
+
+def _advice(lacking: Folder) -> str:
+    return f"Unpack or place {lacking.package} there"
+
+
+# ---- the files of a folder ----------------------------------------------------------------------------------
+
+
+def _use(folder: Folder, held: Sequence[Held]) -> Used:
+    unpacked, zipped = _chosen(folder, held)
+    keyed, strays = list[tuple[str, Member]](), dict[str, list[str]]()
+    for member in chain(unpacked, zipped):
+        name = member.path.rpartition("/")[2]
+        if match := folder.name.fullmatch(name):
+            keyed.append((match[1], member))
+        elif not folder.beside.fullmatch(name) and not DOCUMENT.fullmatch(name):
+            strays.setdefault(suffix_of(name), []).append(member.path)
+    used = {member.container for _, member in keyed}
+    places = [each.place for each in held if any(member.container in used for member in each.members)]
+    findings = [_stray(folder, suffix, paths) for suffix, paths in sorted(strays.items())]
+    return Used(folder, keyed, tuple(places), tuple(findings))
+
+
+def _chosen(folder: Folder, held: Sequence[Held]) -> tuple[list[Member], list[Member]]:
+    """The members that count, unpacked and zipped ones; what lies unpacked and in zips is read unpacked."""
+    unpacked, zips = ([each for each in held if each.zipped is zipped] for zipped in (False, True))
+    if len(unpacked) > 1:
+        raise _ambiguous(folder.path, str(unpacked[0].place), str(unpacked[1].place))
+    packed: dict[str, Member] = {}
+    others: list[Member] = []
+    for member in (member for each in zips for member in each.members):
+        if not _is_used(folder, member):
+            others.append(member)
+        elif (other := packed.setdefault(member.path, member)) is not member:
+            raise _ambiguous(member.path, other.where, member.where)
+    mine = unpacked[0].members if unpacked else []
+    names = {member.path for member in mine if packed and _is_used(folder, member)}
+    if not names:
+        return mine, sorted([*packed.values(), *others])
+    if differing := sorted(names ^ packed.keys()):
+        few = f"{len(names - packed.keys())} files only in the first and {len(packed.keys() - names)} only in the other"
+        there = next(each.place for each in zips if any(_is_used(folder, member) for member in each.members))
+        raise _ambiguous(folder.path, str(unpacked[0].place), str(there), f", {few} ({differing[0]})")
+    return [_twin(each, packed[each.path]) if each.path in names else each for each in mine], others
+
+
+def _twin(one: Member, packed: Member) -> Member:
+    return Twin(one.path, one.container, one.inner, one.zipped, one.fault, packed)
+
+
+def _is_used(folder: Folder, member: Member) -> bool:
+    return folder.name.fullmatch(member.path.rpartition("/")[2]) is not None
+
+
+def _ambiguous(what: str, first: str, second: str, more: str = "") -> SourceError:
+    return SourceError(
+        f"{what} lies in {first} and in {second}{more}: which of them is meant cannot be known. "
+        "Move one of them away, or point --root at the one that is meant."
+    )
+
+
+def _stray(folder: Folder, suffix: str, paths: list[str]) -> Finding:
+    if len(paths) == 1:
+        return Finding("unexpected-name", paths[0], f"not {folder.rule}")
+    found = f"{len(paths)} files {suffix or 'without a suffix'} (such as {paths[0]}), not {folder.rule}"
+    return Finding("unexpected-name", folder.path, found)
+
+
+def suffix_of(name: str) -> str:
+    """By which files of one sort are told together: ".PNG"; "" where there is none."""
+    suffix = PurePosixPath(name).suffix
+    return suffix if SUFFIX.fullmatch(suffix) else ""
+
+
+# ---- pairs --------------------------------------------------------------------------------------------------
+
+
+def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = ()) -> tuple[tuple[Scene, ...], list[Finding]]:
+    """Scenes sorted by key; what has no counterpart is a finding, as is a key that stands twice: no scene of it."""
+    groups = [_grouped(keyed) for keyed in (images, labels, colors)]
+    twice = {key: several[key] for one, several in reversed(groups) for key in one if key in several}
+    found = [_twice(key, members) for key, members in twice.items()]
+    (pictures, _), (ids, _), (painted, _) = groups
+    scenes = []
+    for key in sorted(key for key in pictures if key not in twice):
+        if key in ids or key in painted:
+            scenes.append(Scene(key, split, pictures[key], ids.get(key), painted.get(key)))
+        else:
+            found.append(Finding("missing-label", pictures[key].path, f"no label for {key}"))
+    alone: dict[str, Member] = {}
+    for one in (painted, ids):
+        alone |= {key: one[key] for key in sorted(one) if key not in pictures and key not in twice}
+    found += [Finding("missing-image", label.path, f"no image for {key}") for key, label in alone.items()]
+    return tuple(scenes), found
+
+
+def _grouped(keyed: Keyed) -> tuple[dict[str, Member], dict[str, list[Member]]]:
+    """The first member of every key; and all of each key that stands more than once."""
+    one: dict[str, Member] = {}
+    several: dict[str, list[Member]] = {}
+    for key, member in keyed:
+        if (first := one.setdefault(key, member)) is not member:
+            several.setdefault(key, [first]).append(member)
+    return one, several
+
+
+def _twice(key: str, members: list[Member]) -> Finding:
+    others = ", ".join(member.path for member in members[1:])
+    return Finding("duplicate-key", members[0].path, f"{key} also names {others}")

@@ -1,0 +1,66 @@
+"""One file of a dataset, wherever it is: in a folder, in a zip, or in a store."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdata.base.files import parsing, read_file
+from segdata.errors import AbsentError, LinkError, RangeError, SourceError, TooLargeError
+from segdata.raw.zips import INFLATE, MAX_MEMBER_BYTES, read_zipped, zip_entries
+from segdata.stores.opening import local_store
+from segdata.stores.url import Place, Url
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Member:
+    """One file of a tree: `path` names it in messages and metadata, the rest says where its bytes are."""
+
+    path: str  # "leftImg8bit/train/aachen/….png": from the dataset's own top folder on, POSIX
+    container: Place  # the folder, or the zip
+    inner: str  # path inside the container
+    zipped: bool = False
+    fault: str = ""  # why it must not be read: a link that leads nowhere or out of the root
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises SourceError when it cannot be read or is far too large."""
+        if self.fault:
+            raise LinkError(f"{self.where}: {self.fault}")
+        with parsing(self.where, SourceError):
+            if self.zipped:
+                return read_zipped(self.container, self.inner)
+            if isinstance(self.container, Url):
+                return _read_stored(self.container, self.inner)
+            return _read_file(self.container / self.inner)
+
+    @property
+    def where(self) -> str:
+        """For people: the path on disk, or the zip and the member in it."""
+        return f"{self.container}:{self.inner}" if self.zipped else str(self.container / self.inner)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Twin(Member):
+    """A member that lies in a zip as well, where it must have the same bytes."""
+
+    packed: Member | None = None
+
+    def read(self) -> bytes:
+        data = Member.read(self)
+        if self.packed and INFLATE.crc32(data) != zip_entries(self.packed.container)[self.packed.inner].crc:
+            raise SourceError(f"{self.where}: other bytes than {self.packed.where}. Move the wrong one away.")
+        return data
+
+
+def _read_file(path: Path) -> bytes:
+    if (size := path.stat().st_size) > MAX_MEMBER_BYTES:
+        raise TooLargeError(f"{path}: {size} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
+    return read_file(path, MAX_MEMBER_BYTES, SourceError)
+
+
+def _read_stored(url: Url, inner: str) -> bytes:
+    try:
+        return local_store(url, os.getpid()).read(inner, limit=MAX_MEMBER_BYTES)
+    except AbsentError as error:
+        raise SourceError(str(error)) from None
+    except RangeError as error:
+        raise TooLargeError(str(error)) from None

@@ -1,0 +1,244 @@
+"""A shard set in a store: its index comes once, its samples one by one, each checked and kept in the cache.
+
+Only dataset.json is fetched anew each time. A digest says nothing of length, and whoever made the set may mean harm:
+what is fetched has a bound before it is asked for.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from segdata.base.canonical import digest_bytes
+from segdata.base.files import LIMIT, open_regular
+from segdata.base.pinned import Opened, PinnedFile
+from segdata.errors import AbsentError, RangeError, ShardError
+from segdata.format.index import Index, open_index
+from segdata.format.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, no_manifest, parse_manifest, parse_sums
+from segdata.reading.local import MAX_COLUMN, MAX_SHARD, check_length, check_split
+from segdata.reading.prefetch import Prefetch
+from segdata.stores.cache import Cache, default_cache
+from segdata.stores.opening import open_store
+from segdata.stores.store import Store
+from segdata.stores.url import Url
+
+REVISIONS = "revisions"
+MAX_SAMPLE = 1 << 30  # its image, targets and json; a picture alone has at most MAX_MEMBER_BYTES before it is packed
+ROW = 512  # bytes of a sample in a column of the index: a name of at most 255, or some 100 of numbers
+
+
+class _Sample(NamedTuple):
+    """What a thread read last: its parts are asked for one after the other."""
+
+    i: int
+    start: int  # of `data`, in the shard
+    data: bytes
+
+
+class RemoteSet:
+    """A published set: its manifest, and its files as they are when fetched and checked."""
+
+    def __init__(self, url: Url, cache: Cache | None = None) -> None:
+        self.url, self.cache = url, cache or default_cache()
+        self.store = open_store(url)
+        self.manifest = fetch_manifest(self.store)
+        self.home = find_home(self.store, self.manifest)
+        self.piece = self.manifest.fingerprint[:32]  # the folder of its pieces in the cache
+        self.sums = parse_sums(self._file(SUMS, self.manifest.document["sha256sums"]).read_bytes(), url / SUMS)
+
+    def side(self, name: str, limit: int) -> bytes | None:
+        """A file that SHA256SUMS lists."""
+        return bytes(self._pinned(name, limit).map) if name in self.sums else None
+
+    def column(self, name: str) -> PinnedFile | None:
+        """A part of the index, mapped in the cache."""
+        inner = f"{SIDE}/{name}"
+        return self._pinned(inner, MAX_COLUMN) if inner in self.sums else None
+
+    def _pinned(self, name: str, limit: int) -> PinnedFile:
+        """The copy in the cache, which others may evict before it is open, where there is hardly room for it."""
+        for _ in range(2):
+            copy = self._file(name, self.sums[name])
+            with suppress(FileNotFoundError):
+                return PinnedFile(copy, Opened(open_regular(copy, limit, ShardError)), self.sums[name])
+        raise ShardError(f"cache {self.cache.folder}: {name} was evicted twice. Set SEGDATA_CACHE_SIZE to more.")
+
+    def _file(self, name: str, sha256: str) -> Path:
+        def is_good(data: bytes) -> bool:
+            return digest_bytes(data) == sha256
+
+        def fetch() -> bytes:
+            data = read_listed(self.store, self.home + name, limit=side_limit(self.manifest))
+            if not is_good(data):
+                raise changed(self.url / (self.home + name))
+            return data
+
+        return self.cache.file(f"{self.piece}/{name}", is_good, fetch)
+
+
+class RemoteFiles:
+    """One split of a set in a store (a `shardfiles.SplitFiles`). Any number of threads may read.
+
+    From a server without range requests a sample comes with its whole shard, all of which is kept in the cache.
+    """
+
+    def __init__(self, url: Url, split: str, cache: Cache | None = None) -> None:
+        self._set = RemoteSet(url, cache)
+        self.manifest: Manifest = self._set.manifest
+        check_split(url, self.manifest, split)
+        self.split = split
+        self._index = open_index(self._set.column, url, split, self.manifest.parts(split))
+        check_length(url, self.manifest, split, self._index)
+        self._shards = self.manifest.shards(split)
+        self._has_ranges = True  # as long as the server does not show otherwise
+        self._start()
+
+    @property
+    def index(self) -> Index:
+        self._index.check()
+        return self._index
+
+    def part(self, i: int, part: str) -> bytes:
+        self._check_fork()
+        last: _Sample | None = getattr(self._mine, "last", None)
+        if last is None or last.i != i:
+            last = self._mine.last = _Sample(i, self._range(i)[1], self._ahead.take(i))
+        _, offset, size = self.index.place(i, part)
+        return last.data[offset - last.start : offset - last.start + size]
+
+    def shard(self, number: int) -> bytes:
+        self._check_fork()
+        row = self._shards[number]
+        path = self._set.home + row.name
+        data = read_listed(self._set.store, path, limit=min(row.size, MAX_SHARD))
+        if digest_bytes(data) != row.sha256:
+            raise changed(self._set.url / path)
+        return data
+
+    def side(self, name: str, limit: int) -> bytes | None:
+        return self._set.side(name, limit)
+
+    def column(self, name: str) -> PinnedFile | None:
+        return self._set.column(name)
+
+    def prefetch(self, wanted: Sequence[int]) -> None:
+        if self._pid == os.getpid():
+            self._ahead.announce(wanted)
+
+    def _check_fork(self) -> None:
+        """After a fork, connections and threads stayed with the parent."""
+        if self._pid != os.getpid():
+            self._set.store = open_store(self._set.url)
+            self._start()
+
+    def _start(self) -> None:
+        self._pid, self._mine, self._ahead = os.getpid(), threading.local(), Prefetch(self._sample)
+        self._whole = threading.Lock()  # held while a whole shard is fetched: others wait for its samples
+
+    def _range(self, i: int) -> tuple[int, int, int]:
+        """(shard, first byte, end) of sample i: from its first part to its last. Raises ShardError for none."""
+        row = self.index.places[i]
+        ends = row["offsets"] + row["sizes"]
+        shard, start, stop = int(row["shard"]), int(row["offsets"].min()), int(ends.max())
+        size = self._shards[shard].size if shard < len(self._shards) else 0
+        if not start < stop <= min(size, start + MAX_SAMPLE):
+            raise ShardError(
+                f"{self._set.url}: the index of {self.split} places sample {i} at bytes {start} to {stop} of shard "
+                f"{shard}, which has {size}. Publish the set again."
+            )
+        return shard, start, stop
+
+    def _sample(self, i: int) -> bytes:
+        """The bytes of sample i from the cache, or else from the store."""
+        data = self._cached(i)
+        if data is None and self._has_ranges:
+            try:
+                return self._fetch(i)
+            except RangeError:
+                self._has_ranges = False
+        return self._fetch_with_shard(i) if data is None else data
+
+    def _cached(self, i: int) -> bytes | None:
+        data = self._set.cache.get(self._name(i), MAX_SAMPLE)
+        if data is None or self._is_good(i, data):
+            return data
+        self._set.cache.drop(self._name(i))
+        return None
+
+    def _fetch(self, i: int) -> bytes:
+        shard, start, stop = self._range(i)
+        path = self._set.home + self._shards[shard].name
+        data = read_listed(self._set.store, path, start, stop)
+        if not self._is_good(i, data):
+            raise changed(self._set.url / path)
+        self._set.cache.put(self._name(i), data)
+        return data
+
+    def _fetch_with_shard(self, i: int) -> bytes:
+        with self._whole:
+            if (data := self._cached(i)) is not None:
+                return data
+            number, start, stop = self._range(i)
+            shard = self.shard(number)
+            for other in self._neighbours(i):
+                _, first, end = self._range(other)
+                self._set.cache.put(self._name(other), shard[first:end])
+            return shard[start:stop]
+
+    def _neighbours(self, i: int) -> Iterator[int]:
+        """The samples of i's shard: they are stored one after the other."""
+        shards = self.index.places["shard"]
+        yield from range(*map(int, np.searchsorted(shards, [shards[i], shards[i] + 1])))
+
+    def _name(self, i: int) -> str:
+        """Of the piece in the cache."""
+        return f"{self._set.piece}/{self.split}/{i // 1000}/{i}"
+
+    def _is_good(self, i: int, data: bytes) -> bool:
+        start = self._range(i)[1]
+        return self.index.is_sample(i, (data[at - start : at - start + size] for at, size in self.index.spans(i)))
+
+
+def fetch_manifest(store: Store) -> Manifest:
+    """dataset.json as it is now. Raises ShardError where there is none, or one that is damaged."""
+    try:
+        return parse_manifest(store.read(FILE, limit=MAX_BYTES), store.url / FILE)
+    except AbsentError:
+        raise no_manifest(store.url) from None
+
+
+def find_home(store: Store, manifest: Manifest) -> str:
+    """Where the set's files are: "revisions/…/" as `publish` lays them out, "" beside dataset.json."""
+    home = revision(manifest)
+    return home if store.has(home + FILE) else ""
+
+
+def revision(manifest: Manifest) -> str:
+    """The folder of one version of a set, below the set's URL."""
+    return f"{REVISIONS}/{manifest.fingerprint[:32]}/"
+
+
+def side_limit(manifest: Manifest) -> int:
+    """Bytes of a file beside the shards: of the largest column of the index, or of a small set's documents."""
+    return min(LIMIT + ROW * sum(map(manifest.samples, manifest.splits)), MAX_COLUMN)
+
+
+def read_listed(store: Store, path: str, start: int = 0, stop: int | None = None, limit: int = LIMIT) -> bytes:
+    """A file that must be there, or a part of it."""
+    try:
+        return store.read(path, start, stop, limit)
+    except AbsentError:
+        raise ShardError(
+            f"{store.url / path}: no such file, though {FILE} lists it: the set is incomplete. Publish it again."
+        ) from None
+
+
+def changed(where: Url) -> ShardError:
+    return ShardError(
+        f"{where}: not the bytes that {FILE} lists: it was changed after {FILE} was read, or is damaged. "
+        "Open the set again; if that does not help, publish it again."
+    )

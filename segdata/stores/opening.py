@@ -1,0 +1,42 @@
+"""The store behind a URL, by its scheme."""
+
+from functools import lru_cache
+from typing import Any
+
+from segdata.errors import StoreError
+from segdata.stores.store import READ_ONLY, FsspecStore, Store
+from segdata.stores.url import Url
+
+INSTALL = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+
+
+def open_store(url: Url) -> Store:
+    """The store at `url`. Raises StoreError, naming what to install, where its library is not there."""
+    try:
+        from fsspec.core import url_to_fs
+
+        kind, options = _web() if url.scheme in READ_ONLY else (FsspecStore, {})
+        fs, root = url_to_fs(url.exact, skip_instance_cache=True, use_listings_cache=False, **options)
+    except ImportError as error:
+        package = INSTALL.get(url.scheme, "segdata[remote]")
+        raise StoreError(f"{url}: {url.scheme}:// needs another package: pip install '{package}'.") from error
+    except ValueError as error:
+        raise StoreError(f"{url}: {url.redacted(str(error))}. Expected s3://, gs://, https:// or a path.") from None
+    return kind(url, fs, root)
+
+
+@lru_cache(maxsize=16)
+def local_store(url: Url, pid: int) -> Store:
+    """The open store of this process: connections do not survive a fork."""
+    return open_store(url)
+
+
+def _web() -> tuple[type[FsspecStore], dict[str, Any]]:
+    """The Store of a web server, and fsspec's options: bytes as they are, and no limit of time but our own."""
+    from aiohttp import ClientTimeout
+
+    from segdata.stores.web import WebStore
+
+    headers = {"Accept-Encoding": "identity"}
+    options = {"timeout": ClientTimeout(total=None), "headers": headers, "auto_decompress": False}
+    return WebStore, {"client_kwargs": options}

@@ -1,0 +1,4 @@
+"""Trained networks at work: on images, through windows and scales, drawn, exported.
+
+Scores belong in `scoring`.
+"""

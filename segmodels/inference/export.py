@@ -1,0 +1,181 @@
+"""A trained network as one file that runs without segmodels: torch.export or ONNX, checked against the original."""
+
+from __future__ import annotations
+
+import importlib.util
+import zipfile
+from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from segdata.base.canonical import canonical_json
+from segdata.base.files import replacing
+from segdata.base.ownership import Kind, check_file
+from segmodels.errors import SegmodelsError
+from segmodels.inference.segmenter import Segmenter
+from segmodels.networks import spec
+from segmodels.runs.results import check_out
+from segmodels.spec import Size
+
+OPSET = 18
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-3  # of the largest logit
+AGREEMENT = 0.999  # share of the pixels with the same class: two near-equal logits may change places
+
+
+ONNX_MARK = b"\x0a\x09segmodels\x12"  # of the entry in the file's metadata, as protobuf has it
+Run = Callable[[Tensor], Tensor]
+
+
+class Parity(NamedTuple):
+    """How close the file is to the network."""
+
+    difference: float  # largest, of any logit
+    scale: float  # largest logit
+    agreement: float  # share of pixels with the same class
+
+
+class Exported(nn.Module):
+    """What the file computes: an image (1, 3, H, W), RGB from 0 to 1, to logits (1, K, H/stride, W/stride)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.network = segmenter.network
+        for name, values in (("mean", segmenter.mean), ("std", segmenter.std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.network((image - self.mean) / self.std).logits
+        return logits
+
+
+def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
+    """Write `out`, a .pt2 (torch.export) or .onnx file, and compare what it computes with the network.
+
+    It takes images of one size, that of training by default. `segmodels.json` in the .pt2 file, and the metadata
+    entry `segmodels` of the .onnx file, name the classes. Raises SegmodelsError, leaving no file, where the network
+    cannot be exported or the file computes something else.
+    """
+    formats = {".pt2": _write_pt2, ".onnx": _write_onnx}
+    if out.suffix not in formats:
+        raise SegmodelsError(f"--out is {out.name}, expected a name that ends in {' or '.join(formats)}")
+    if why := spec(segmenter.name).not_exportable:
+        raise SegmodelsError(f"{segmenter.name} cannot be exported: {why}")
+    size = _fitting(segmenter, size)
+    check_out(out.parent)
+    check_file("--out", out, EXPORTED)
+    network = Exported(segmenter).eval().to(segmenter.device)
+    about = canonical_json(_about(segmenter, size)).decode()
+    with TemporaryDirectory(prefix="segmodels-") as scratch:
+        file = Path(scratch) / out.name
+        try:
+            run = formats[out.suffix](network, torch.zeros(1, 3, *size, device=segmenter.device), file, about)
+        except SegmodelsError:
+            raise
+        except Exception as error:  # torch raises whatever came up while it traced or translated
+            why = _root(error)
+            raise SegmodelsError(f"{segmenter.name} cannot be written as {out.suffix}: {why}") from error
+        parity = _compare(network, run, size, segmenter.device)
+        if not (parity.difference <= TOLERANCE * parity.scale and parity.agreement >= AGREEMENT):
+            raise SegmodelsError(f"{out.name} was not written, as it computes something else: {describe(parity)}")
+        check_file("--out", out, EXPORTED)  # once more: the work may have taken minutes
+        with replacing(out) as target:
+            target.write(file.read_bytes())
+    return parity
+
+
+def _is_exported(path: Path) -> bool:
+    """Whether it bears what `export` writes into a file of its kind."""
+    if path.suffix == ".pt2":
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/segmodels.json") for name in archive.namelist())
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return data.rfind(ONNX_MARK) >= 0
+
+
+EXPORTED = Kind("an exported network", _is_exported)
+
+
+def describe(parity: Parity) -> str:
+    """Parity in words."""
+    return (
+        f"largest difference {parity.difference:.2e} of logits up to {parity.scale:.2e}, "
+        f"the same class at {parity.agreement:.4%} of the pixels"
+    )
+
+
+def _write_pt2(network: nn.Module, example: Tensor, file: Path, about: str) -> Run:
+    torch.export.save(torch.export.export(network, (example,)), file, extra_files={"segmodels.json": about})
+    return torch.export.load(file).module()  # what was written, not what was meant
+
+
+def _write_onnx(network: nn.Module, example: Tensor, file: Path, about: str) -> Run:
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SegmodelsError(f"an .onnx file needs {', '.join(missing)}: pip install 'segdata[onnx]', or export a .pt2")
+    import onnx
+    import onnxruntime
+
+    torch.onnx.export(
+        *(network, (example,), file),
+        input_names=["image"],
+        output_names=["logits"],
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    model = onnx.load(file)
+    onnx.helper.set_model_props(model, {"segmodels": about})
+    onnx.save(model, file)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda image: torch.from_numpy(session.run(None, {"image": image.cpu().numpy()})[0]).to(image.device)
+
+
+@torch.inference_mode()
+def _compare(network: nn.Module, run: Run, size: Size, device: torch.device) -> Parity:
+    """On noise, on the same at half contrast, and on a gradient."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, 3, *size, generator=generator)
+    gradient = torch.linspace(0, 1, size[1]).expand(1, 3, *size)
+    images = torch.cat([noise, 0.25 + noise / 2, gradient]).to(device)
+    ours, theirs = (torch.cat([each(image[None]) for image in images]) for each in (network, run))
+    same = ours.argmax(1) == theirs.argmax(1)
+    return Parity(float((ours - theirs).abs().max()), float(ours.abs().max()), float(same.double().mean()))
+
+
+def _root(error: BaseException) -> str:
+    """What the chain of exceptions began with."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _fitting(segmenter: Segmenter, size: Size | None) -> Size:
+    geometry, name = segmenter.geometry, segmenter.name
+    size = size or segmenter.size
+    if geometry.fixed_size and size != segmenter.size:
+        raise SegmodelsError(f"--size: {name} was built for {segmenter.size[0]}x{segmenter.size[1]} alone")
+    if not all(geometry.fits(side) for side in size):
+        raise SegmodelsError(f"--size {size[0]}x{size[1]} does not fit {name}: {geometry.constraint}")
+    return size
+
+
+def _about(segmenter: Segmenter, size: Size) -> dict[str, Any]:
+    return {
+        "network": segmenter.name,
+        "run": segmenter.run,
+        "input": "image (1, 3, H, W) float32, RGB from 0 to 1",
+        "output": "logits (1, K, H/stride, W/stride)",
+        "size": size,
+        "stride": segmenter.geometry.stride,
+        "taxonomy": segmenter.taxonomy.document(),
+    }

@@ -1,0 +1,117 @@
+"""One image seen by a network: whole or through windows, mirrored, at several scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from segmodels.compute.deterministic import resize
+from segmodels.data.batches import pad, swapped, windows
+from segmodels.errors import SegmodelsError
+from segmodels.spec import Geometry, Size
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from segmodels.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Views:
+    """How an image is shown to the network; the probabilities of several views are averaged."""
+
+    flip: bool = False  # mirrored as well
+    scales: tuple[float, ...] = (1.0,)
+    window: Size | None = None  # slid over the image; None: the whole image at once
+
+    def check(self, size: Size, default: Size | None) -> None:
+        """Raise SegmodelsError where a window other than the network's own is too large for an image (H, W), and would
+        not be the other way round: a window that is too large all the same is padded."""
+        window = self.window
+        if window and window != default and (window[0] > size[0] or window[1] > size[1]) and swapped(window, size):
+            raise SegmodelsError(
+                f"--window {window[0]}x{window[1]} is larger than an image of {size[0]}x{size[1]}. "
+                + swapped(window, size).strip()
+            )
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one view, the image as it is: only then is there an answer at the network's own stride."""
+        return not self.flip and self.scales == (1.0,)
+
+
+def outputs(prediction: Prediction) -> Sequence[Tensor]:
+    """What the network would answer if it stopped after each step: (B, K, H/s, W/s) each, its answer last.
+
+    A stage of a staged network answers for the pixels that reached it; the others have their answer.
+    """
+    if "masks" not in prediction.extras:
+        return prediction.steps
+    answers = list(prediction.steps[:1])
+    for reached, step in zip(torch.split(prediction.extras["masks"], 1, dim=1)[1:], prediction.steps[1:], strict=True):
+        answers.append(torch.where(reached, step, answers[-1]))
+    return answers
+
+
+def look(network: nn.Module, image: Tensor, geometry: Geometry, window: Size | None) -> list[Tensor]:
+    """The outputs (1, K, ceil(H/s), ceil(W/s)) for a normalised image (1, 3, H, W) of any size.
+
+    Through windows the mean of the logits of all that see a pixel counts.
+    """
+    size = (image.shape[-2], image.shape[-1])
+    if window:
+        return crop(_slide(network, image, geometry.stride, window), geometry.stride, size)
+    return crop(outputs(network(pad(image, geometry))), geometry.stride, size)
+
+
+def crop(found: Sequence[Tensor], stride: int, size: Size) -> list[Tensor]:
+    """The part of the outputs that belongs to the image, of `size` before it was padded for the network."""
+    return [each[..., : -(-size[0] // stride), : -(-size[1] // stride)] for each in found]
+
+
+def at_full_size(logits: Tensor, stride: int, size: Size) -> Tensor:
+    """Logits (1, K, h, w) interpolated to the image's size (H, W): a cell covers its stride x stride pixels."""
+    if stride == 1:
+        return logits
+    h, w = logits.shape[-2:]
+    return resize(logits, (h * stride, w * stride), align_corners=False)[..., : size[0], : size[1]]
+
+
+def average(network: nn.Module, image: Tensor, geometry: Geometry, views: Views) -> list[Tensor]:
+    """The outputs at the image's size: logarithms (1, K, H, W) of probabilities averaged over all views."""
+    size = (image.shape[-2], image.shape[-1])
+    total: list[Tensor] = []
+    for scale, mirror in product(views.scales, (False, True) if views.flip else (False,)):
+        scaled = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        seen = resize(image, scaled, align_corners=False)
+        found = look(network, seen.flip(3) if mirror else seen, geometry, views.window)
+        for number, logits in enumerate(found):
+            full = resize(at_full_size(logits, geometry.stride, scaled), size, align_corners=False)
+            probabilities = (full.flip(3) if mirror else full).softmax(dim=1)
+            if number == len(total):
+                total.append(probabilities)
+            else:
+                total[number] += probabilities
+    count = len(views.scales) * (1 + views.flip)
+    return [(each / count).log() for each in total]
+
+
+def _slide(network: nn.Module, image: Tensor, stride: int, window: Size) -> Sequence[Tensor]:
+    padded = [max(part, -(-side // stride) * stride) for side, part in zip(image.shape[-2:], window, strict=True)]
+    image = F.pad(image, (0, padded[1] - image.shape[-1], 0, padded[0] - image.shape[-2]))
+    total: list[Tensor] = []
+    counts = image.new_zeros(padded[0] // stride, padded[1] // stride)
+    for place in windows((padded[0], padded[1]), window, stride):
+        top, left, height, width = place
+        cells = (slice(top // stride, (top + height) // stride), slice(left // stride, (left + width) // stride))
+        found = outputs(network(image[..., top : top + height, left : left + width]))
+        total = total or [counts.new_zeros(*each.shape[:2], *counts.shape) for each in found]
+        for sums, logits in zip(total, found, strict=True):
+            sums[..., cells[0], cells[1]] += logits
+        counts[cells] += 1
+    return [sums / counts for sums in total]

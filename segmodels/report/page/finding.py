@@ -1,0 +1,65 @@
+"""Whether a network's deeper stages predict better than its first: a paragraph computed from scores and sweeps."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from segmodels.report.page.words import giga, plain, score, share
+from segmodels.report.read.collect import Board
+from segmodels.report.read.result import Result
+from segmodels.report.read.sweep import Setting, Sweep
+
+
+def finding(board: Board, result: Result) -> str:
+    """In plain sentences; empty where a stage has no score.
+
+    Up to a stage's answer a settled pixel keeps what it has, so the difference between two stages is made by the
+    pixels that reached the deeper one, and by nothing else.
+    """
+    scores = [step.full for step in result.steps]
+    known = [each for each in scores if each is not None]
+    if len(known) < 2 or len(known) < len(scores):
+        return ""
+    sweeps = [each for each in board.sweeps if each.knob == "q" and each.rows[0].run == result.name]
+    return " ".join([_verdict(known, result), *filter(None, map(_swept, sweeps))])
+
+
+def _verdict(scores: list[float], result: Result) -> str:
+    """Settled only where the difference is more than half the width of the score's interval."""
+    gain, interval = scores[-1] - scores[0], result.intervals["miou"]
+    best = max(range(len(scores)), key=lambda i: (scores[i], -i))
+    half = None if interval is None else (interval.high - interval.low) / 2
+    if half is not None and abs(gain) <= half:
+        said = "It is not settled whether deeper stages predict better here"
+    elif all(later > earlier for earlier, later in pairwise(scores)):
+        said = "Deeper stages predict better here"
+    elif best == len(scores) - 1:
+        said = "The last stage predicts best here, though not every stage is better than the one before"
+    elif best == 0:
+        said = "Deeper stages do not predict better here"
+    else:
+        said = f"Deeper is not better throughout: stage {best + 1} predicts best here"
+    listed = ", ".join(map(score, scores))
+    text = f"{said}: stopped after stage 1 to {len(scores)}, this network would score mIoU {listed}."
+    if half is None:
+        return text
+    more = "less" if abs(gain) <= half else "more"
+    return f"{text} From first to last that is {gain:+.3f}, {more} than half the width of its interval, {half:.3f}."
+
+
+def _swept(sweep: Sweep) -> str:
+    """What the knob does, from the least to the most that goes on."""
+    rows = [row for row in sweep.rows if row.miou is not None]
+    if len(rows) < 2:
+        return ""
+    low, high = rows[0], rows[-1]
+    best = max(rows, key=lambda row: (row.miou or 0.0, -row.macs))
+    return (
+        f"In the sweep, q {low.value} sends {_deepest(low)} of the pixels into the last stage and scores "
+        f"{score(low.miou)} for {giga(low.macs)} GMAC, q {high.value} {_deepest(high)} and {score(high.miou)} for "
+        f"{giga(high.macs)} GMAC; the best, q {best.value}, scores {score(best.miou)} for {giga(best.macs)} GMAC."
+    )
+
+
+def _deepest(row: Setting) -> str:
+    return share(row.shares[-1]) if row.shares else plain(None)

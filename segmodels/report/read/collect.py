@@ -1,0 +1,137 @@
+"""Everything that the page shows of runs, scores, shards and sweeps, read and checked before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdata.base.files import parsing
+from segmodels.errors import SegmodelsError
+from segmodels.report.read.datasets import Dataset, read_datasets
+from segmodels.report.read.latency import FILE as LATENCY
+from segmodels.report.read.latency import Latency, read_latencies
+from segmodels.report.read.ranking import Rank, ranks
+from segmodels.report.read.result import Result, read_result
+from segmodels.report.read.sweep import FILE as SWEEP
+from segmodels.report.read.sweep import Sweep, read_sweep
+from segmodels.runs.run import Run
+from segmodels.spec import Size
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where everything is; each holds a folder or file a run, or a set."""
+
+    runs: Path
+    scores: Path
+    stats: Path
+    shards: Path
+    bench: Path | None = None
+
+
+@dataclass(frozen=True)
+class Board:
+    """Results that may be compared: scored on the same images."""
+
+    dataset: Dataset
+    split: str
+    results: tuple[Result, ...]  # the best first
+    ranks: Mapping[str, Rank]
+    sweeps: tuple[Sweep, ...]
+    latencies: Mapping[str, Mapping[Size, Latency]]  # of the runs that were measured
+
+    @property
+    def staged(self) -> Result | None:
+        """The network whose stages are shown: the best that has a q."""
+        return next((result for result in self.results if "q" in result.provenance.options), None)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All boards, and what was left out, with the reason."""
+
+    datasets: tuple[Dataset, ...]
+    boards: tuple[Board, ...]
+    notes: tuple[str, ...]
+
+
+def collect(folders: Folders) -> Collection:
+    """Raises SegmodelsError or ShardError where a file is damaged, or does not belong to the others."""
+    datasets = read_datasets(folders.shards, folders.stats)
+    notes: list[str] = []
+    results: dict[str, Result] = {}
+    for path in _entries(folders.runs, "--runs"):
+        left_out = _left_out(Run(path), folders.scores / path.name)
+        if left_out:
+            notes.append(left_out)
+        else:
+            scores = folders.scores / path.name
+            with parsing(f"{path} with {scores}", SegmodelsError, f"Run `segmodels evaluate {path} --out {scores}`."):
+                results[path.name] = read_result(Run(path), scores, datasets)
+    notes += [
+        f"{path}: scores of a run that {folders.runs} does not have."
+        for path in _entries(folders.scores, "--scores")
+        if not (folders.runs / path.name).is_dir()
+    ]
+    if not results:
+        why = f" {notes[0]}" if notes else ""
+        raise SegmodelsError(f"{folders.runs}: no finished run with scores in {folders.scores}.{why}")
+    sweeps: list[Sweep] = []
+    latencies: dict[str, dict[Size, Latency]] = {}
+    for path in _entries(folders.bench, "--bench") if folders.bench else ():
+        if not (path / SWEEP).is_file() and not (path / LATENCY).is_file():
+            notes.append(f"{path}: neither {SWEEP} nor {LATENCY}, so nothing was measured.")
+        if (path / SWEEP).is_file():
+            with parsing(path / SWEEP, SegmodelsError, "Run its `segmodels bench --sweep` again."):
+                found = read_sweep(path, list(results.values()))
+            notes.append(found) if isinstance(found, str) else sweeps.append(found)
+        if (path / LATENCY).is_file() and path.name in results:
+            with parsing(path / LATENCY, SegmodelsError, "Run its `segmodels bench` again."):
+                latencies[path.name] = read_latencies(path / LATENCY, results[path.name])
+            if not latencies[path.name]:
+                notes.append(f"{path / LATENCY}: times of another training than {folders.runs / path.name} holds.")
+    boards = _boards(list(results.values()), sweeps, latencies)
+    shown = {sweep.name for board in boards for sweep in board.sweeps}
+    notes += [
+        f"{folders.bench}/{sweep.name}: its mIoU is of other images than the runs were scored on."
+        for sweep in sweeps
+        if sweep.name not in shown
+    ]
+    return Collection(tuple(datasets.values()), boards, tuple(notes))
+
+
+def _entries(folder: Path, option: str) -> list[Path]:
+    if not folder.is_dir():
+        raise SegmodelsError(f"{option} {folder} is no folder")
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _left_out(run: Run, scores: Path) -> str:
+    """Why a run has no place on the page; empty where it has."""
+    if not run.about.is_file():
+        return f"{run.path}: no run.json, so this is no run."
+    if not run.finished:
+        return f"{run.path}: unfinished. Run its `segmodels train` again to go on."
+    if not (scores / "metrics.json").is_file():
+        return f"{run.path}: not scored. Run `segmodels evaluate {run.path} --out {scores}`."
+    return ""
+
+
+def _boards(
+    results: Sequence[Result], sweeps: Sequence[Sweep], latencies: Mapping[str, Mapping[Size, Latency]]
+) -> tuple[Board, ...]:
+    """By set and split; the most results first."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.dataset.digest, result.split), []).append(result)
+    boards = []
+    for (digest, split), rows in groups.items():
+        rows.sort(key=lambda row: (-row.miou, row.name))
+        names = {row.name for row in rows}
+        here = [sweep for sweep in sweeps if (sweep.digest, sweep.split) == (digest, split)]
+        ours = tuple(sweep for sweep in here if names >= {row.run for row in sweep.rows})
+        order = ranks({row.name: row.intervals["miou"] for row in rows})
+        times = {name: latencies[name] for name in sorted(names & latencies.keys())}
+        boards.append(Board(rows[0].dataset, split, tuple(rows), order, ours, times))
+    return tuple(sorted(boards, key=lambda board: (board.dataset.name, board.split, board.dataset.digest)))

@@ -1,0 +1,227 @@
+"""A run and its scores: everything about them that stands in files, checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from segdata.base.files import parsing, read_file, regular
+from segdata.labels.taxonomy import Taxonomy
+from segmodels.errors import SegmodelsError
+from segmodels.inference.views import Views
+from segmodels.networks import spec
+from segmodels.report.read.datasets import Dataset
+from segmodels.report.read.fields import Fields, read_fields
+from segmodels.report.read.provenance import Provenance, read_provenance
+from segmodels.report.read.ranking import Interval
+from segmodels.runs.run import Run, check_identity, check_results
+from segmodels.scoring.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
+from segmodels.spec import SCALES, Size
+
+LARGEST = 1 << 34  # bytes of confusion.npy: a million images of 40 classes
+LARGEST_WINDOW = 1 << 13  # that the page's few images are shown through
+MOST = 1 << 40  # pixels of one image
+SCORES = (*SPLIT_SCORES, *IMAGE_SCORES)  # names in metrics.json
+Scores = Mapping[str, float | None]
+
+
+class Epoch(NamedTuple):
+    """A line of history.csv; the score of an epoch without validation is None."""
+
+    step: int
+    loss: float | None
+    miou: float | None
+
+
+class Step(NamedTuple):
+    """What the network would score if it stopped here."""
+
+    full: float | None  # mIoU at the labels' resolution
+    coarse: float | None  # and at the network's own stride
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the leaderboard."""
+
+    name: str  # of the run's folder
+    run: Path
+    network: str
+    family: str
+    provenance: Provenance
+    dataset: Dataset
+    split: str
+    views: Views
+    q: tuple[float, ...] | None  # that a percentile network was scored with, where it is not the trained one
+    scores: Scores
+    own_stride: Scores
+    stride: int
+    intervals: Mapping[str, Interval | None]
+    class_iou: Scores
+    steps: tuple[Step, ...]  # none where the network answers in one
+    images: int
+    keys_digest: str  # of the images' keys, in their order
+    confusions: ConfusionMatrix  # (N, K, K) in that order; on disk, for there may be many images
+    history: tuple[Epoch, ...]
+    seconds: float  # of training, validation included
+    images_per_second: float | None  # of training, validation excluded
+
+    @property
+    def miou(self) -> float:
+        """To sort by: undefined is last."""
+        found = self.scores["miou"]
+        return -1.0 if found is None else found
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        return self.dataset.taxonomy
+
+
+def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Result:
+    """A finished run, and what `evaluate` wrote about it into the folder `scores`. Raises SegmodelsError."""
+    name = run.path.name
+    train_again = "Run its `segmodels train` again"
+    about = read_fields(run.about, train_again)
+    declared = spec(about.inside("config").text("network"))
+    check_identity(about.values, run.about)
+    sheet = read_fields(scores / "metrics.json", f"Run `segmodels evaluate {run.path} --out {scores}` again")
+    if sheet.text("run") != about.text("id"):
+        raise SegmodelsError(f"{scores} scores another training than {run.path} holds. {sheet.advice}")
+    dataset, split = _dataset(sheet, scores, datasets)
+    check_results(run, "history", "metrics")
+    timing = read_fields(run.timing, train_again)
+    images, keys_digest = _keys(scores / "images.csv", sheet.advice)
+    return Result(
+        name=name,
+        run=run.path,
+        network=declared.name,
+        family=declared.family,
+        provenance=read_provenance(about),
+        dataset=dataset,
+        split=split,
+        views=_views(sheet.inside("views")),
+        q=sheet.numbers("q") if "q" in sheet.values else None,
+        scores={each: sheet.score(each) for each in SCORES},
+        own_stride=_own_stride(sheet),
+        stride=sheet.inside("own_stride").whole("stride") if "own_stride" in sheet.values else 1,
+        intervals=_intervals(sheet.inside("interval")),
+        class_iou=_class_iou(sheet.inside("class_iou"), dataset.taxonomy),
+        steps=_steps(sheet),
+        images=images,
+        keys_digest=keys_digest,
+        confusions=_confusions(scores / "confusion.npy", (images, len(dataset.taxonomy.classes)), sheet.advice),
+        history=_history(run.history, train_again),
+        seconds=timing.number("seconds"),
+        images_per_second=timing.score("images_per_second"),
+    )
+
+
+def _dataset(sheet: Fields, scores: Path, datasets: Mapping[str, Dataset]) -> tuple[Dataset, str]:
+    shards = sheet.inside("shards")
+    digest, split = shards.text("fingerprint"), shards.text("split")
+    if digest not in datasets:
+        have = ", ".join(f"{each.name} {digest[:12]}" for digest, each in datasets.items())
+        raise SegmodelsError(
+            f"{scores} was scored on shards {shards.text('name')} {digest[:12]}, --shards has {have}. {sheet.advice}"
+        )
+    return datasets[digest], split
+
+
+def _views(row: Fields) -> Views:
+    size: Size | None = None
+    if row.values.get("window") is not None:
+        height, width = map(int, row.numbers("window"))
+        size = height, width
+        if not all(1 <= side <= LARGEST_WINDOW for side in size):
+            raise SegmodelsError(
+                f"{row.where}: a window of {height}x{width}, at most {LARGEST_WINDOW} a side. {row.advice}"
+            )
+    scales = row.numbers("scales")
+    if not scales or not all(SCALES[0] <= scale <= SCALES[1] for scale in scales):
+        raise SegmodelsError(f"{row.where}: scales of {scales}, expected {SCALES[0]:g} to {SCALES[1]:g}. {row.advice}")
+    return Views(row.values.get("flip") is True, scales, size)
+
+
+def _own_stride(sheet: Fields) -> Scores:
+    """At stride 1, or of several views, there is none but the answer's own."""
+    if "own_stride" not in sheet.values:
+        return dict.fromkeys(SCORES)
+    return {name: sheet.inside("own_stride").score(name) for name in SCORES}
+
+
+def _intervals(rows: Fields) -> dict[str, Interval | None]:
+    found: dict[str, Interval | None] = {}
+    for name in SCORES:
+        low, high = rows.inside(name).score("low"), rows.inside(name).score("high")
+        found[name] = None if low is None or high is None else Interval(low, high)
+    return found
+
+
+def _class_iou(row: Fields, taxonomy: Taxonomy) -> Scores:
+    return {each.name: row.score(each.name) for each in taxonomy.classes if each.evaluated}
+
+
+def _steps(sheet: Fields) -> tuple[Step, ...]:
+    if "steps" not in sheet.values:
+        return ()
+    steps = sheet.inside("steps")
+    rows = [steps.inside(name) for name in sorted(steps.values)]
+    return tuple(
+        Step(row.score("miou"), row.inside("own_stride").score("miou") if "own_stride" in row.values else None)
+        for row in rows
+    )
+
+
+def digest_keys(keys: Iterable[str]) -> tuple[int, str]:
+    """How many keys these are, and which ones in which order."""
+    digest, count = sha256(), 0
+    for key in keys:
+        digest.update(f"{key}\n".encode())
+        count += 1
+    return count, digest.hexdigest()
+
+
+def _keys(path: Path, advice: str) -> tuple[int, str]:
+    count, digest = digest_keys(row.get("key", "") for row in _table(path, advice))
+    if not count:
+        raise SegmodelsError(f"{path} has no image. {advice}")
+    return count, digest
+
+
+def _history(path: Path, advice: str) -> tuple[Epoch, ...]:
+    rows = _table(path, advice)
+    with parsing(f"{path} is no history", SegmodelsError, advice):
+        return tuple(Epoch(int(row["step"]), _number(row["loss"]), _number(row.get("miou", ""))) for row in rows)
+
+
+def _number(text: str) -> float | None:
+    value = float(text) if text else None
+    return value if value is None or isfinite(value) else None
+
+
+def _table(path: Path, advice: str) -> list[dict[str, str]]:
+    with parsing(f"cannot read {path}", SegmodelsError, advice):
+        text = read_file(path, error=SegmodelsError).decode()
+        return list(csv.DictReader(io.StringIO(text, newline=""), restval=""))
+
+
+def _confusions(path: Path, expected: tuple[int, int], advice: str) -> ConfusionMatrix:
+    images, classes = expected
+    with parsing(f"cannot read {path}", SegmodelsError, advice):
+        regular(path, LARGEST, SegmodelsError)
+        found: ConfusionMatrix = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
+    if found.shape != (images, classes, classes) or found.dtype != np.int64:
+        raise SegmodelsError(
+            f"{path} holds {found.dtype} {found.shape}, expected int64 ({images}, {classes}, {classes}). {advice}"
+        )
+    if found.min() < 0 or found.max() > MOST:
+        raise SegmodelsError(f"{path} holds {found.min()} to {found.max()}, expected counts of pixels. {advice}")
+    return found

@@ -1,0 +1,4 @@
+"""What predictions are worth: confusion matrices, scores with intervals, the official evaluation.
+
+How a network predicts belongs in `inference`.
+"""

@@ -1,0 +1,163 @@
+"""What an evaluation leaves on disk: all scores as JSON, classes and images as tables, the matrices themselves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segdata.base.canonical import pretty_json
+from segdata.base.files import replacing, unlink, write_file
+from segdata.base.ownership import headed, json_kind, marked
+from segdata.labels.taxonomy import Taxonomy
+from segmodels.runs.results import check_out
+from segmodels.scoring import metrics
+from segmodels.scoring.metrics import ConfusionMatrix
+from segmodels.scoring.official import largest_difference
+
+METRICS, OFFICIAL, CONFUSION = "metrics.json", "official.json", "confusion.npy"
+CLASSES, IMAGES = "classes.csv", "images.csv"
+CLASS_HEADER = ("id", "class", "category", "pixels", "iou", "recall", "precision")
+IMAGE_HEADER = ("key", "pixel_accuracy", "miou", "miou_present", "micro_iou")
+FILES = {  # and how those that `evaluate` wrote are known again
+    METRICS: json_kind("scores of `evaluate`", "images", "interval", "miou", "shards"),
+    OFFICIAL: json_kind("scores of cityscapesScripts", "averageScoreClasses", "classScores"),
+    CONFUSION: marked("a confusion matrix", b"{'descr': '<i8', 'fortran_order': False, 'shape': ("),
+    CLASSES: headed("scores of classes", ",".join(CLASS_HEADER).encode()),
+    IMAGES: headed("scores of images", ",".join(IMAGE_HEADER).encode()),
+}
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Confusion matrices (S, N, K, K) of S steps on N images; the last step is the answer."""
+
+    keys: tuple[str, ...]
+    full: ConfusionMatrix  # at the labels' resolution
+    coarse: ConfusionMatrix | None  # at the network's stride; None where that is 1, or several views were averaged
+
+
+def write_scoresheet(
+    out: Path,
+    matrices: Matrices,
+    taxonomy: Taxonomy,
+    stride: int,
+    about: dict[str, Any],
+    official: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Write into `out`, metrics.json last, so that its presence means completeness; returns what it holds.
+
+    metrics.json    `about`, then the scores of `metrics.py` by their names, null where undefined; `interval` (95 %,
+                    bootstrap over images), `class_iou`, `category_iou`; the same scores in `own_stride` and, for
+                    networks of several steps, in `steps`; the evaluator's averages in `official`
+    classes.csv     a row a class; images.csv: a row an image
+    confusion.npy   (N, K, K) int64 in the order of images.csv, rows are ground truth
+    official.json   all that Cityscapes' evaluator says, where it ran
+    """
+    check_out(out, FILES)  # once more: the work may have taken hours
+    unlink(out / METRICS)
+    unlink(out / OFFICIAL)
+    answer = matrices.full[-1]
+    document = about | _document(matrices, taxonomy, stride)
+    if official:
+        document["official"] = _averages(official, document["class_iou"], taxonomy)
+        write_file(out / OFFICIAL, pretty_json(_plain(official)))
+    write_file(out / CLASSES, _table(CLASS_HEADER, _class_rows(answer.sum(0), taxonomy)))
+    write_file(out / IMAGES, _table(IMAGE_HEADER, _image_rows(matrices.keys, answer, taxonomy)))
+    with replacing(out / CONFUSION) as file:
+        np.save(file, answer)
+    plain: dict[str, Any] = _plain(document)
+    write_file(out / METRICS, pretty_json(plain))
+    return plain
+
+
+def _document(matrices: Matrices, taxonomy: Taxonomy, stride: int) -> dict[str, Any]:
+    """All scores, NaN where undefined; mappings of mappings, as `dvc metrics show` flattens them."""
+    evaluated = _evaluated(taxonomy)
+    answer, total = matrices.full[-1], matrices.full[-1].sum(0)
+    of_class = zip(taxonomy.classes, metrics.class_iou(total, evaluated), strict=True)
+    of_category = metrics.category_iou(total, evaluated, [row.category for row in taxonomy.classes])
+    intervals = metrics.intervals(answer, evaluated)
+    document: dict[str, Any] = {
+        "images": len(answer),
+        **metrics.scores(answer, evaluated),
+        "interval": {name: {"low": low, "high": high} for name, (low, high) in intervals.items()},
+        "class_iou": {row.name: iou for row, iou in of_class if row.evaluated},
+        "category_iou": {name: float(iou) for name, iou in of_category.items()},
+    }
+    if matrices.coarse is not None:
+        document["own_stride"] = {"stride": stride, **metrics.scores(matrices.coarse[-1], evaluated)}
+    if len(matrices.full) > 1:
+        document["steps"] = {f"{number:02}": step for number, step in _steps(matrices, evaluated)}
+    return document
+
+
+def _steps(matrices: Matrices, evaluated: Sequence[bool]) -> Iterable[tuple[int, dict[str, Any]]]:
+    for index, full in enumerate(matrices.full):
+        step: dict[str, Any] = dict(metrics.scores(full, evaluated))
+        if matrices.coarse is not None:
+            step["own_stride"] = metrics.scores(matrices.coarse[index], evaluated)
+        yield index + 1, step
+
+
+def _class_rows(total: ConfusionMatrix, taxonomy: Taxonomy) -> Iterable[Sequence[object]]:
+    """The evaluated classes. As for IoU, predictions on ground truth that is not evaluated are no errors."""
+    evaluated = _evaluated(taxonomy)
+    hits, pixels, found = np.diagonal(total), total.sum(1), total[evaluated].sum(0)
+    class_iou = metrics.class_iou(total, evaluated)
+    for i in np.flatnonzero(evaluated).tolist():
+        row = taxonomy.classes[i]
+        yield i, row.name, row.category, pixels[i], class_iou[i], _share(hits[i], pixels[i]), _share(hits[i], found[i])
+
+
+def _image_rows(keys: Sequence[str], answer: ConfusionMatrix, taxonomy: Taxonomy) -> Iterable[Sequence[object]]:
+    evaluated = _evaluated(taxonomy)
+    return zip(
+        keys,
+        metrics.pixel_accuracy(answer, evaluated),
+        metrics.miou(answer, evaluated),
+        metrics.miou_present(answer),
+        metrics.micro_iou(answer),
+        strict=True,
+    )
+
+
+def _averages(official: dict[str, Any], class_iou: dict[str, float], taxonomy: Taxonomy) -> dict[str, Any]:
+    """The evaluator's means, and how far its class scores are from ours: null where only one of both is defined."""
+    means = {name: value for name, value in official.items() if name.startswith("averageScore")}
+    ours = {row.feeds[0]: class_iou[row.name] for row in taxonomy.classes if row.evaluated}
+    return {**means, "largest_difference": largest_difference(official["classScores"], ours)}
+
+
+def _evaluated(taxonomy: Taxonomy) -> list[bool]:
+    return [row.evaluated for row in taxonomy.classes]
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """CSV with an empty field where a value is undefined."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_plain(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: null for what is not finite, Python's numbers for numpy's."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,136 @@
+"""All that changes while a training runs, and how far it has got."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from segmodels.data.batches import Batches
+from segmodels.errors import SegmodelsError
+from segmodels.runs.checkpoint import Checkpoint, Weights, misfit
+from segmodels.runs.run import environment
+from segmodels.training.optim import restore_optimizer
+from segmodels.training.ranks import Ranks
+
+Row = dict[str, float]  # an epoch: ROW, and the scores where it was validated
+ROW = frozenset({"epoch", "step", "lr", "loss"})
+
+ADVICE = "The last checkpoint is from before. Try a smaller --lr, a longer --warmup or --clip 1"
+
+
+@dataclass
+class State:
+    """A training after `step` steps."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    ema: Weights | None
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
+    running: dict[str, float] = field(default_factory=dict)  # of the epoch under way: sum of losses, images
+    digests: dict[str, str] = field(default_factory=dict)
+    unread: Tensor | None = None  # losses (B,) of the last step, on the device
+
+    @property
+    def published(self) -> Weights:
+        """What is validated and becomes the result: the average where there is one."""
+        return self.network.state_dict() if self.ema is None else self.ema
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the images of this epoch, as far as their losses were read."""
+        return self.running["loss"] / self.running["images"] if self.running else math.nan
+
+    def read_losses(self, batches: Batches) -> None:
+        """Add the last step's losses to the epoch's. Raises SegmodelsError, naming step and keys, on a NaN."""
+        if self.unread is None:
+            return
+        losses, self.unread = self.unread.tolist(), None
+        if not all(map(math.isfinite, losses)):
+            raise SegmodelsError(_not_finite(self.step, losses, batches.keys(self.step - 1)))
+        self.running["loss"] = self.running.get("loss", 0.0) + sum(losses)
+        self.running["images"] = self.running.get("images", 0) + len(losses)
+
+    def check_finite(self) -> None:
+        """Raise SegmodelsError where a weight is NaN or infinite: no such checkpoint replaces a good one."""
+        for name, tensor in self.network.state_dict().items():
+            if not tensor.isfinite().all():
+                raise SegmodelsError(f"{name} is not finite after step {self.step}. {ADVICE}")
+
+    def checkpoint(self, begun: Mapping[str, Any], ranks: Ranks, device: torch.device) -> Checkpoint:
+        """Everything that the next step depends on, and what run.json says of the run's beginning."""
+        return Checkpoint(
+            run=begun["id"],
+            step=self.step,
+            weights=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            ema=self.ema,
+            history=self.history,
+            running=self.running,
+            random=ranks.random_states(device),
+            digests=self.digests,
+            environment=environment(begun),
+        )
+
+    def restore(self, checkpoint: Checkpoint, ranks: Ranks, device: torch.device) -> None:
+        """Be as when the checkpoint was made. Raises where it is not of such a network: call it inside `parsing`."""
+        ours = self.network.state_dict()
+        for tensors in (checkpoint.weights, *([] if checkpoint.ema is None else [checkpoint.ema])):
+            if wrong := misfit(tensors, ours):
+                raise ValueError(wrong)
+        if (checkpoint.ema is None) != (self.ema is None):
+            raise ValueError("averaged weights for a run without them, or none for a run with them")
+        if not all(row.keys() >= ROW for row in checkpoint.history):
+            raise ValueError(f"a history whose epochs lack one of {', '.join(sorted(ROW))}")
+        self.network.load_state_dict(checkpoint.weights)
+        restore_optimizer(self.optimizer, checkpoint.optimizer["state"])
+        if checkpoint.ema is not None:
+            self.ema = {name: tensor.to(device, copy=True) for name, tensor in checkpoint.ema.items()}
+        self.step, self.history, self.running = checkpoint.step, checkpoint.history, checkpoint.running
+        self.digests = checkpoint.digests
+        ranks.restore_random_states(checkpoint.random, device)
+
+
+def best_row(history: Sequence[Row]) -> Row | None:
+    """The epoch with the highest validation miou, of equal ones the first; None before there is one."""
+    validated = [row for row in history if not math.isnan(row.get("miou", math.nan))]
+    return max(validated, key=lambda row: row["miou"], default=None)
+
+
+def is_best(history: Sequence[Row]) -> bool:
+    """Whether the last epoch is the best so far."""
+    return bool(history) and best_row(history) is history[-1]
+
+
+def out_of_patience(history: Sequence[Row], patience: int) -> bool:
+    """Whether `patience` validations came after the best one (0 = endless patience)."""
+    best = best_row(history)
+    if not patience or best is None:
+        return False
+    return sum("miou" in row and row["epoch"] > best["epoch"] for row in history) >= patience
+
+
+def described_end(state: State, total: int, patience: int) -> str:
+    """Why a training ended before its last step."""
+    best, last = best_row(state.history), state.history[-1]
+    assert best is not None, "patience ends no training that has no best epoch"
+    return (
+        f"ended after epoch {last['epoch']:.0f}, step {state.step} of {total}, by --early-stop {patience}: "
+        f"{_validations(patience)} since epoch {best['epoch']:.0f} found a better miou than its {best['miou']:.4f}. "
+        "The weights are those of that epoch"
+    )
+
+
+def _validations(count: int) -> str:
+    return "no validation" if count == 1 else f"none of {count} validations"
+
+
+def _not_finite(step: int, losses: Sequence[float], keys: Sequence[str]) -> str:
+    bad = [f"{loss} for {key}" for loss, key in zip(losses, keys, strict=True) if not math.isfinite(loss)]
+    return f"the loss of step {step} is not a number: {', '.join(bad)} (batch: {', '.join(keys)}). {ADVICE}"

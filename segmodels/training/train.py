@@ -1,0 +1,368 @@
+"""Training, from the shards to the weights: one loop in plain torch, read from top to bottom.
+
+What a step does depends on the configuration, the shards and the number of the step alone. So a killed run
+that is started again gives the same bytes as one that was never stopped, with any number of loader workers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from segdata import ShardSet
+from segdata.base.canonical import digest_bytes, digest_file, pretty_json
+from segdata.base.files import parsing
+from segmodels.compute.device import arithmetic, autocast, choose_device, compiled, threads
+from segmodels.config.config import TrainConfig
+from segmodels.data.augment import augmentation
+from segmodels.data.batches import Batch, Batches, crop_size, normalise, samples
+from segmodels.data.stream import Stream
+from segmodels.errors import SegmodelsError
+from segmodels.inference.segmenter import Segmenter
+from segmodels.inference.trained import weights_file
+from segmodels.networks import spec
+from segmodels.prediction import Prediction
+from segmodels.pretrained.pretrained import Colours, load_init
+from segmodels.runs.checkpoint import Weights, load_checkpoint, save_checkpoint, save_weights, weights_digest
+from segmodels.runs.progress import Pace, Show, read_timing, silent
+from segmodels.runs.run import (
+    Run,
+    about_weights,
+    check_results,
+    describe,
+    load_best,
+    open_run,
+    start_anew,
+    write_document,
+    write_history,
+)
+from segmodels.scoring.confusions import count_confusions
+from segmodels.scoring.metrics import ConfusionMatrix, class_iou, scores
+from segmodels.training.ema import start_ema, update_ema, using_weights
+from segmodels.training.interrupt import interruptible
+from segmodels.training.losses import LOSSES, class_weights, over_steps
+from segmodels.training.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
+from segmodels.training.ranks import Ranks, join_ranks
+from segmodels.training.state import Row, State, best_row, described_end, is_best, out_of_patience
+
+CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
+GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
+IN_HISTORY = ("miou", "pixel_accuracy")
+
+
+class Outcome(NamedTuple):
+    """How a training ended."""
+
+    run: Run
+    metrics: dict[str, Any]  # metrics.json; empty where it ended early, and on all ranks but the first
+    digests: dict[str, str]  # step → digest of the weights after it
+
+
+def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it would have to be put together again)
+    config: TrainConfig, *, until: int | None = None, show: Show = silent
+) -> Outcome:
+    """Train as `config` says, into its run folder; go on where a killed run was; do nothing where all is done.
+
+    `until` ends it after that step, without a result. Raises SegmodelsError or SegdataError.
+    """
+    with ExitStack() as stack:
+        # ---- where ------------------------------------------------------------------------------------------
+        device = choose_device(config.device)
+        ranks = stack.enter_context(join_ranks(device))
+        stack.enter_context(arithmetic(fast=config.fast))
+        show = show if ranks.rank == 0 else silent
+
+        # ---- what: everything that can be wrong is wrong here, not after an hour ----------------------------
+        declared = spec(config.network)
+        options = declared.resolve(config.network_options)
+        init = None if config.init is None else weights_file(config.init)
+        config = replace(config, options=tuple(sorted(options.items())), device=str(device), init=init)
+        geometry = declared.geometry(options)
+        shards = ShardSet(config.shards, "train")
+        val = ShardSet(config.shards, "val", version=shards.digest)
+        samples(val, (1,))
+        crop = crop_size(shards, geometry, config.crop)
+        stream = open_stream(config, shards, ranks, show)
+        batches = Batches(
+            shards,
+            geometry,
+            augmentation(config, crop),
+            config.batch_size,
+            config.seed,
+            rank=ranks.rank,
+            ranks=ranks.count,
+            workers=config.workers,
+            pin=device.type == "cuda",
+            stream=stream.between if stream else None,
+        )
+        if batches.share % config.accumulate:
+            raise SegmodelsError(
+                f"--accumulate {config.accumulate} does not divide the {batches.share} samples that each process has"
+            )
+        epoch_steps = batches.steps_per_epoch
+        total = config.steps or (config.epochs or 0) * epoch_steps
+        document = describe(config, shards, device, ranks.count)
+        torch.manual_seed(config.seed)
+        network = declared.build(len(shards.taxonomy.classes), crop, options)
+        colours = Colours(config.mean, config.std)
+        started = (
+            load_init(network, declared, options, crop, shards.taxonomy, config.init, colours) if config.init else ""
+        )
+
+        # ---- the run folder ---------------------------------------------------------------------------------
+        if ranks.rank == 0:
+            stack.enter_context(open_run(config.out, document, replace=config.replace, show=show))
+        ranks.wait()
+        run = Run(config.out)
+        if not run.about.is_file():
+            raise SegmodelsError(f"{run.about} is not there: the machines of a training need one file system for --out")
+        if run.finished:
+            check_results(run)
+            show(f"{run.path} is finished: nothing to do")
+            results = run.results() if ranks.rank == 0 else {}
+            return Outcome(run, results, run.document().get("weights", {}))
+
+        begun = run.document()
+        count = begun["device"].get("threads") if device.type == "cpu" else None  # on which the order of sums depends
+        if count and count != torch.get_num_threads():
+            show(f"{run.path}: CPU threads: {count}, as the run began with, not {torch.get_num_threads()}")
+        stack.enter_context(threads(count))
+
+        # ---- the network ------------------------------------------------------------------------------------
+        if started:
+            show(started)
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
+        forward = compiled(network) if config.compile else network
+        optimizer = make_optimizer(
+            config.optimizer,
+            network,
+            config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            trunk_lr=config.trunk_lr,
+        )
+        segmenter = Segmenter(
+            network, config.network, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
+        )
+        evaluated = [row.evaluated for row in shards.taxonomy.classes]
+        weight = _class_weights(config, shards, device)
+        torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks, the start did not
+
+        # ---- where it was killed ----------------------------------------------------------------------------
+        state = State(network, optimizer, start_ema(network) if config.ema else None)
+        if run.last.exists():
+            checkpoint = load_checkpoint(run.last, document["id"])
+            with parsing(f"{run.last} is not of this run", SegmodelsError, f"To mend it, {start_anew(run)}."):
+                state.restore(checkpoint, ranks, device)
+            del checkpoint  # and with it the view of the file
+            best = best_row(state.history)
+            if best is not None and best["step"] == state.step:  # killed between the checkpoint and the best weights
+                if ranks.rank == 0:
+                    save_weights(run.best, state.published, about_weights(document, crop, state.step))
+            elif best is not None and config.early_stop:
+                load_best(run, document, int(best["step"]), state.published)
+            show(f"{run.path}: going on after step {state.step} of {total}")
+        if state.step != ranks.highest(state.step, device):
+            raise SegmodelsError(
+                f"{run.last} is not the others': the machines of a training need one file system for --out"
+            )
+        timing = read_timing(run.timing_so_far)
+        timing.sessions += 1
+        validated: tuple[int, ConfusionMatrix] | None = None
+        pace = Pace(state.step, total, config.batch_size)
+        saved = perf_counter()
+
+        def save() -> None:
+            state.read_losses(batches)
+            state.check_finite()
+            checkpoint = state.checkpoint(begun, ranks, device)
+            if ranks.rank == 0:
+                save_checkpoint(run.last, checkpoint)
+                write_document(run.timing_so_far, timing.document(device))
+
+        # ---- the loop ---------------------------------------------------------------------------------------
+        network.train()
+        stopped = stack.enter_context(interruptible())
+        stop = state.step if out_of_patience(state.history, config.early_stop) else min(total, until or total)
+        for batch in timing.waited(batches.between(state.step, stop)):
+            epoch = state.step // epoch_steps
+            lr = config.lr * learning_rate_factor(
+                config.schedule,
+                state.step,
+                total,
+                warmup=config.warmup,
+                milestones=config.milestones,
+                losses=[row["loss"] for row in state.history],
+            )
+            set_learning_rate(optimizer, lr)
+            optimizer.zero_grad()
+            losses = _backward(forward, batch, config, declared.step_weights, weight, device)
+            ranks.sum_gradients(network)
+            if config.clip:
+                clip_gradients(network, config.clip)
+            optimizer.step()
+            ranks.share_buffers(network)
+            if state.ema is not None:
+                update_ema(state.ema, network, config.ema, state.step)
+            state.read_losses(batches)  # those of the step before: the device has its next work by now
+            state.unread = ranks.gather(losses)
+            state.step += 1
+            timing.images += config.batch_size
+            if state.step.bit_count() == 1 or state.step == total:
+                state.digests[str(state.step)] = weights_digest(network.state_dict())
+            show(pace.status(state.step, epoch, state.mean_loss, lr))
+
+            # ---- the end of an epoch ------------------------------------------------------------------------
+            if state.step % epoch_steps == 0 or state.step == total:
+                state.read_losses(batches)
+                row = {"epoch": epoch + 1, "step": state.step, "lr": lr, "loss": state.mean_loss}
+                if (epoch + 1) % config.validate_every == 0 or state.step == total:
+                    with timing.validating():
+                        matrices = _validate(segmenter, val, state.published, ranks, config.workers)
+                    validated = state.step, matrices
+                    found = scores(matrices, evaluated)
+                    row |= {name: found[name] for name in IN_HISTORY}
+                state.history.append(row)
+                state.running.clear()
+                show(_epoch_line(row))
+                if ranks.rank == 0:
+                    write_history(run.history, state.history)
+                if is_best(state.history):
+                    if config.early_stop:  # first, so that the best weights are of an epoch that the checkpoint knows
+                        save()
+                        saved = perf_counter()
+                    if ranks.rank == 0:
+                        save_weights(run.best, state.published, about_weights(document, crop, state.step))
+                if out_of_patience(state.history, config.early_stop):
+                    break
+
+            # ---- what a kill may cost -----------------------------------------------------------------------
+            due = perf_counter() - saved > CHECKPOINT_SECONDS
+            wish = ranks.highest(STOP if stopped.is_set() else SAVE if due else GO_ON, device)
+            if wish >= SAVE:
+                save()
+                saved = perf_counter()
+            if wish == STOP:
+                raise SegmodelsError(f"stopped after step {state.step} of {total}. The same command goes on")
+        save()
+        if until is not None and state.step == until < total:
+            return Outcome(run, {}, state.digests)
+
+        # ---- the result -------------------------------------------------------------------------------------
+        best = best_row(state.history) if config.early_stop else None
+        early = state.step < total and out_of_patience(state.history, config.early_stop)
+        ended = {"ended": described_end(state, total, config.early_stop)} if early else {}
+        for line in ended.values():
+            show(line)
+        step, weights = state.step, state.published
+        if best is not None and best["step"] != step:
+            step = int(best["step"])
+            weights = {n: t.to(device) for n, t in load_best(run, document, step, state.published).items()}
+        if validated is None or validated[0] != step:
+            validated = step, _validate(segmenter, val, weights, ranks, config.workers)
+        metrics = _metrics(validated[1], segmenter, step)
+        if best is not None and metrics["miou"] != best["miou"]:
+            _tell_other_score(run, metrics["miou"], best, show)
+        if ranks.rank == 0:
+            save_weights(run.weights, weights, about_weights(document, crop, step))
+            write_history(run.history, state.history)
+            result = {
+                "weights": state.digests,
+                "confusion": validated[1].sum(0).tolist(),
+                "model": digest_file(run.weights),
+                "history": digest_file(run.history),
+                "metrics": digest_bytes(pretty_json(metrics)),  # which is written last
+                **ended,
+            }
+            write_document(run.about, run.document() | result)
+            write_document(run.timing, timing.document(device))
+            write_document(run.metrics, metrics)
+        ranks.wait()
+        return Outcome(run, metrics if ranks.rank == 0 else {}, state.digests)
+
+
+def _backward(
+    forward: Callable[[Tensor], Prediction],
+    batch: Batch,
+    config: TrainConfig,
+    step_weights: Callable[[int], tuple[float, ...]],
+    weight: Tensor | None,
+    device: torch.device,
+) -> Tensor:
+    """Add the gradient of the mean loss over the whole batch, part by part; the images' own losses (B,)."""
+    losses = []
+    parts = zip(batch.images.chunk(config.accumulate), batch.targets.chunk(config.accumulate), strict=True)
+    for images, targets in parts:
+        x = normalise(images.to(device, non_blocking=True), config.mean, config.std)  # (b, 3, H, W)
+        with autocast(device, config.precision):
+            steps = forward(x if config.channels_last else x.contiguous()).steps
+        target = targets.to(device, non_blocking=True)
+        each = over_steps(LOSSES[config.loss], steps, target, step_weights(len(steps)), weight)  # (b,)
+        (each.sum() / config.batch_size).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        losses.append(each.detach())
+    return torch.cat(losses)
+
+
+def _validate(segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int) -> ConfusionMatrix:
+    """One confusion matrix an image of the validation split, with these weights: (N, K, K)."""
+    network = segmenter.network
+    network.eval()
+    with using_weights(network, weights):
+        matrices = count_confusions(segmenter, val, workers=workers, rank=ranks.rank, ranks=ranks.count)
+    network.train()
+    return ranks.interleave(matrices)
+
+
+def _tell_other_score(run: Run, miou: float | None, best: Row, show: Show) -> None:
+    """Raise SegmodelsError where the best weights do not score what the history has of them; warn where they may."""
+    what = f"{run.best} scores miou {miou}, by the history {best['miou']} after step {best['step']:.0f}"
+    document = run.document()
+    if document["deterministic"] and "resumed" not in document:
+        raise SegmodelsError(f"{what}: they do not belong together. To mend it, {start_anew(run)}")
+    show(f"warning: {what}. Such a run's last bits are not promised, so that a small difference is no fault")
+
+
+def _class_weights(config: TrainConfig, shards: ShardSet, device: torch.device) -> Tensor | None:
+    counts = shards.statistics[0]
+    if config.class_weights == "none" or counts is None:
+        return None
+    weight = class_weights(config.class_weights, counts)
+    return None if weight is None else weight.to(device)
+
+
+def _metrics(matrices: ConfusionMatrix, segmenter: Segmenter, step: int) -> dict[str, Any]:
+    """metrics.json: every score of the validation split, `miou` first among equals; null where undefined."""
+    rows = segmenter.taxonomy.classes
+    evaluated = [row.evaluated for row in rows]
+    ious = class_iou(matrices.sum(0), evaluated).tolist()
+    of_classes = {row.name: _defined(iou) for row, iou in zip(rows, ious, strict=True) if row.evaluated}
+    of_split = {name: _defined(score) for name, score in scores(matrices, evaluated).items()}
+    return {"split": "val", "images": len(matrices), "step": step, "class_iou": of_classes} | of_split
+
+
+def _defined(score: float) -> float | None:
+    return None if math.isnan(score) else score
+
+
+def _epoch_line(row: Row) -> str:
+    found = "".join(f"  {name} {row[name]:.4f}" for name in IN_HISTORY if name in row)
+    return f"epoch {row['epoch']:.0f}: loss {row['loss']:.4f}{found}"
+
+
+def open_stream(config: TrainConfig, shards: ShardSet, ranks: Ranks, show: Show) -> Stream | None:
+    """What `--reader stream` reads through, having said whose order that is; None for any other reader."""
+    if config.reader != "stream":
+        return None
+    if ranks.count > 1:
+        raise SegmodelsError(f"--reader stream is for one process, found {ranks.count}. Use --reader shards")
+    stream = Stream(shards, config.seed, config.batch_size)
+    show(stream.order)
+    return stream

@@ -1,0 +1,162 @@
+"""Taxonomies: every shipped one is complete for its source, and every fault is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segdata.errors import TaxonomyError
+from segdata.labels.label import Label
+from segdata.labels.taxonomy import IGNORE, LabelMap, Taxonomy, load_taxonomy, read_taxonomy, taxonomy_names
+from segdata.sources import SOURCES, source
+
+SHIPPED = {
+    "cityscapes": {"cityscapes-34", "cityscapes-20", "cityscapes-19", "cityscapes-10", "cityscapes-8"},
+    "tas500": {"tas500-23", "tas500-10", "tas500-9"},
+    "camvid": {"camvid-11"},
+}
+
+
+def test_every_shipped_taxonomy_has_its_source() -> None:
+    """The files and the table above name the same taxonomies."""
+    assert set(taxonomy_names()) == set.union(*SHIPPED.values())
+
+
+@pytest.mark.parametrize("dataset, name", [(s, n) for s, names in SHIPPED.items() for n in sorted(names)])
+def test_maps_are_total(dataset: str, name: str) -> None:
+    """All 256 codes: a defined one goes to its class or is ignored on purpose, any other is undefined."""
+    labels, taxonomy = source(dataset).labels, load_taxonomy(name)
+    label_map = LabelMap.between(labels, taxonomy)
+    by_code = {label.id % 256: label.name for label in labels}
+    for code in range(256):
+        assert label_map.defined[code] == (code in by_code)
+        feeding = [i for i, row in enumerate(taxonomy.classes) if by_code.get(code) in row.feeds]
+        expected = feeding[0] if feeding else IGNORE
+        assert label_map.lut[code] == expected
+        assert not (feeding and by_code[code] in taxonomy.ignore)
+
+
+@pytest.mark.parametrize("dataset", SHIPPED)
+def test_what_label_files_hold(dataset: str) -> None:
+    """Every id of the table that is not negative: 255 is TAS500's "undefined", but no train id of Cityscapes."""
+    facts = source(dataset)
+    held = LabelMap.between(facts.labels, load_taxonomy(facts.default_taxonomy)).held
+    due = {"tas500": {*range(23), 255}, "camvid": {*range(12)}}.get(dataset, {*range(34)})
+    assert set(np.flatnonzero(held).tolist()) == due
+    assert facts.landmarks < due
+
+
+def test_cityscapes_20_is_train_ids_and_misc() -> None:
+    """Against cityscapesScripts' own table: 19 train ids unchanged, fifteen void ids and the plate are 19."""
+    from cityscapesscripts.helpers.labels import labels
+
+    lut = LabelMap.between(source("cityscapes").labels, load_taxonomy("cityscapes-20")).lut
+    nineteen = LabelMap.between(source("cityscapes").labels, load_taxonomy("cityscapes-19")).lut
+    void = [label for label in labels if label.trainId in (255, -1)]
+    assert len(void) == 16
+    for label in labels:
+        expected = 19 if label in void else label.trainId
+        assert lut[label.id % 256] == expected
+        assert nineteen[label.id % 256] == (255 if label in void else label.trainId)
+
+
+def test_categories_are_cityscapes_own() -> None:
+    """cityscapes-8 equals catId; cityscapes-10's void is exactly what the evaluation ignores."""
+    from cityscapesscripts.helpers.labels import labels
+
+    labels_of = source("cityscapes").labels
+    eight = LabelMap.between(labels_of, load_taxonomy("cityscapes-8")).lut
+    ten = LabelMap.between(labels_of, load_taxonomy("cityscapes-10")).lut
+    for label in labels:
+        assert eight[label.id % 256] == label.categoryId
+        assert (ten[label.id % 256] == 0) == label.ignoreInEval
+
+
+def test_export_returns_evaluated_classes_to_their_ids() -> None:
+    """raw id -> class -> export is the identity on every evaluated class that one raw label feeds."""
+    for dataset, names in SHIPPED.items():
+        ids = {label.name: label.id for label in source(dataset).labels}
+        for name in names:
+            for row in load_taxonomy(name).classes:
+                if len(row.feeds) == 1:
+                    assert row.export == ids[row.feeds[0]]
+
+
+def test_colors_and_names_are_the_datasets() -> None:
+    """In the finest taxonomies each class keeps the name and colour that its dataset publishes."""
+    for dataset, name in (("cityscapes", "cityscapes-34"), ("tas500", "tas500-23"), ("camvid", "camvid-11")):
+        table = {label.name: label.color for label in source(dataset).labels}
+        for row in load_taxonomy(name).classes:
+            assert table[row.name] == row.color
+
+
+def test_canonical_yaml_reads_back() -> None:
+    """What a shard folder holds as taxonomy.yaml is the same taxonomy, with the same digest."""
+    for name in taxonomy_names():
+        taxonomy = load_taxonomy(name)
+        again = read_taxonomy(taxonomy.yaml().encode(), "again")
+        assert again == taxonomy
+        assert again.digest == taxonomy.digest
+
+
+# ---- faults -------------------------------------------------------------------------------------------------
+
+LABELS = (Label(0, "road", (1, 1, 1), "flat"), Label(1, "sky", (2, 2, 2), "sky"), Label(2, "dog", (3, 3, 3), "animal"))
+HEAD = "name: own\nclasses:\n"
+ROAD = "  - {name: road, color: [1, 1, 1], from: [road]}\n"
+SKY = "  - {name: sky, color: [2, 2, 2], from: [sky], export: 1}\n"
+DOG = "  - {name: dog, color: [2, 2, 2], from: [dog], export: 2}\n"
+
+
+def parse(text: str) -> Taxonomy:
+    return read_taxonomy(text.encode(), "own.yaml")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (HEAD + ROAD + SKY, "raw label 'dog' has no destination"),
+        (HEAD + ROAD + SKY + DOG.replace("from: [dog]", "from: [dog, cat]"), "raw label 'cat' is not in the dataset"),
+        (HEAD + ROAD + SKY + DOG.replace("[dog]", "[dogg]"), r"'dogg' is not in the dataset \(nearest: 'dog'\)"),
+        (
+            HEAD + ROAD + SKY + DOG.replace("export: 2", "export: 9"),
+            "'dog' exports to id 9, which the dataset does not",
+        ),
+        (
+            HEAD + ROAD + SKY + DOG.replace("export: 2", "export: -1"),
+            "'dog' exports to id -1, which the dataset does not",
+        ),
+        (HEAD + ROAD + SKY + SKY.replace("[sky]", "[dog]"), "class name 'sky' stands 2 times"),
+        (HEAD + ROAD + SKY + DOG.replace("[dog]", "[dog, road]"), "raw label 'road' stands 2 times"),
+        (HEAD + ROAD + SKY + DOG.replace("[dog]", "[]"), "no raw label feeds class 'dog'"),
+        (HEAD + ROAD, "1 classes; expected 2 to 254"),
+        (HEAD + ROAD + SKY.replace("color", "colour"), r"missing keys \['color'\], unknown keys \['colour'\]"),
+        (HEAD + ROAD + SKY.replace("[2, 2, 2]", "[2, 2, 256]"), r"color is \[2, 2, 256\]"),
+        (HEAD + ROAD + SKY.replace("name: sky", "name: 7"), "found 7, expected a value of type str"),
+        (HEAD + ROAD + "  - !!python/object/apply:os.system ['true']\n", "tags, aliases and objects are refused"),
+        ("name: own\nclasses: [\n", "Expected plain YAML"),
+        ("[]", "found \\[\\], expected a value of type dict"),
+    ],
+)
+def test_faults_are_named(text: str, message: str) -> None:
+    """Each fault, alone or against the dataset, is an error that names it."""
+    with pytest.raises(TaxonomyError, match=message):
+        LabelMap.between(LABELS, parse(text))
+
+
+def test_a_users_file_works_by_path(tmp_path: Path) -> None:
+    """A path is read as a file; an unknown name proposes near ones."""
+    path = tmp_path / "own.yaml"
+    path.write_text(HEAD + ROAD + SKY + DOG)
+    assert [row.name for row in load_taxonomy(str(path)).classes] == ["road", "sky", "dog"]
+    with pytest.raises(TaxonomyError, match="did you mean cityscapes-20"):
+        load_taxonomy("cityscapes-21")
+    with pytest.raises(TaxonomyError, match="no taxonomy file"):
+        load_taxonomy("nowhere/own.yaml")
+
+
+def test_every_source_has_a_default_that_fits() -> None:
+    """`segdata prepare SOURCE` works without --taxonomy."""
+    for dataset in SOURCES.values():
+        label_map = LabelMap.between(dataset.labels, load_taxonomy(dataset.default_taxonomy))
+        assert np.unique(label_map.lut[label_map.defined]).size > 2

@@ -1,0 +1,247 @@
+"""What holds for every registered network, whatever its family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import segmodels
+from segmodels import Prediction, SegmodelsError
+from segmodels.bench.summary import count_parameters
+
+# Small versions, so that all of this fits into seconds: size and options.
+FAMILY = {"width": 4, "depth": 2}
+STEPS = FAMILY | {"steps": 3, "prenet": "x2"}
+SMALL: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
+    "percentile": ((16, 32), {"width_factor": 0.125}),
+    "dilated_unet": ((32, 64), {"width_factor": 0.25}),
+    "fcn_resnet_v2": ((32, 64), {"width_factor": 0.25, "depth": 11}),
+    "pspnet": ((49, 66), {"backbone_depth": 18}),
+    "clusternet": ((49, 66), {"backbone_depth": 18, "clusters": 8}),
+    "clusternet_concat": ((49, 66), {"backbone_depth": 18, "clusters": 8}),
+    "distill_x1": ((16, 32), FAMILY),
+    "distill_x2": ((16, 32), FAMILY),
+    "distill_x4": ((32, 48), FAMILY),
+    "distill_x8": ((32, 64), FAMILY),
+    **{f"iterative_v{version}": ((16, 32), STEPS) for version in range(1, 7)},
+    **{
+        residual + "hourglass" + copy: ((16, 32), STEPS)
+        for residual in ("", "res_")
+        for copy in ("", "_iter", "_iter_ex")
+    },
+}
+NAMES = tuple(SMALL)
+CLASSES = 5
+
+# Every parameter count of the specification: name, classes, size, options, count without dead ones.
+TAS = (10, (384, 768))
+COUNTS = [
+    ("percentile", 10, (256, 512), {}, 5_736_952),
+    ("percentile", 19, (256, 512), {}, 5_770_783),
+    ("percentile", 20, (256, 512), {}, 5_774_542),
+    ("percentile", 20, (256, 512), {"as_published": True}, 5_774_542),
+    ("dilated_unet", 20, (512, 1024), {}, 887_840),
+    ("dilated_unet", 19, (512, 1024), {}, 887_731),
+    ("dilated_unet", 34, (512, 1024), {}, 889_366),
+    ("distill_x8", *TAS, {}, 10_567_378),
+    ("iterative_v1", *TAS, {}, 19_467_195),
+    ("iterative_v2", *TAS, {}, 10_588_243),
+    ("iterative_v3", *TAS, {}, 19_467_196),
+    ("iterative_v4", *TAS, {}, 10_588_244),
+    ("iterative_v5", *TAS, {}, 19_455_900),
+    ("iterative_v6", *TAS, {}, 10_576_948),
+    ("iterative_v6", *TAS, {"prenet": "x2", "width": 60, "growth": 1.5, "steps": 3}, 8_009_113),
+    ("hourglass", *TAS, {}, 72_729_617),
+    ("hourglass_iter", *TAS, {}, 72_740_913),
+    ("hourglass_iter_ex", *TAS, {}, 72_808_689),
+    ("res_hourglass", *TAS, {}, 72_729_624),
+    ("res_hourglass_iter", *TAS, {}, 72_740_920),
+    ("res_hourglass_iter_ex", *TAS, {}, 72_808_696),
+    ("pspnet", 35, (713, 713), {"aux": False}, 46_723_555),
+    ("pspnet", 35, (713, 713), {}, 49_092_358),
+    ("clusternet", 35, (713, 713), {"aux": False}, 23_640_499),
+    ("clusternet", 35, (713, 713), {}, 26_009_302),
+    ("clusternet", 19, (713, 713), {}, 26_003_894),
+    ("clusternet", 20, (713, 713), {}, 26_004_232),
+    ("clusternet_concat", 35, (713, 713), {"aux": False}, 46_723_555),
+    ("clusternet_concat", 35, (713, 713), {}, 49_092_358),
+    ("fcn_resnet_v2", 4, (480, 640), {}, 15_236_964),
+    ("fcn_resnet_v2", 19, (512, 1024), {}, 15_240_819),
+    ("fcn_resnet_v2", 20, (512, 1024), {}, 15_241_076),
+    ("fcn_resnet_v2", 4, (480, 640), {"n_layers": 3}, 11_105_892),
+]
+
+
+def small(name: str, *, seed: int = 0) -> nn.Module:
+    """The small version, with α and β away from their zeros, where some networks do not see the image."""
+    size, options = SMALL[name]
+    torch.manual_seed(seed)
+    network = segmodels.build(name, CLASSES, size, **options)
+    with torch.no_grad():
+        for path, parameter in network.named_parameters():
+            if path.rpartition(".")[2] in {"alpha", "beta"}:
+                parameter.fill_(0.5)
+    return network
+
+
+def images(name: str, batch: int = 2) -> Tensor:
+    return torch.randn(batch, 3, *SMALL[name][0], generator=torch.Generator().manual_seed(1))
+
+
+def loss_of(name: str, prediction: Prediction) -> Tensor:
+    """Cross entropy of all supervised outputs against fixed random labels, weighted as the spec says."""
+    weights = segmodels.spec(name).step_weights(len(prediction.steps))
+    generator = torch.Generator().manual_seed(2)
+    total = prediction.logits.new_zeros(())
+    for weight, step in zip(weights, prediction.steps, strict=True):
+        labels = torch.randint(CLASSES, (len(step), *step.shape[2:]), generator=generator).to(step.device)
+        total = total + weight * F.cross_entropy(step.float(), labels, reduction="none").mean()
+    return total
+
+
+@pytest.fixture
+def deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """torch raises where an operation has no deterministic implementation."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_every_name_is_registered() -> None:
+    """The registry holds the specified names and no other, so that no network escapes these tests."""
+    assert sorted(segmodels.names()) == sorted(NAMES)
+
+
+@pytest.mark.parametrize(("name", "classes", "size", "options", "count"), COUNTS)
+def test_parameters_are_those_of_the_specification(
+    name: str, classes: int, size: tuple[int, int], options: dict[str, Any], count: int
+) -> None:
+    """Exact to the parameter, dead parameters of the originals left out."""
+    with torch.device("meta"):
+        network = segmodels.build(name, classes, size, **options)
+    assert count_parameters(network) == count
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_spec_states_its_published_counts(name: str) -> None:
+    """What a spec calls published, less its dead parameters, is what its network has."""
+    for row in segmodels.spec(name).published:
+        with torch.device("meta"):
+            network = segmodels.build(name, row.classes, row.size, **row.options)
+        assert count_parameters(network) == row.parameters - row.dead
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_spec_cites_and_gives_its_own_setting(name: str) -> None:
+    """Source and citation are there; the example fits the network's own size rule."""
+    spec = segmodels.spec(name)
+    assert spec.source.startswith("https://")
+    assert spec.citation
+    assert all(spec.geometry({}).fits(side) for side in spec.example[1])
+    assert all(option.check(option.default) == option.default for option in spec.options.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prediction(name: str, deterministic: None) -> None:
+    """Logits at the spec's stride; every step has their shape; nothing raises in deterministic mode."""
+    size, options = SMALL[name]
+    stride = segmodels.spec(name).geometry(options).stride
+    for network in (small(name).train(), small(name).eval()):
+        prediction = network(images(name))
+        assert isinstance(prediction, Prediction)
+        assert prediction.logits.shape == (2, CLASSES, size[0] // stride, size[1] // stride)
+        assert all(step.shape == prediction.logits.shape for step in prediction.steps)
+        assert name == "percentile" or prediction.steps[-1] is prediction.logits
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_parameter_is_dead(name: str, deterministic: None) -> None:
+    """Every parameter gets a gradient; all but biases, which a norm may cancel, one that is not zero."""
+    network = small(name).train()
+    loss_of(name, network(images(name))).backward()
+    for path, parameter in network.named_parameters():
+        assert parameter.grad is not None, path
+        assert parameter.grad.isfinite().all(), path
+        assert path.endswith("bias") or parameter.grad.any(), path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_decides_the_weights(name: str) -> None:
+    """Two builds with one seed give the same bytes, another seed gives others."""
+    first, second, other = (small(name, seed=seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[path], second[path]) for path in first)
+    assert any(not torch.equal(first[path], other[path]) for path in first)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_evaluation_is_a_function_of_the_image(name: str) -> None:
+    """The same image gives the same bytes twice, and alone what it gives in a batch (1e-5 of the largest)."""
+    network, batch = small(name).eval(), images(name, batch=3)
+    together = network(batch).logits
+    assert torch.equal(network(batch).logits, together)
+    alone = torch.cat([network(image[None]).logits for image in batch])
+    torch.testing.assert_close(alone, together, rtol=0, atol=1e-5 * float(together.abs().max()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_autocast(name: str) -> None:
+    """Forward and backward under bfloat16 autocast stay finite and leave the weights in float32."""
+    network = small(name).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prediction = network(images(name))
+        loss = loss_of(name, prediction)
+    loss.backward()
+    assert prediction.logits.isfinite().all()
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+# Per-image clustering unrolls into thousands of nodes; exporting shared groups is tested with the network.
+UNROLLED = {"clusternet", "clusternet_concat"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in UNROLLED else ()) for name in NAMES]
+)
+@torch.no_grad()
+def test_export(name: str) -> None:
+    """torch.export gives the same logits for another image, or the spec says why it cannot."""
+    network, batch = small(name).eval(), images(name)
+    if segmodels.spec(name).not_exportable:
+        with pytest.raises(Exception, match=r"."):
+            torch.export.export(network, (batch,))
+        return
+    exported = torch.export.export(network, (batch,)).module()
+    torch.testing.assert_close(exported(batch.flip(3)).logits, network(batch.flip(3)).logits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_refuses_a_wrong_image(name: str) -> None:
+    """Four channels or a missing batch dimension are named, with what was expected."""
+    network, image = small(name), images(name)
+    for wrong in (torch.cat((image, image[:, :1]), dim=1), image[0]):
+        with pytest.raises(SegmodelsError, match=r"expected \(B, 3, H, W\)"):
+            network(wrong)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_deterministic_on_cuda(name: str, deterministic: None) -> None:
+    """No operation raises in deterministic mode, and two runs give the same bytes of gradient."""
+
+    def gradients() -> list[Tensor]:
+        network = small(name).train().cuda()
+        torch.manual_seed(5)
+        loss_of(name, network(images(name).cuda())).backward()
+        return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+
+    first, second = gradients(), gradients()
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
