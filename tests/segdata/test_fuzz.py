@@ -31,7 +31,7 @@ from segdata.pictures import png
 from segdata.pictures.codecs import decode_image, decode_map, decode_planes, encode_image
 from segdata.raw.folder import FolderTree
 from segdata.reading.shardset import ShardSet
-from tests.fuzzing import survivors
+from tests.support.fuzzing import survivors
 
 Read = Callable[[bytes], object]
 SIZE = (16, 24)

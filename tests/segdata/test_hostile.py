@@ -38,7 +38,7 @@ from segdata.pictures.codecs import decode_image, encode_image
 from segdata.raw.member import Member
 from segdata.raw.zips import zip_entries
 from segdata.reading.shardset import ShardSet
-from tests.sealing import reseal_sums
+from tests.support.sealing import reseal_sums
 
 MakeJob = Callable[..., Job]
 Draw = Callable[[str], Path]

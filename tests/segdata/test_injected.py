@@ -16,7 +16,7 @@ from segdata.reading.shardset import manifest_of
 from segdata.stores.cache import Cache
 from segdata.stores.store import FsspecStore
 from segdata.stores.url import place
-from tests.injection import ERRORS, KILL, Ended, run
+from tests.support.injection import ERRORS, KILL, Ended, run
 
 MakeJob = Callable[..., Job]
 Content = dict[str, bytes]

@@ -1,6 +1,6 @@
 """Same inputs and options, same bytes, from version to version: of shard folders, and of what goes into them.
 
-The frames are those of tests/frames.py, so that a pin speaks of the conversion alone.
+The frames are those of tests/support/frames.py, so that a pin speaks of the conversion alone.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from segdata.raw.member import Member
 from segdata.raw.scene import Scene
 from segdata.reading.order import Permutation
 from segdata.sources import source
-from tests.frames import prepare, write_dataset
-from tests.pinning import check, digest, libraries
+from tests.support.frames import prepare, write_dataset
+from tests.support.pinning import check, digest, libraries
 
 SHARDS = "Undo it, or raise segdata.format.receipt.FORMAT and say in CHANGELOG.md that sets have to be prepared again"
 FOLDER = (

@@ -46,7 +46,7 @@ from segmodels.training.ema import start_ema
 from segmodels.training.optim import make_optimizer
 from segmodels.training.ranks import Ranks
 from segmodels.training.state import State, best_row
-from tests.fuzzing import survivors
+from tests.support.fuzzing import survivors
 
 OLD = Path(__file__).parents[1] / "old" / "0.1.0"  # a run and its shards
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from segmodels.config.config import TrainConfig, config_from_document
 from segmodels.runs.checkpoint import load_checkpoint
 from segmodels.runs.run import Run
 from segmodels.training.train import train
-from tests.injection import ERRORS, KILL, run
+from tests.support.injection import ERRORS, KILL, run
 
 OURS = {"SegdataError", "SegmodelsError", "OSError"}  # the last one is a line of `cli`
 OLD = Path(__file__).parents[1] / "old" / "0.1.0"

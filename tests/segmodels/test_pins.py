@@ -31,8 +31,8 @@ from segmodels.runs.run import write_document, write_history
 from segmodels.scoring.metrics import intervals
 from segmodels.spec import Geometry
 from segmodels.training.train import train
-from tests.frames import prepare, write_dataset
-from tests.pinning import check, digest, libraries
+from tests.support.frames import prepare, write_dataset
+from tests.support.pinning import check, digest, libraries
 
 ADVICE = "Undo it, or raise segmodels.runs.run.FORMAT and say in CHANGELOG.md that unfinished runs have to start anew"
 IDENTITY = (

@@ -28,7 +28,7 @@ from segdata.making.interop import STATED, write_loader_files
 from segdata.pictures.codecs import decode_image
 from segdata.pictures.png import decode, encode_labels
 from segdata.reading.shardset import ShardSet
-from tests.sealing import reseal_sums
+from tests.support.sealing import reseal_sums
 
 Shards = Callable[..., Path]
 Parts = dict[str, bytes]
