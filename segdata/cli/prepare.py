@@ -12,6 +12,7 @@ from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, say
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
 from segdata.cli.progress import Progress
+from segdata.errors import OptionError
 from segdata.stores.url import Url, place
 
 SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
@@ -47,11 +48,12 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
     is_flag=True,
     help="Allow a --size that is higher than wide for frames that are wider than high, or the reverse.",
 )
-@click.option("--pad", "fit", flag_value="pad", help="Pad to a multiple of the largest scale (image 0, label 255).")
+@click.option(
+    "--pad", "fit", flag_value="pad", default="", help="Pad to a multiple of the largest scale (image 0, label 255)."
+)
 @click.option("--crop", "fit", flag_value="crop", help="Crop to a multiple of the largest scale (bottom, right).")
 @click.option(
     "--image-codec",
-    "codec",
     type=click.Choice(["keep", "png", "jpeg", "webp"]),
     help="`keep` passes the file's bytes through. [default: keep, png where the size changes]",
 )
@@ -107,6 +109,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     """Convert SOURCE (see `segdata list`) to a shard folder, here or in a store."""
     from segdata.findings import FindingsError
     from segdata.making.interop import path_note
+    from segdata.making.job import make_job
     from segdata.making.prepare import prepare as run
 
     out, keep = options["out"], bool(options["work_dir"])
@@ -119,7 +122,11 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
         raise click.UsageError(f"--sarif {sarif} lies in --out, in which only the set does.")
     if isinstance(out, Path) and (note := path_note(resolved(out))):
         say(note)
-    job = _job(f"{source}-coarse" if coarse else source, options)
+    scales = tuple(map(int, options.pop("scales")))
+    try:
+        job = make_job(f"{source}-coarse" if coarse else source, scales=scales, **options)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from None
     try:
         with Progress("samples") as progress, Progress("files") as sending:
             if isinstance(out, Url):
@@ -140,61 +147,6 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     state = f"; changed: {change}" if change else state
     left = f", {result.left_out} left out (listed in dataset.json)" if result.left_out else ""
     click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{left}{state}")
-
-
-def _job(name: str, options: dict[str, Any]) -> Any:
-    from segdata.labels.taxonomy import load_taxonomy
-    from segdata.making.convert import Conversion
-    from segdata.making.geometry import Geometry
-    from segdata.making.prepare import Job
-    from segdata.pictures.codecs import JPEG_QUALITY
-    from segdata.sources import source as find
-
-    source = find(name)
-    taxonomy = load_taxonomy(options["taxonomy"] or source.default_taxonomy)
-    geometry = Geometry(options["size"], options["fit"] or "", options["turn"])
-    changes = bool(geometry.size or geometry.fit)
-    if options["address"] and options["engine"] != "ray":
-        raise click.UsageError(f"--address is for --engine ray, this is --engine {options['engine']}.")
-    if options["turn"] and not options["size"]:
-        raise click.UsageError("--turn is for --size, which is not given.")
-    if options["codec"] == "keep" and options["size"]:
-        raise click.UsageError("--image-codec keep passes bytes through; --size changes them. Choose png.")
-    if options["jpeg_quality"] and options["codec"] != "jpeg":
-        found = f"--image-codec {options['codec']}" if options["codec"] else "without it"
-        raise click.UsageError(f"--jpeg-quality is for --image-codec jpeg, this is {found}.")
-    conversion = Conversion(
-        source=source.name,
-        labels=source.labels,
-        palette_labels=source.palette_labels,
-        landmarks=source.landmarks,
-        lookalikes=source.lookalikes,
-        taxonomy=taxonomy,
-        scales=tuple(sorted({int(scale) for scale in options["scales"]})),
-        rule=options["rule"],
-        geometry=geometry,
-        codec=options["codec"] or ("png" if changes else "keep"),
-        full_check=options["full_check"],
-        jpeg_quality=options["jpeg_quality"] or JPEG_QUALITY,
-    )
-    return Job(
-        source=source,
-        root=options["root"],
-        out=options["out"],
-        conversion=conversion,
-        name=options["name"] or taxonomy.name,
-        splits=options["splits"],
-        samples_per_shard=options["samples_per_shard"],
-        seed=options["seed"],
-        engine=options["engine"],
-        workers=options["workers"],
-        address=options["address"],
-        timeout=options["timeout"],
-        work_dir=options["work_dir"],
-        quarantine=options["on_error"] == "quarantine",
-        readers=options["readers"],
-        replace=options["replace"],
-    )
 
 
 @click.command(cls=Command)

@@ -20,10 +20,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from segdata.base.files import parsing
 from segdata.errors import CodecError
-from segdata.pictures.chunks import RGB, Data, assemble, checked, chunks_of, name_of
+from segdata.pictures.chunks import RGB, Chunk, assemble, name_of
 
-Chunk = tuple[bytes, bytes]  # type, body
-PICTURE = frozenset({b"IHDR", b"IDAT", b"IEND"})
 ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 ONCE = frozenset(  # what may stand in a file once at most (5.6 of the standard, and its registered extensions)
     {b"PLTE", b"tRNS", b"cHRM", b"cICP", b"gAMA", b"iCCP", b"mDCV", b"cLLI", b"sBIT", b"sRGB", b"bKGD", b"hIST"}
@@ -33,13 +31,6 @@ MAX_CHUNK_BYTES = 8_000_000 - 12  # libpng's default, which OpenCV applies to a 
 COLOURED = frozenset({b"PLTE", b"tRNS", b"bKGD", b"sBIT", b"hIST"})  # whose form depends on the kind of picture
 PROBE = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)  # (H, W, 3), which no turn or mirror leaves as it is
 ROWS = zlib.compress(b"".join(b"\0" + row.tobytes() for row in PROBE))
-
-
-def beside(data: Data) -> list[Chunk]:
-    """All chunks but the header, the image data and the end. Raises CodecError for a damaged one."""
-    view = memoryview(data)
-    places = [place for place in chunks_of(view) if place[0] not in PICTURE]
-    return [(kind, bytes(checked(view, kind, at, length))) for kind, at, length in places]
 
 
 def disagreement(chunks: Iterable[Chunk]) -> str:
@@ -76,11 +67,6 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
         f"orientation {orientation} in its metadata: some readers turn the picture, others show it as it is stored. "
         "Save it without that note, upright as its label is"
     )
-
-
-def body_of(kind: bytes, chunks: Iterable[Chunk]) -> bytes | None:
-    """Of the first chunk of that type."""
-    return next((body for each, body in chunks if each == kind), None)
 
 
 def _names(chunks: Iterable[Chunk]) -> str:

@@ -22,7 +22,8 @@ from segdata.cli import cli
 from segdata.errors import AbsentError, LockedError, SegdataError, StoreError
 from segdata.findings import FindingsError
 from segdata.format.manifest import FILE, SUMS, manifest_bytes, read_manifest
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.output.workfolder import claim
 from segdata.publishing.revisions import remove_revisions, revisions
 from segdata.publishing.upload import publish, stage, stands
