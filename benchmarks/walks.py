@@ -1,8 +1,8 @@
 """How far somebody goes who follows the code: python -m benchmarks.walks. A minute; nothing but this checkout.
 
-A walk is what is called, in order, of both packages (imports apart, and what numba compiled, which Python does not see).
-Two figures of it: how many files it enters, and how often it enters the one that it enters most: the files of the
-called functions in order, where several in a row are one. A generator that goes on counts as called.
+A walk is what is called, in order, of both packages: no imports, and nothing that numba compiled, which Python does
+not see. Two figures of it: how many files it enters, and how often it enters the one that it enters most (the files of
+the called functions in order, where several in a row are one). A generator that goes on counts as called.
 
 `prepare, whole command` is everything from the command to its last line, with three frames: its figures before the
 files had rooms (2cf7039) were 46 files, one of them entered 42 times. Much of it looks at the set as a whole and is
