@@ -9,7 +9,7 @@ from segdata.base.ownership import PICTURE, check_file, json_kind
 from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, write_json
 from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, shard_set
-from segdata.cli.progress import Progress
+from segdata.cli.progress import ProgressBar
 from segdata.errors import SegdataError
 from segdata.stores.url import Place
 
@@ -47,7 +47,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     check_file("--json", json_path, VERDICT)
     if json_path and not is_stream(json_path):
         unlink(json_path)  # that of an earlier time says nothing of now
-    with Progress("samples" if pixels else "files") as progress:
+    with ProgressBar("samples" if pixels else "files") as progress:
         findings = check(folder, pixels, progress, workers or default_workers())
     report_findings(findings, sarif)
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -74,7 +74,7 @@ def stats(folder: Place, json_path: Path | None) -> None:
     from segdata.looking.stats import table
 
     check_file("--json", json_path, STATS)
-    with Progress("samples") as progress:
+    with ProgressBar("samples") as progress:
         document = count(folder, progress)
     click.echo(table(document))
     if json_path:

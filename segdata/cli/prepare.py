@@ -11,7 +11,7 @@ from segdata.base.ownership import check_file
 from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, say
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
-from segdata.cli.progress import Progress
+from segdata.cli.progress import ProgressBar
 from segdata.errors import OptionError
 from segdata.stores.url import Url, place
 
@@ -198,7 +198,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     except OptionError as error:
         raise click.UsageError(str(error)) from None
     try:
-        with Progress("samples") as progress, Progress("files") as sending:
+        with ProgressBar("samples") as progress, ProgressBar("files") as sending:
             if isinstance(out, Url):
                 published = prepare_to(out, job, progress, sending, say, keep=keep)
                 result, change = published[0], published[1].change
@@ -289,6 +289,6 @@ def synth(source: str, **options: Any) -> None:
 
     options["workers"] = options["workers"] or default_workers()
     out = options.pop("out")
-    with Progress("frames") as progress:
+    with ProgressBar("frames") as progress:
         summary = paint(source, out, progress=progress, **options)
     click.echo(f"{out}: {summary}")

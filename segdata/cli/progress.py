@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Progress:
+class ProgressBar:
     """A bar on a terminal, a plain line every tenth elsewhere: called with (done, total)."""
 
     def __init__(self, unit: str) -> None:

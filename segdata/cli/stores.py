@@ -6,7 +6,7 @@ import click
 
 from segdata.cli.command import Command
 from segdata.cli.parameters import parse_url
-from segdata.cli.progress import Progress
+from segdata.cli.progress import ProgressBar
 from segdata.errors import SegdataError
 from segdata.stores.url import Url
 
@@ -26,7 +26,7 @@ def publish(folder: Path, url: Url, replace: bool) -> None:
     """
     from segdata.publishing.upload import publish as send
 
-    with Progress("files") as progress:
+    with ProgressBar("files") as progress:
         found = send(folder, url, progress, replace=replace)
     state = "" if found.changed else ", unchanged"
     state = f"; changed: {found.change}" if found.change else state

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segdata.findings import Finding
 from segdata.labels.label import LabelTable, Lookalike
+from segdata.labels.targets import Histogram
 
-Histogram = NDArray[np.int64]  # (256,) pixels per raw code
 RULES = 1  # of what may be in a label file or picture. Raise it with every stricter one: shards of before are reviewed
 LEAST = 0.03  # share of the pixels that landmarks have in any set of frames
 CLEAR = 0.1  # share that they have, as another coding has them, where it is that coding

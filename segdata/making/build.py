@@ -19,7 +19,7 @@ from segdata.format.manifest import FILE, SIDE, ShardEntry, read_manifest, read_
 from segdata.format.receipt import Receipt, SampleReceipt, inputs_digest, read_receipt, receipt_path
 from segdata.format.shard import ShardWriter
 from segdata.labels.coding import NOTHING, RULES, Tally
-from segdata.making.convert import Converted, Converter
+from segdata.making.convert import Converter
 from segdata.making.job import Conversion
 from segdata.making.plan import PlannedShard
 from segdata.raw.scene import Scene
@@ -70,7 +70,8 @@ def build(unit: Unit) -> Outcome:
                 continue
             if findings and not unit.quarantine:
                 continue  # nothing of this shard will be kept: only look for further findings
-            made.append(_written(writer, sample))
+            places = writer.add(sample.key, sample.parts)
+            made.append(SampleReceipt(sample.key, sample.size, places, sample.pixels, sample.sources, sample.digest))
             counts += [sample.counts] if sample.counts else []
             sums += [sample.sums] if sample.sums else []
             tally += sample.tally
@@ -123,11 +124,6 @@ def _check_shared(unit: Unit) -> None:
 
 def _entry(unit: Unit, receipt: Receipt) -> ShardEntry:
     return ShardEntry(unit.planned.name, receipt.sha256, receipt.size, len(receipt.samples))
-
-
-def _written(writer: ShardWriter, sample: Converted) -> SampleReceipt:
-    places = writer.add(sample.key, sample.parts)
-    return SampleReceipt(sample.key, sample.size, places, sample.pixels, sample.sources, sample.digest)
 
 
 def _is_listed(published: Path | None, noted: Path) -> bool:

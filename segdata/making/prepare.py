@@ -36,7 +36,7 @@ AROUND = frozenset({"missing-split", "unused-file"})  # what these tell is not i
 
 
 @dataclass(frozen=True)
-class Result:
+class Prepared:
     """What was done: samples and shards now in the folder, how many shards stood already, and all findings.
 
     `change` says how the set differs from the version before it, "" where there was none; `left_out` counts scenes that
@@ -59,7 +59,7 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 Say = Callable[[str], None]  # a line for people, of what is out of the ordinary
 
 
-def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = lambda line: None) -> Result:
+def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = lambda line: None) -> Prepared:
     """Convert; raises FindingsError with every finding when one is an error and `quarantine` is off.
 
     Raises SegdataError, before anything is written, where `out` may not be replaced.
@@ -179,7 +179,7 @@ def _run_folder(job: Job) -> Path:
 # ---- publish ----------------------------------------------------------------------------------------------
 
 
-def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, tallies: Tallies) -> Result:
+def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, tallies: Tallies) -> Prepared:
     misread = {split: found for split, held in tallies.items() if (found := coding_finding(job.source, split, held))}
     whole = [*survey.findings, *misread.values()]
     findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
@@ -226,7 +226,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         swap_in(made, job.out, job.folders.old)
         for old in (made, job.folders.old):
             bring_back(old, job.out)
-    return Result(
+    return Prepared(
         samples={split: sum(shard.entry.samples for shard in finished) for split, finished in shards.items()},
         shards=sum(map(len, shards.values())),
         reused=sum(outcome.reused for outcome in outcomes.values()),

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from segdata.base.arrays import Window
 from segdata.errors import CodecError
 from segdata.pictures.bits import BAND, CHECKSUM, DATA_AT, SEGMENT, STEP, TAIL, Segments, read_band, write_band
 from segdata.pictures.chunks import RGB, Header, assemble, checked, chunks_of, name_of
@@ -38,7 +39,6 @@ LAYOUT = struct.pack(">HH", BAND, SEGMENT)
 BEGIN, LAST = b"\x78\x01", b"\x03\x00"  # window of 32 kB, quickest; last block, fixed codes, its end
 
 Bytes = NDArray[np.uint8]
-Window = tuple[int, int, int, int]  # top, left, height, width
 
 
 def encode(image: Bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdata.base.arrays import Window
 from segdata.base.zlibs import first_of
 from segdata.errors import CodecError
 from segdata.pictures import bands as pngseek
@@ -33,7 +34,6 @@ AT_ONCE = 1 << 16  # compressed bytes that are inflated in one call, after the f
 # Adam7: first row, first column, row stride and column stride of each pass (section 8 of the standard).
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
-Window = tuple[int, int, int, int]  # top, left, height, width
 Bytes = NDArray[np.uint8]
 Picture = NDArray[Any]  # uint8, or uint16 from a PNG of 16 bits
 

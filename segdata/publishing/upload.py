@@ -17,7 +17,7 @@ from segdata.checking.store import digest_stored
 from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
 from segdata.format.manifest import FILE, MAX_BYTES, SUMS, Manifest, parse_sums, read_manifest, read_sums
 from segdata.making.job import Job
-from segdata.making.prepare import Result, Say, prepare
+from segdata.making.prepare import Prepared, Say, prepare
 from segdata.making.survey import is_painted
 from segdata.output.standing import another, described_change, differences, identity, other_frames, shared, too_few
 from segdata.output.workfolder import claim, own_folder, remove
@@ -82,7 +82,7 @@ def stage(url: Url, work_dir: Path | None) -> Path:
 
 def prepare_to(
     url: Url, job: Job, progress: Progress, sending: Progress, say: Say = lambda line: None, *, keep: bool
-) -> tuple[Result, Published]:
+) -> tuple[Prepared, Published]:
     """Make `job.out` (the folder `set` of `stage`), and publish it; `keep` leaves it for the next time.
 
     A killed run is continued by the same call, whether it was converting or sending.

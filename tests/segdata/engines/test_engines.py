@@ -126,7 +126,7 @@ import os
 import signal
 import time
 
-from segdata import build as real
+from segdata.making import build as real
 from segdata.making.convert import Converter
 
 
