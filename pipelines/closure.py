@@ -27,7 +27,8 @@ from pkgutil import iter_modules
 from segdata.cli.script import Parser
 
 ROOT = Path(str(import_module("segdata").__file__)).parents[1]  # of the packages that the commands run
-HAND_ON = frozenset({"segdata", "segmodels", "segdata.cli", "segmodels.cli"})  # what other files define
+PACKAGES = frozenset({"segdata", "segmodels"})  # hand on what other files define, which are imported when asked for
+COMMAND_LINES = frozenset({"segdata.cli", "segmodels.cli"})  # import the files of all commands
 NETWORKS = "segmodels.networks"
 Code = dict[Path, ast.Module]  # of each file what counts
 
@@ -66,23 +67,25 @@ def closure(command: str, networks: set[str]) -> Code:
         module = waiting.pop()
         network = ".".join(module.split(".")[:3])
         is_foreign = network.startswith(f"{NETWORKS}.") and network not in networks
-        if module in seen or module in HAND_ON or is_foreign:
+        if module in seen or module in COMMAND_LINES or is_foreign:
             continue
         seen.add(module)
         if file := file_of(module):
             left_out = others - {callbacks[name].__name__} if module == start else set[str]()
             code[file] = meaning(file, frozenset(left_out))
-            waiting += [*imports(code[file]), module.rpartition(".")[0]]
+            nodes = code[file].body if module in PACKAGES else ast.walk(code[file])
+            waiting += [*imports(nodes), module.rpartition(".")[0]]
     return code
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
+def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Whatever may be a module: all names after `import` and `from`; of what is handed on, where it comes from."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module in HAND_ON:
+        elif isinstance(node, ast.ImportFrom) and node.module in PACKAGES:
             public = import_module(node.module)
+            yield str(node.module)
             yield from (getattr(getattr(public, alias.name), "__module__", "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
@@ -91,7 +94,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 @cache
 def file_of(module: str) -> Path | None:
     """The file of a module of ours, from ROOT on; None of anything else."""
-    if not module.startswith(("segdata.", "segmodels.")):
+    if module.partition(".")[0] not in PACKAGES:
         return None
     path = Path(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if (ROOT / file).is_file()), None)
