@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from segdata.sources.tas500 import LABELS
-from segdata.synth.annotation import photograph, png, rasterise
-from segdata.synth.frames import Frame, Member
-from segdata.synth.offroad import paint_offroad
+from segdata.synth.layouts.annotation import photograph, png, rasterise
+from segdata.synth.layouts.frames import Frame
+from segdata.synth.places.offroad import paint_offroad
 
 ROOT = "tas500v1.1"
-TOPS = ARCHIVES = (ROOT,)
+SIZE = (620, 2026)
+COARSE_SPLITS: dict[str, str] = {}
 UNDEFINED = 255
 # Names are nanoseconds since 1970; these years lie before the dataset's, so that no name is a real one.
 SECONDS = {"train": 1_000_000_000, "val": 1_100_000_000, "test": 1_200_000_000}
@@ -22,25 +23,18 @@ def stem(split: str, number: int) -> str:
     return f"{SECONDS[split] + 7 * number}{(number * 366_848_717) % 1_000_000_000:09d}"
 
 
-def splits(train: int, val: int, test: int, coarse: bool) -> dict[str, int]:
-    """How many frames of each split; there are no coarse labels."""
-    return {"train": train, "val": val, "test": test}
-
-
 def names(split: str, number: int, coarse: bool) -> Iterator[tuple[str, str]]:
-    """Archive and path of every file of a frame, as `paint_frame` gives them."""
-    kinds = (split,) if split == "test" else (split, f"{split}_labels", f"{split}_labels_ids")
-    for kind in kinds:
-        yield ROOT, f"{ROOT}/{kind}/{stem(split, number)}.png"
+    """Archive and path of every file of a frame."""
+    for kind in ("",) if split == "test" else ("", "_labels", "_labels_ids"):
+        yield ROOT, f"{ROOT}/{split}{kind}/{stem(split, number)}.png"
 
 
-def paint_frame(frame: Frame) -> list[Member]:
-    """Image, colour mask and id mask of one frame."""
+def contents(frame: Frame) -> Iterator[bytes]:
+    """The bytes of these files, in the order of `names`: the image, its colour mask, its id mask."""
     stage = paint_offroad(frame.rng(), frame.number, *frame.size)
-    name = f"{stem(frame.split, frame.number)}.png"
-    members = [Member(ROOT, f"{ROOT}/{frame.split}/{name}", photograph(stage.image))]
+    yield photograph(stage.image)
     if frame.split == "test":
-        return members
+        return
     codes = {label.name: label.id for label in LABELS}
     table = [UNDEFINED] + [codes[outline.label] for outline in stage.outlines]
     ids = np.array(table, np.uint8)[rasterise(stage.outlines, *frame.size)]
@@ -51,8 +45,5 @@ def paint_frame(frame: Frame) -> list[Member]:
     if (frame.split, frame.number) == FOREIGN:
         row, column = frame.size[0] // 2, frame.size[1] // 2
         colours[row : row + 4, column : column + 4] = (1, 2, 3)
-    return [
-        *members,
-        Member(ROOT, f"{ROOT}/{frame.split}_labels/{name}", png(colours)),
-        Member(ROOT, f"{ROOT}/{frame.split}_labels_ids/{name}", png(ids)),
-    ]
+    yield png(colours)
+    yield png(ids)

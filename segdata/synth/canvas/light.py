@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from segdata.synth.canvas.chance import Rng
+
 Colour = tuple[float, float, float]
 
 
@@ -45,15 +47,12 @@ WEATHERS: tuple[tuple[float, Light], ...] = (
 )
 
 
-def draw_light(rng: np.random.Generator) -> Light:
+def draw_light(rng: Rng) -> Light:
     """A weather by its share, with its own sun side and a little variation of brightness and range."""
     shares = np.array([share for share, _ in WEATHERS])
     light = WEATHERS[int(rng.choice(len(WEATHERS), p=shares / shares.sum()))][1]
     gain = rng.uniform(0.86, 1.12)
     red, green, blue = (gain * t * rng.uniform(0.97, 1.03) for t in light.tint)
     return replace(
-        light,
-        tint=(red, green, blue),
-        clear=light.clear * rng.uniform(0.7, 1.4),
-        sun=int(rng.choice((-1, 1))),
+        light, tint=(red, green, blue), clear=light.clear * rng.uniform(0.7, 1.4), sun=int(rng.choice((-1, 1)))
     )

@@ -4,17 +4,16 @@ import math
 
 import numpy as np
 
-from segdata.synth import buildings, furniture, ground, nature, people, wilds
-from segdata.synth.camera import Camera
-from segdata.synth.cast import Cast, Rng, child
-from segdata.synth.light import Colour, draw_light
-from segdata.synth.rig import paint_bonnet
-from segdata.synth.stage import Stage
-from segdata.synth.texture import Material, expose, texture
-from segdata.synth.vehicles import Pose
+from segdata.synth.canvas.camera import Camera
+from segdata.synth.canvas.cast import Cast
+from segdata.synth.canvas.chance import Rng, child, draw_rare
+from segdata.synth.canvas.light import Colour, draw_light
+from segdata.synth.canvas.stage import Stage
+from segdata.synth.canvas.texture import Material
+from segdata.synth.things import buildings, furniture, ground, nature, people, wilds
+from segdata.synth.things.bodies import Pose
+from segdata.synth.things.rig import paint_bonnet
 
-NOISE = 0.42
-# Every eighth frame has each of these for certain, the others only now and then.
 RARE = ("person", "car", "animal", "bus", "undefined", "wall", "sand", "farm")
 SURFACES: dict[str, tuple[Colour, Material]] = {
     "gravel": ((146, 138, 124), Material.GRAVEL),
@@ -41,7 +40,7 @@ def draw_camera(rng: Rng, height: int, width: int) -> Camera:
 
 def paint_offroad(rng: Rng, number: int, height: int, width: int) -> Stage:
     """The whole frame, from the sky to the bonnet."""
-    rare = frozenset(name for k, name in enumerate(RARE) if number % len(RARE) == k or rng.random() < 0.06)
+    rare = draw_rare(rng, number, RARE, 0.06)
     light = draw_light(rng)
     stage = Stage(draw_camera(rng, height, width), light)
     ground.paint_sky(stage, child(rng))
@@ -56,8 +55,7 @@ def paint_offroad(rng: Rng, number: int, height: int, width: int) -> Stage:
     if "undefined" in rare:
         wilds.paint_undefined(stage, rng)
     paint_bonnet(stage, rng, share=0.075)
-    stage.image = texture(stage.image, stage.material, stage.camera, child(rng))
-    stage.image = expose(stage.image, child(rng), NOISE)
+    stage.develop(rng)
     return stage
 
 

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec
 
-import numpy as np
+from segdata.synth.canvas.chance import Rng, child
+from segdata.synth.canvas.stage import Stage
 
-from segdata.synth.stage import Stage
-
-Rng = np.random.Generator
 P = ParamSpec("P")
 
 
@@ -31,8 +29,3 @@ class Cast:
     def paint(self) -> None:
         for _, paint in sorted(self._items, key=lambda item: -item[0]):
             paint()
-
-
-def child(rng: Rng) -> Rng:
-    """An independent generator that depends on the parent's state only."""
-    return np.random.default_rng(int(rng.integers(1 << 62)))

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from segdata.synth import vehicles
-from segdata.synth.camera import Reals
-from segdata.synth.cast import Rng
-from segdata.synth.ground import band
-from segdata.synth.light import Colour
-from segdata.synth.nature import foliage
-from segdata.synth.people import disc, foot_shadow, limb, pick, upright
-from segdata.synth.stage import Stage
-from segdata.synth.texture import Material
-from segdata.synth.vehicles import Pose
+from segdata.synth.canvas.camera import Reals
+from segdata.synth.canvas.chance import Rng
+from segdata.synth.canvas.light import Colour
+from segdata.synth.canvas.stage import Stage
+from segdata.synth.canvas.texture import Material
+from segdata.synth.things.bodies import BUS, CARS, Pose
+from segdata.synth.things.ground import band
+from segdata.synth.things.nature import foliage
+from segdata.synth.things.shapes import disc, foot_shadow, frontal, limb, pick, upright
+from segdata.synth.things.vehicles import PAINTS, paint_vehicle
 
 COATS: tuple[Colour, ...] = ((124, 86, 54), (72, 52, 40), (196, 188, 178), (150, 112, 74))
 
@@ -46,9 +46,7 @@ def paint_object(stage: Stage, rng: Rng, x: float, z: float) -> None:
         elif kind == 1:
             colour = pick(rng, ((40, 80, 140), (170, 60, 40), (190, 150, 50)))
             wide = size * 0.8
-            stage.fill(
-                [(x - wide / 2, 0, z), (x + wide / 2, 0, z), (x + wide / 2, 1.0, z), (x - wide / 2, 1.0, z)], colour
-            )
+            stage.fill(frontal(x - wide / 2, x + wide / 2, 0, 1.0, z), colour)
             stage.fill(upright(limb(x - wide / 2, 0.5, x + wide / 2, 0.5, 0.06), 0, z), colour, face=0.7)
         else:
             for _ in range(7):
@@ -79,13 +77,15 @@ def paint_undefined(stage: Stage, rng: Rng) -> None:
 
 def paint_car(stage: Stage, rng: Rng, pose: Pose) -> None:
     """A car on the track, without an outline for its plate."""
-    body = (vehicles.HATCH, vehicles.SEDAN, vehicles.VAN)[int(rng.integers(3))]
-    vehicles.paint_car(stage, pose, body, pick(rng, vehicles.PAINTS), plated=False)
+    body = CARS[int(rng.integers(3))]
+    if stage.sees(pose.x, pose.z, body.length):
+        paint_vehicle(stage, pose, body, pick(rng, PAINTS), "car")
 
 
 def paint_bus(stage: Stage, rng: Rng, pose: Pose) -> None:
     """A bus that stands in the fields."""
-    vehicles.paint_bus(stage, pose, pick(rng, ((200, 60, 44), (226, 190, 70), (200, 204, 206))), (240, 240, 236))
+    paint = pick(rng, ((200, 60, 44), (226, 190, 70), (200, 204, 206)))
+    paint_vehicle(stage, pose, BUS, paint, "bus", (240, 240, 236))
 
 
 def paint_stand(stage: Stage, _: Rng, inner: float, outer: float, green: Colour) -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from segdata.synth.camera import Reals
-from segdata.synth.cast import Rng
-from segdata.synth.light import Colour
-from segdata.synth.stage import Stage
-from segdata.synth.texture import Material
+from segdata.synth.canvas.camera import Reals
+from segdata.synth.canvas.chance import Rng
+from segdata.synth.canvas.light import Colour
+from segdata.synth.canvas.stage import Stage
+from segdata.synth.canvas.texture import Material
 
 
 def paint_bonnet(stage: Stage, rng: Rng, share: float = 0.085) -> None:

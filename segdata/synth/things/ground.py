@@ -2,17 +2,18 @@
 
 import numpy as np
 
-from segdata.synth.camera import Reals
-from segdata.synth.light import Colour
-from segdata.synth.stage import Stage
-from segdata.synth.texture import Material, blend, cloud
+from segdata.synth.canvas.camera import Reals
+from segdata.synth.canvas.chance import Rng
+from segdata.synth.canvas.light import Colour
+from segdata.synth.canvas.stage import Stage
+from segdata.synth.canvas.texture import Material, blend, cloud
 
 FOOT = 0.85  # metres; nearer ground lies below every picture
 FAR = 230.0  # metres; where streets end in haze
 PAINT: Colour = (214, 214, 208)
 
 
-def paint_sky(stage: Stage, rng: np.random.Generator) -> None:
+def paint_sky(stage: Stage, rng: Rng) -> None:
     """A gradient from the zenith to the horizon with soft clouds."""
     camera, light = stage.camera, stage.light
     tilt = abs(camera.roll) * camera.width / 2
@@ -73,7 +74,7 @@ def paint_zebra(stage: Stage, x0: float, x1: float, z: float, deep: float = 3.2)
     stage.fill(shape + np.stack((starts, starts * 0, starts * 0), -1)[:, None], PAINT, Material.ASPHALT, depth=0)
 
 
-def paint_patches(stage: Stage, rng: np.random.Generator, x0: float, x1: float, colour: Colour, count: int) -> None:
+def paint_patches(stage: Stage, rng: Rng, x0: float, x1: float, colour: Colour, count: int) -> None:
     """Repairs, cracks and manhole covers in a road."""
     for _ in range(count):
         x, z = rng.uniform(x0, x1), rng.uniform(5, 45)

@@ -1,17 +1,16 @@
 """A street in a town: its cross-section, what is built beside it, who is on it."""
 
-from segdata.synth import ground
-from segdata.synth.camera import Camera
-from segdata.synth.cast import Cast, Rng, child
-from segdata.synth.crowd import add_crossing, add_parked, add_traffic, add_walkers
-from segdata.synth.frontage import add_background, add_fronts, add_roadside
-from segdata.synth.light import Colour, draw_light
-from segdata.synth.profile import Street, draw_street
-from segdata.synth.rig import paint_bonnet, paint_border
-from segdata.synth.stage import Stage
-from segdata.synth.texture import Material, expose, texture
-
-NOISE = 0.42  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
+from segdata.synth.canvas.camera import Camera
+from segdata.synth.canvas.cast import Cast
+from segdata.synth.canvas.chance import Rng, child
+from segdata.synth.canvas.light import Colour, draw_light
+from segdata.synth.canvas.stage import Stage
+from segdata.synth.canvas.texture import Material
+from segdata.synth.places.crowd import add_crossing, add_parked, add_traffic, add_walkers
+from segdata.synth.places.frontage import add_background, add_fronts, add_roadside
+from segdata.synth.places.profile import LANE, Street, draw_street
+from segdata.synth.things import ground
+from segdata.synth.things.rig import paint_bonnet, paint_border
 
 
 def draw_camera(rng: Rng, street: Street, height: int, width: int) -> Camera:
@@ -39,7 +38,7 @@ def paint_street(rng: Rng, number: int, height: int, width: int) -> Stage:
     _paint_ground(stage, street, rng)
     cast = Cast(stage, rng)
     add_background(cast, street)
-    for side in (-1, 1):
+    for side in (street.left, street.right):
         add_fronts(cast, street, side)
         add_roadside(cast, street, side)
         add_walkers(cast, street, side)
@@ -49,8 +48,7 @@ def paint_street(rng: Rng, number: int, height: int, width: int) -> Stage:
     cast.paint()
     paint_bonnet(stage, rng)
     paint_border(stage, rng)
-    stage.image = texture(stage.image, stage.material, stage.camera, child(rng))
-    stage.image = expose(stage.image, child(rng), NOISE)
+    stage.develop(rng)
     return stage
 
 
@@ -64,29 +62,27 @@ def _paint_ground(stage: Stage, street: Street, rng: Rng) -> None:
     green = street.kind in ("residential", "outskirts")
     outside = "terrain" if green else ("ground" if rng.random() < 0.25 else "sidewalk")
     ground.paint_band(stage, outside, -400, 400, grass if green else slab, Material.GRASS if green else Material.PAVING)
-    for side, kerb in ((-1, street.left), (1, street.right)):
-        k = 0 if side < 0 else 1
-        walk = kerb + side * 2.2 * street.parking[k]
-        edge = walk + side * street.pavement[k]
-        if street.verge[k] > 0.3 and not green:
-            ground.paint_band(stage, "terrain", edge, street.front(side), grass, Material.GRASS)
-        ground.paint_band(stage, "sidewalk", walk, edge, slab, Material.PAVING)
-        stone = ground.band(walk, walk + side * 0.18)
+    for side in (street.left, street.right):
+        edge = side.walk + side.sign * side.pavement
+        if side.verge > 0.3 and not green:
+            ground.paint_band(stage, "terrain", edge, side.front, grass, Material.GRASS)
+        ground.paint_band(stage, "sidewalk", side.walk, edge, slab, Material.PAVING)
+        stone = ground.band(side.walk, side.walk + side.sign * 0.18)
         stage.fill(stone, (168, 166, 160), Material.PAVING, depth=0)
-        if street.parking[k]:
+        if side.parking:
             sett = (tar[0] * 1.12, tar[1] * 1.08, tar[2] * 1.04)
-            ground.paint_band(stage, "parking", kerb, walk, sett, Material.PAVING)
-    ground.paint_band(stage, "road", street.left, street.right, tar, Material.ASPHALT)
+            ground.paint_band(stage, "parking", side.kerb, side.walk, sett, Material.PAVING)
+    ground.paint_band(stage, "road", -street.half, street.half, tar, Material.ASPHALT)
     if street.crossing:
         ground.paint_band(stage, "road", -150, 150, tar, Material.ASPHALT, street.crossing, street.crossing + 7)
     _paint_middle(stage, street, tar, grass)
-    ground.paint_patches(stage, rng, street.left, street.right, tar, 7)
+    ground.paint_patches(stage, rng, -street.half, street.half, tar, 7)
     if street.crossing or rng.random() < 0.3:
-        ground.paint_zebra(stage, street.left, street.right, (street.crossing or rng.uniform(12, 40)) - 4.4)
+        ground.paint_zebra(stage, -street.half, street.half, (street.crossing or rng.uniform(12, 40)) - 4.4)
     ground.haze_ground(stage)
     sun = stage.light.sun
     reach = rng.uniform(3, 9)
-    front = street.front(sun)
+    front = (street.left if sun < 0 else street.right).front
     if street.kind in ("town", "boulevard"):
         ground.shade_ground(stage, front, front - sun * reach, 0.9, 70, stage.light.shadow * 0.8)
 
@@ -102,6 +98,6 @@ def _paint_middle(stage: Stage, street: Street, tar: Colour, grass: Colour) -> N
         ground.paint_dashes(stage, 0.0, 3.0, 4.5 if street.kind != "outskirts" else 0.0)
     for side in (-1, 1):
         for k in range(1, street.lanes):
-            ground.paint_dashes(stage, side * (street.median + 3.25 * k), 3.0, 6.0)
+            ground.paint_dashes(stage, side * (street.median + LANE * k), 3.0, 6.0)
         if street.kind != "residential":
-            ground.paint_dashes(stage, side * (street.right - 0.15), 1.0, 0.0, 0.11)
+            ground.paint_dashes(stage, side * (street.half - 0.15), 1.0, 0.0, 0.11)

@@ -10,11 +10,14 @@ import numpy as np
 from cityscapesscripts.helpers.labels import id2label, name2label
 from numpy.typing import NDArray
 
-from segdata.synth.annotation import photograph, png, rasterise
-from segdata.synth.frames import Frame, Member
-from segdata.synth.stage import U8, Outline
-from segdata.synth.street import paint_street
+from segdata.synth.canvas.stage import Outline
+from segdata.synth.canvas.texture import U8
+from segdata.synth.layouts.annotation import photograph, png, rasterise
+from segdata.synth.layouts.frames import Frame
+from segdata.synth.places.street import paint_street
 
+SIZE = (1024, 2048)
+COARSE_SPLITS = {"train_extra": "train"}
 # Names of no place on earth, so that nobody takes a painted frame for a real one. The second city of
 # each split holds long sequences, whose frames have other numbers than 19.
 CITIES = {
@@ -23,8 +26,6 @@ CITIES = {
     "test": ("kreidenau", "rasterburg"),
     "train_extra": ("skizzenau", "kohlestrich"),
 }
-TOPS = ("leftImg8bit", "gtFine", "gtCoarse")
-ARCHIVES = ("leftImg8bit_trainvaltest", "gtFine_trainvaltest", "leftImg8bit_trainextra", "gtCoarse")
 TEST_LABELS = ("ego vehicle", "rectification border", "out of roi")
 
 
@@ -36,63 +37,46 @@ def stem(split: str, number: int) -> str:
     return f"{city}_{sequence:06d}_{294 + 301 * long + 37 * long % 23:06d}"
 
 
-def _city(name: str) -> str:
-    return name.partition("_")[0]
-
-
-def splits(train: int, val: int, test: int, coarse: bool) -> dict[str, int]:
-    """How many frames of each split; with coarse labels comes train_extra, as large as train."""
-    return {"train": train, "val": val, "test": test} | ({"train_extra": train} if coarse else {})
-
-
 def names(split: str, number: int, coarse: bool) -> Iterator[tuple[str, str]]:
-    """Archive and path of every file of a frame, as `paint_frame` gives them."""
+    """Archive and path of every file of a frame."""
     name = stem(split, number)
-    extra = split == "train_extra"
+    city, extra = name.partition("_")[0], split == "train_extra"
     archive = "leftImg8bit_trainextra" if extra else "leftImg8bit_trainvaltest"
-    yield archive, f"leftImg8bit/{split}/{_city(name)}/{name}_leftImg8bit.png"
+    yield archive, f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png"
     kinds = [] if extra else [("gtFine", "gtFine_trainvaltest")]
     kinds += [("gtCoarse", "gtCoarse")] if coarse and split != "test" else []
     for kind, archive in kinds:
         for suffix in ("color.png", "instanceIds.png", "labelIds.png", "polygons.json"):
-            yield archive, f"{kind}/{split}/{_city(name)}/{name}_{kind}_{suffix}"
+            yield archive, f"{kind}/{split}/{city}/{name}_{kind}_{suffix}"
 
 
-def paint_frame(frame: Frame) -> list[Member]:
-    """All files of one frame."""
-    height, width = frame.size
-    stage = paint_street(frame.rng(), frame.number, height, width)
-    name = stem(frame.split, frame.number)
-    archive = "leftImg8bit_trainextra" if frame.split == "train_extra" else "leftImg8bit_trainvaltest"
-    path = f"leftImg8bit/{frame.split}/{_city(name)}/{name}_leftImg8bit.png"
-    members = [Member(archive, path, photograph(stage.image))]
-    outlines = _specials(stage.outlines, frame, height, width)
+def contents(frame: Frame) -> Iterator[bytes]:
+    """The bytes of these files, in the order of `names`: the image, its fine labels, its coarse ones."""
+    stage = paint_street(frame.rng(), frame.number, *frame.size)
+    yield photograph(stage.image)
+    outlines = _specials(stage.outlines, frame)
     if frame.split == "test":
         outlines = [outline for outline in outlines if outline.label in TEST_LABELS]
     if frame.split != "train_extra":
-        members += _labels("gtFine", "gtFine_trainvaltest", frame.split, name, outlines, frame.size)
+        yield from _annotations(outlines, frame.size)
     if frame.coarse and frame.split != "test":
-        rough = list(_coarse(outlines, height, width))
-        members += _labels("gtCoarse", "gtCoarse", frame.split, name, rough, frame.size)
-    return members
+        yield from _annotations(list(_coarse(outlines, *frame.size)), frame.size)
 
 
-def _labels(
-    kind: str, archive: str, split: str, name: str, outlines: Sequence[Outline], size: tuple[int, int]
-) -> Iterator[Member]:
-    """The four annotation files of one frame."""
+def _annotations(outlines: Sequence[Outline], size: tuple[int, int]) -> Iterator[bytes]:
+    """Four files: colours, instance ids, label ids, polygons."""
     seen = drawn(outlines)
     index = rasterise(seen, *size)
     ids, instances = tables(seen)
     label_ids = ids[index]
-    files = {
-        "color.png": photograph(_coloured(label_ids)),
-        "instanceIds.png": png(instances[index]),
-        "labelIds.png": png(label_ids),
-        "polygons.json": polygons(outlines, size).encode(),
-    }
-    for suffix, data in files.items():
-        yield Member(archive, f"{kind}/{split}/{_city(name)}/{name}_{kind}_{suffix}", data)
+    colours = np.zeros((256, 4), np.uint8)  # RGBA of each id
+    for number, label in id2label.items():
+        if number >= 0:
+            colours[number] = (*label.color, 255)
+    yield photograph(np.take(colours.view(np.uint32)[:, 0], label_ids)[..., None].view(np.uint8))
+    yield png(instances[index])
+    yield png(label_ids)
+    yield polygons(outlines, size).encode()
 
 
 def drawn(outlines: Iterable[Outline]) -> list[Outline]:
@@ -123,18 +107,9 @@ def polygons(outlines: Iterable[Outline], size: tuple[int, int]) -> str:
     return json.dumps({"imgHeight": size[0], "imgWidth": size[1], "objects": objects}, sort_keys=True)
 
 
-def _coloured(label_ids: U8) -> U8:
-    """(H, W, 4) the RGBA colour of each id."""
-    colours = np.zeros((256, 4), np.uint8)
-    for number, label in id2label.items():
-        if number >= 0:
-            colours[number] = (*label.color, 255)
-    return np.take(colours.view(np.uint32)[:, 0], label_ids)[..., None].view(np.uint8)
-
-
-def _specials(outlines: list[Outline], frame: Frame, height: int, width: int) -> list[Outline]:
+def _specials(outlines: list[Outline], frame: Frame) -> list[Outline]:
     """What real annotations have besides the visible: a deleted object, an instance that nobody sees."""
-    rng = frame.rng("specials")
+    rng, (height, width) = frame.rng("specials"), frame.size
     result = list(outlines)
     if frame.number % 3 == 0:
         x, y = rng.integers(width // 4, width // 2), rng.integers(height // 4, height // 2)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from cv2.typing import MatLike
 from numpy.typing import ArrayLike, NDArray
 
-from segdata.synth.camera import Camera, Reals
-from segdata.synth.light import Colour, Light
-from segdata.synth.texture import Material
+from segdata.synth.canvas.camera import Camera, Reals
+from segdata.synth.canvas.chance import Rng, child
+from segdata.synth.canvas.light import Colour, Light
+from segdata.synth.canvas.texture import U8, Material, expose, texture
 
-U8 = NDArray[np.uint8]
 I32 = NDArray[np.int32]
 SUBPIXEL = 4  # bits after the point of the coordinates that OpenCV gets
 
@@ -47,6 +46,10 @@ class Stage:
         """Width in pixels of what a polygon shows in the picture; 0 where it lies outside."""
         columns = np.clip(self.camera.project(world)[..., 0], 0, self.camera.width)
         return float(columns.max() - columns.min())
+
+    def light_along(self, x: float) -> float:
+        """Light on the visible face of what runs along the street at x."""
+        return self.light.side(-1 if x > self.camera.offset else 1)
 
     def fill(
         self,
@@ -120,7 +123,13 @@ class Stage:
         """Annotate without painting."""
         self.outlines.append(Outline(label, np.array(polygon, np.int32), deleted))
 
+    def develop(self, rng: Rng) -> None:
+        """When all is painted: from flat colours to a photograph, by texture, lens and sensor."""
+        self.image = texture(self.image, self.material, self.camera, child(rng))
+        self.image = expose(self.image, child(rng))
+
     def _contours(self, parts: list[I32], whole: bool) -> list[I32]:
+        """Outlines of what is visible of the parts, with no more corners than somebody would click."""
         box = self._box(parts, 1)
         if box is None:
             return []
@@ -131,7 +140,11 @@ class Stage:
         found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
         if whole and found:
             found = [max(found, key=cv2.contourArea)]
-        return [_clickable(contour, max(0.5, self.camera.height / 800)) for contour in found]
+        polygons = [cv2.approxPolyDP(contour, max(0.5, self.camera.height / 800), True)[:, 0] for contour in found]
+        return [  # at least three corners: a pole one pixel wide has two
+            np.concatenate([polygon, np.repeat(polygon[-1:], max(0, 3 - len(polygon)), axis=0)]).astype(np.int32)
+            for polygon in polygons
+        ]
 
     def _fixed(self, pixels: Reals) -> I32:
         """OpenCV's coordinates: whole numbers of 1/16 pixel, none absurdly far outside."""
@@ -148,10 +161,3 @@ class Stage:
         left, top = np.maximum(low - margin, 0).tolist()
         right, bottom = np.minimum(high + margin + 1, (self.camera.width, self.camera.height)).tolist()
         return (left, top, right, bottom) if left < right and top < bottom else None
-
-
-def _clickable(contour: MatLike, tolerance: float) -> I32:
-    """Fewer corners, at least three of them (a pole one pixel wide has two)."""
-    polygon = cv2.approxPolyDP(contour, tolerance, True)[:, 0].astype(np.int32)
-    missing = max(0, 3 - len(polygon))
-    return np.concatenate([polygon, np.repeat(polygon[-1:], missing, axis=0)])

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segdata.synth.camera import Camera
+from segdata.synth.canvas.camera import Camera
+from segdata.synth.canvas.chance import Rng
 
 U8 = NDArray[np.uint8]
 
@@ -48,16 +49,17 @@ CONTRAST: dict[Material, tuple[int, int, int, int, int, int]] = {
     Material.LEAF_FAR: (0, 0, 0, 3, 6, 5),
 }
 NORMAL = np.array([NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)])
+NOISE = 0.42  # grey levels; full-size PNGs then take 2.1 to 2.3 MB as those of Cityscapes do
 TILE = 256  # pixels of the repeated ground pattern
 
 
-def _bell(rng: np.random.Generator, height: int, width: int, sigma: float) -> U8:
+def _bell(rng: Rng, height: int, width: int, sigma: float) -> U8:
     """(height, width) normal noise around 128."""
     table = np.clip(np.rint(128 + sigma * NORMAL), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(np.frombuffer(rng.bytes(height * width), np.uint8).reshape(height, width), table))
 
 
-def cloud(rng: np.random.Generator, height: int, width: int, cell: float) -> U8:
+def cloud(rng: Rng, height: int, width: int, cell: float) -> U8:
     """(height, width) smooth noise around 128, deviation about 32, whose lumps are `cell` pixels wide."""
     if cell <= 1.5:
         return _bell(rng, height, width, 32)
@@ -65,14 +67,14 @@ def cloud(rng: np.random.Generator, height: int, width: int, cell: float) -> U8:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _seamless(rng: np.random.Generator, cell: int) -> U8:
+def _seamless(rng: Rng, cell: int) -> U8:
     """(TILE, TILE) smooth noise that continues at its own opposite edge."""
     small = cv2.copyMakeBorder(_bell(rng, TILE // cell, TILE // cell, 50), 2, 2, 2, 2, cv2.BORDER_WRAP)
     large = cv2.resize(small, None, fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC)
     return np.asarray(large[2 * cell : 2 * cell + TILE, 2 * cell : 2 * cell + TILE], np.uint8)
 
 
-def _ground_fields(rng: np.random.Generator, camera: Camera) -> U8:
+def _ground_fields(rng: Rng, camera: Camera) -> U8:
     """(rows below the horizon, W, 3): fine grain, tiles and patches lying on the ground in perspective."""
     tiles = _bell(rng, 8, 8, 22).repeat(TILE // 8, 0).repeat(TILE // 8, 1)
     tiles[:: TILE // 8] = tiles[:, :: TILE // 8] = 40
@@ -102,7 +104,7 @@ def blend(image: U8, colour: tuple[float, float, float], cover: NDArray[np.float
     return np.asarray(cv2.add(kept, np.ascontiguousarray(np.broadcast_to(add, image.shape))), np.uint8)
 
 
-def texture(image: U8, material: U8, camera: Camera, rng: np.random.Generator) -> U8:
+def texture(image: U8, material: U8, camera: Camera, rng: Rng) -> U8:
     """Multiply each surface by its material's grain."""
     height, width = material.shape
     unit = height / 1024
@@ -122,14 +124,14 @@ def texture(image: U8, material: U8, camera: Camera, rng: np.random.Generator) -
     return np.asarray(cv2.multiply(image, cv2.merge((factor, factor, factor)), scale=1 / 128), np.uint8)
 
 
-def expose(image: U8, rng: np.random.Generator, noise: float) -> U8:
-    """Lens and sensor: a slight blur, darker corners, noise of `noise` grey levels (a third of it coloured)."""
+def expose(image: U8, rng: Rng) -> U8:
+    """Lens and sensor: a slight blur, darker corners, noise (a third of it coloured)."""
     height, width = image.shape[:2]
     soft = cv2.GaussianBlur(image, (3, 3), 0.7)
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     fall = np.rint(255 * (1 - 0.12 * (x * x + y * y) ** 2 / 4)).astype(np.uint8)
     soft = cv2.multiply(soft, cv2.merge((fall, fall, fall)), scale=1 / 255)
-    grey = _bell(rng, height, width, noise)
-    colour = _bell(rng, height, 3 * width, noise * 0.45).reshape(height, width, 3)
+    grey = _bell(rng, height, width, NOISE)
+    colour = _bell(rng, height, 3 * width, NOISE * 0.45).reshape(height, width, 3)
     grain = cv2.add(cv2.merge((grey, grey, grey)), colour, dtype=cv2.CV_16S)
     return np.asarray(cv2.add(soft, np.subtract(grain, 256, dtype=np.int16), dtype=cv2.CV_8U), np.uint8)

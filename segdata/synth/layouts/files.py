@@ -1,25 +1,28 @@
-"""Where painted files go: a tree as people unpack it, or the archives as they download them."""
+"""Where painted files go: a tree as people unpack it, or the archives as they download them. What was painted before is
+known by its marker."""
 
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from segdata.base.files import parsing, read_file, temporary_of, write_file
 from segdata.errors import SegdataError
-from segdata.synth.frames import Member
+from segdata.synth.layouts.datasets import LAYOUTS
+from segdata.synth.layouts.frames import PaintedFile
 
 MARKER = "segdata-synth.json"
 FILE, FOLDER = 0o100644 << 16, (0o40755 << 16) | 0x10  # Unix mode bits of archive members
 LOCK = f".{MARKER}.lock"
 Facts = dict[str, Any]
-Names = Callable[[Facts], set[str]]  # the paths, below its root, of all files of a painting
+Write = Callable[[PaintedFile], None]
+MOST_FRAMES = 100_000
 
 
-def check(out: Path, names: Names, facts: Facts, *, replace: bool) -> set[str]:
+def check(out: Path, facts: Facts, *, replace: bool) -> set[str]:
     """The files of an earlier painting, which go before the new one. Raises SegdataError.
 
     `out` is a new or empty folder, or one painted before. A file of somebody else's at a place that the old or the
@@ -37,15 +40,15 @@ def check(out: Path, names: Names, facts: Facts, *, replace: bool) -> set[str]:
             "Choose an empty or new folder."
         )
     before = _painted(out)
-    if not replace and (changes := _changes(before, facts)):
+    if not replace and (changes := list(_changes(before, facts))):
         raise SegdataError(
             f"synth: {out} was painted with other options: {', '.join(changes)}. Choose another folder, or give "
             "--replace to paint over it."
         )
     with parsing(f"synth: {out / MARKER}", SegdataError, "Choose an empty or new folder."):
-        old = names(before)
+        old = paths(before)
     old |= {f".{name}.tmp" for name in old if name.endswith(".zip")}  # of a run that was killed
-    there = {path for top in {name.partition("/")[0] for name in old | names(facts)} for path in _below(out, top)}
+    there = {path for top in {name.partition("/")[0] for name in old | paths(facts)} for path in _below(out, top)}
     if strange := sorted(there - old):
         raise SegdataError(
             f"synth: {out} holds {strange[0]} among its painted files, where it would be lost. Move it elsewhere."
@@ -53,16 +56,28 @@ def check(out: Path, names: Names, facts: Facts, *, replace: bool) -> set[str]:
     return there
 
 
-def claim(out: Path, names: Names, facts: Facts, *, replace: bool) -> None:
+def claim(out: Path, facts: Facts, *, replace: bool) -> None:
     """Remove what `check` names, and mark the folder from the first moment, so that a run that was killed can be told
     from a user's own data; `complete` turns true at the end."""
-    for name in check(out, names, facts, replace=replace):
+    for name in check(out, facts, replace=replace):
         (out / name).unlink()
         for folder in (out / name).parents:
             if folder == out or any(folder.iterdir()):
                 break
             folder.rmdir()
     write_marker(out, facts | {"complete": False})
+
+
+def paths(facts: Facts) -> set[str]:
+    """Of a painting with these facts, below its root. Raises ValueError for more frames than are painted."""
+    layout, counts = LAYOUTS[facts["source"]], facts["counts"]
+    if not all(type(count) is int for count in counts.values()) or sum(counts.values()) > MOST_FRAMES:
+        raise ValueError(f"{counts} frames")
+    frames = ((split, number) for split, count in counts.items() for number in range(count))
+    names = {name for split, number in frames for name in layout.names(split, number, facts["coarse"])}
+    if facts["layout"] == "zip":
+        return {f"{archive}.zip" for archive, _ in names}
+    return {f"{archive}/{path}" if facts["layout"] == "nested" else path for archive, path in names}
 
 
 def _below(out: Path, top: str) -> Iterator[str]:
@@ -83,17 +98,13 @@ def _painted(out: Path) -> Facts:
     return facts
 
 
-def _changes(before: Facts, after: Facts) -> list[str]:
+def _changes(before: Facts, after: Facts) -> Iterator[str]:
+    """What differs, as a reader would say it."""
     before, after = ({**facts, **facts["counts"]} for facts in (before, after))
-    return [
-        f"{name} is {_word(before.get(name))} there, {_word(after.get(name))} here"
-        for name in after
-        if name != "counts" and before.get(name) != after[name]
-    ]
-
-
-def _word(value: object) -> str:
-    return json.dumps(value, sort_keys=True).strip('"')
+    for name in after:
+        if name != "counts" and before.get(name) != after[name]:
+            there, here = (json.dumps(facts.get(name), sort_keys=True).strip('"') for facts in (before, after))
+            yield f"{name} is {there} there, {here} here"
 
 
 def write_marker(out: Path, facts: Facts) -> None:
@@ -102,54 +113,40 @@ def write_marker(out: Path, facts: Facts) -> None:
     write_file(out / MARKER, f"{text}\n".encode("ascii"))
 
 
-class Tree:
+@contextmanager
+def folders(out: Path, nested: bool) -> Iterator[Write]:
     """Files below a folder; `nested` keeps each archive's own folder as the top level."""
 
-    def __init__(self, out: Path, nested: bool) -> None:
-        self.out, self.nested = out, nested
-
-    def __enter__(self) -> "Tree":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def write(self, member: Member) -> None:
-        path = (self.out / member.archive if self.nested else self.out) / member.path
+    def write(file: PaintedFile) -> None:
+        path = (out / file.archive if nested else out) / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(member.data)
+        path.write_bytes(file.data)
+
+    yield write
 
 
-class Archives:
-    """The official archives, with fixed dates and modes and entries for folders as the real ones have."""
+@contextmanager
+def archives(out: Path) -> Iterator[Write]:
+    """The official archives, with fixed dates and modes and entries for folders as the real ones have. They get their
+    names when all is written."""
+    zips: dict[str, ZipFile] = {}
+    parents: set[tuple[str, str]] = set()
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self._open: dict[str, ZipFile] = {}
-        self._folders: set[tuple[str, str]] = set()
-        self._stack = ExitStack()
+    def put(archive: str, name: str, attributes: int, data: bytes) -> None:
+        info = ZipInfo(name)  # 1 January 1980: no clock
+        info.create_system, info.external_attr = 3, attributes
+        zips[archive].writestr(info, data, ZIP_DEFLATED if data else None)
 
-    def __enter__(self) -> "Archives":
-        return self
+    def write(file: PaintedFile) -> None:
+        if file.archive not in zips:
+            zips[file.archive] = stack.enter_context(ZipFile(out / f".{file.archive}.zip.tmp", "w", ZIP_DEFLATED))
+        for parent in reversed(PurePosixPath(file.path).parents[:-1]):
+            if (file.archive, str(parent)) not in parents:
+                parents.add((file.archive, str(parent)))
+                put(file.archive, f"{parent}/", FOLDER, b"")
+        put(file.archive, file.path, FILE, file.data)
 
-    def __exit__(self, *failure: object) -> None:
-        self._stack.close()
-        for name in self._open if failure[0] is None else ():
-            (self.out / f".{name}.zip.tmp").replace(self.out / f"{name}.zip")
-
-    def write(self, member: Member) -> None:
-        if member.archive not in self._open:
-            file = ZipFile(self.out / f".{member.archive}.zip.tmp", "w", ZIP_DEFLATED)
-            self._open[member.archive] = self._stack.enter_context(file)
-        archive = self._open[member.archive]
-        for parent in reversed(PurePosixPath(member.path).parents[:-1]):
-            if (member.archive, str(parent)) not in self._folders:
-                self._folders.add((member.archive, str(parent)))
-                archive.writestr(_info(f"{parent}/", FOLDER), b"")
-        archive.writestr(_info(member.path, FILE), member.data, ZIP_DEFLATED)
-
-
-def _info(name: str, attributes: int) -> ZipInfo:
-    info = ZipInfo(name)  # 1 January 1980: no clock
-    info.create_system, info.external_attr = 3, attributes
-    return info
+    with ExitStack() as stack:
+        yield write
+    for name in zips:
+        (out / f".{name}.zip.tmp").replace(out / f"{name}.zip")

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 
-from segdata.synth.buildings import Facade
-from segdata.synth.camera import Reals
-from segdata.synth.cast import Rng
-from segdata.synth.light import Colour
-from segdata.synth.people import disc, foot_shadow, limb, pick, upright
-from segdata.synth.stage import Stage
-from segdata.synth.texture import Material
+from segdata.synth.canvas.camera import Reals
+from segdata.synth.canvas.chance import Rng
+from segdata.synth.canvas.light import Colour
+from segdata.synth.canvas.stage import Stage
+from segdata.synth.canvas.texture import Material
+from segdata.synth.things.buildings import lengthwise
+from segdata.synth.things.shapes import disc, foot_shadow, frontal, lateral, limb, pick, upright
 
 STEEL: Colour = (112, 116, 118)
 BULBS: tuple[Colour, ...] = ((240, 40, 30), (250, 180, 30), (40, 220, 120))
@@ -29,16 +29,7 @@ def paint_pole(stage: Stage, rng: Rng, x: float, z: float, tall: float, label: s
     """A plain post."""
     foot_shadow(stage, x, z, 0.2)
     with stage.annotate(label):
-        _bar(
-            stage,
-            x,
-            0,
-            x,
-            tall,
-            z,
-            rng.uniform(0.09, 0.16),
-            pick(rng, (STEEL, (84, 88, 86), (150, 150, 146))),
-        )
+        _bar(stage, x, 0, x, tall, z, rng.uniform(0.09, 0.16), pick(rng, (STEEL, (84, 88, 86), (150, 150, 146))))
 
 
 def paint_lamp(stage: Stage, rng: Rng, x: float, z: float, inward: int) -> None:
@@ -62,13 +53,11 @@ def paint_signal(stage: Stage, rng: Rng, x: float, z: float, inward: int) -> Non
             _bar(stage, x, 5.4, x + arm, 5.5, z, 0.12, (96, 100, 98))
     for cx, cy in [(x + 0.05 * inward, 2.9)] + ([(x + arm, 5.1)] if arm else []):
         with stage.annotate("traffic light"):
-            case = limb(cx, cy - 0.52, cx, cy + 0.52, 0.4)
-            stage.fill(upright(case, 0, z), (30, 32, 32))
-            for k in range(3):
-                glow = k == lit
+            stage.fill(upright(limb(cx, cy - 0.52, cx, cy + 0.52, 0.4), 0, z), (30, 32, 32))
+            for k, (red, green, blue) in enumerate(BULBS):
+                glow = 1.0 if k == lit else 0.25
                 bulb = disc(cx, cy + 0.32 - 0.32 * k, 0.125)
-                dim = tuple(c * 0.25 for c in BULBS[k])
-                stage.fill(upright(bulb, 0, z), BULBS[k] if glow else (dim[0], dim[1], dim[2]), depth=0)
+                stage.fill(upright(bulb, 0, z), (red * glow, green * glow, blue * glow), depth=0)
 
 
 def _board(kind: int, x: float, y: float, size: float) -> list[tuple[Reals, Colour]]:
@@ -76,10 +65,8 @@ def _board(kind: int, x: float, y: float, size: float) -> list[tuple[Reals, Colo
     triangle = np.array([(-1.0, -0.8), (1.0, -0.8), (0.0, 0.95)])
     square = np.array([(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)])
     diamond = np.array([(0.0, -1.1), (1.1, 0.0), (0.0, 1.1), (-1.1, 0.0)])
-    round_, arrow = (
-        disc(0, 0, 1.0, corners=18),
-        np.array([(-0.2, -0.6), (0.2, -0.6), (0.2, 0.1), (0.5, 0.1), (0.0, 0.7), (-0.5, 0.1), (-0.2, 0.1)]),
-    )
+    round_ = disc(0, 0, 1.0, corners=18)
+    arrow = np.array([(-0.2, -0.6), (0.2, -0.6), (0.2, 0.1), (0.5, 0.1), (0.0, 0.7), (-0.5, 0.1), (-0.2, 0.1)])
     red, white, blue, yellow = (186, 28, 34), (234, 234, 230), (26, 78, 158), (238, 190, 40)
     layers: list[list[tuple[Reals, Colour]]] = [
         [(round_, red), (round_ * 0.74, white)],
@@ -113,30 +100,21 @@ def paint_direction_board(stage: Stage, rng: Rng, x: float, z: float) -> None:
         for dx in (-wide * 0.35, wide * 0.35):
             _bar(stage, x + dx, 0, x + dx, high, z, 0.12, STEEL)
     with stage.annotate("traffic sign"):
-        stage.fill(
-            [
-                (x - wide / 2, low, z),
-                (x + wide / 2, low, z),
-                (x + wide / 2, high, z),
-                (x - wide / 2, high, z),
-            ],
-            colour,
-        )
+        stage.fill(frontal(x - wide / 2, x + wide / 2, low, high, z), colour)
         for y in np.linspace(low + 0.3, high - 0.35, 3).tolist():
-            line = [(x - wide * 0.4, y, z), (x + wide * rng.uniform(0.0, 0.35), y, z)]
-            line += [(px, py + 0.14, pz) for px, py, pz in reversed(line)]
+            line = frontal(x - wide * 0.4, x + wide * rng.uniform(0.0, 0.35), y, y + 0.14, z)
             stage.fill(line, (240, 240, 240) if colour[2] > 100 and colour[0] < 100 else (40, 40, 40))
 
 
 def paint_guard_rail(stage: Stage, _: Rng, x: float, z0: float, z1: float) -> None:
     """A steel rail on short posts."""
-    plane = Facade((x, 0.0), (0.0, 1.0), 0, 0)
+    plane = lengthwise(x)
     posts: Reals = np.arange(z0, z1, 4.0)
-    face = stage.light.side(-1 if x > stage.camera.offset else 1)
+    face = stage.light_along(x)
     with stage.annotate("guard rail"):
         stage.fill(plane.rectangles(posts, posts * 0, 0.15, 0.6), (96, 98, 98))
         for low, high, shade in ((0.42, 0.75, 1.0), (0.55, 0.63, 0.62), (0.70, 0.75, 1.2)):
-            stage.fill([(x, low, z0), (x, low, z1), (x, high, z1), (x, high, z0)], (158, 162, 164), face=face * shade)
+            stage.fill(lateral(x, z0, z1, low, high), (158, 162, 164), face=face * shade)
 
 
 def paint_bridge(stage: Stage, rng: Rng, z: float, reach: float) -> None:
@@ -144,17 +122,13 @@ def paint_bridge(stage: Stage, rng: Rng, z: float, reach: float) -> None:
     colour = pick(rng, ((150, 146, 138), (128, 124, 120), (140, 112, 92)))
     low, high = rng.uniform(4.8, 5.6), rng.uniform(6.6, 7.4)
     with stage.annotate("bridge"):
-        stage.fill([(-60, low, z), (60, low, z), (60, high, z), (-60, high, z)], colour, Material.PLASTER, face=0.8)
+        stage.fill(frontal(-60, 60, low, high, z), colour, Material.PLASTER, face=0.8)
         stage.fill(
-            [(-60, low, z), (60, low, z), (60, low, z + 9), (-60, low, z + 9)],
-            colour,
-            Material.PLASTER,
-            face=0.35,
+            [(-60, low, z), (60, low, z), (60, low, z + 9), (-60, low, z + 9)], colour, Material.PLASTER, face=0.35
         )
-        stage.fill([(-60, high, z), (60, high, z), (60, high + 0.9, z), (-60, high + 0.9, z)], (84, 90, 92), face=0.9)
+        stage.fill(frontal(-60, 60, high, high + 0.9, z), (84, 90, 92), face=0.9)
         for near, far in ((-reach, -reach - 1.4), (reach, reach + 1.4)):
-            pier = [(near, 0, z), (far, 0, z), (far, low, z), (near, low, z)]
-            stage.fill(pier, colour, Material.PLASTER, face=0.66)
+            stage.fill(frontal(near, far, 0, low, z), colour, Material.PLASTER, face=0.66)
 
 
 def paint_tunnel(stage: Stage, _: Rng, z: float, reach: float) -> None:
@@ -162,7 +136,7 @@ def paint_tunnel(stage: Stage, _: Rng, z: float, reach: float) -> None:
     arch = np.array([(-reach, 0.0), (-reach, 3.8), (-reach * 0.7, 5.0), (reach * 0.7, 5.0), (reach, 3.8), (reach, 0.0)])
     with stage.annotate("wall"):
         stage.fill(
-            [(-reach - 9, 0, z), (reach + 9, 0, z), (reach + 9, 7.4, z), (-reach - 9, 7.4, z)],
+            frontal(-reach - 9, reach + 9, 0, 7.4, z),
             (148, 144, 136),
             Material.PLASTER,
             face=0.85,
@@ -179,13 +153,7 @@ def paint_bin(stage: Stage, rng: Rng, x: float, z: float) -> None:
     foot_shadow(stage, x, z, wide * 0.6)
     with stage.annotate("static"):
         stage.fill(
-            [
-                (x - wide / 2, 0, z),
-                (x + wide / 2, 0, z),
-                (x + wide * 0.45, tall, z),
-                (x - wide * 0.45, tall, z),
-            ],
-            colour,
+            [(x - wide / 2, 0, z), (x + wide / 2, 0, z), (x + wide * 0.45, tall, z), (x - wide * 0.45, tall, z)], colour
         )
         stage.fill(upright(limb(x - wide * 0.5, tall, x + wide * 0.5, tall, 0.1), 0, z), colour, face=0.6)
 
@@ -198,8 +166,7 @@ def paint_pram(stage: Stage, rng: Rng, x: float, z: float) -> None:
         for dx in (-0.28, 0.28):
             stage.fill(upright(disc(x + dx, 0.16, 0.16), 0, z), (30, 30, 32))
         hood = np.stack(
-            (x + 0.42 * np.cos(np.linspace(math.pi, 0, 9)), 0.62 + 0.45 * np.sin(np.linspace(math.pi, 0, 9))),
-            axis=-1,
+            (x + 0.42 * np.cos(np.linspace(math.pi, 0, 9)), 0.62 + 0.45 * np.sin(np.linspace(math.pi, 0, 9))), axis=-1
         )
         stage.fill(upright(np.concatenate([hood, [(x + 0.3, 0.3), (x - 0.3, 0.3)]]), 0, z), cloth, Material.CLOTH)
         stage.fill(upright(limb(x + 0.35, 0.6, x + 0.7, 0.95, 0.05), 0, z), (40, 40, 42))

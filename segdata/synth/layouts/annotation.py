@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segdata.errors import SegdataError
-from segdata.synth.stage import U8, Outline
+from segdata.synth.canvas.stage import Outline
+from segdata.synth.canvas.texture import U8
 
 
 def rasterise(outlines: Sequence[Outline], height: int, width: int) -> NDArray[np.int32]:

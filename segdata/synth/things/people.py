@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 
-from segdata.synth.camera import Reals
-from segdata.synth.light import Colour
-from segdata.synth.stage import Stage
-from segdata.synth.texture import Material
+from segdata.synth.canvas.camera import Reals
+from segdata.synth.canvas.chance import Rng
+from segdata.synth.canvas.light import Colour
+from segdata.synth.canvas.stage import Stage
+from segdata.synth.canvas.texture import Material
+from segdata.synth.things.bodies import Pose
+from segdata.synth.things.shapes import disc, foot_shadow, limb, pick, upright
 
 SKIN: tuple[Colour, ...] = ((232, 190, 160), (206, 158, 124), (150, 104, 76), (98, 66, 48))
 CLOTHES: tuple[Colour, ...] = (
@@ -17,44 +20,7 @@ CLOTHES: tuple[Colour, ...] = (
 TROUSERS: tuple[Colour, ...] = ((34, 38, 50), (48, 60, 92), (70, 64, 58), (28, 28, 30), (120, 110, 94))
 
 
-def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.12) -> Colour:
-    """One of the colours, a little lighter or darker."""
-    red, green, blue = colours[int(rng.integers(len(colours)))]
-    gain = rng.uniform(1 - spread, 1 + spread)
-    return red * gain, green * gain, blue * gain
-
-
-def limb(ax: float, ay: float, bx: float, by: float, thick: float, thin: float | None = None) -> Reals:
-    """(4, 2) a bar from a to b."""
-    thin = thick if thin is None else thin
-    dx, dy = bx - ax, by - ay
-    length = math.hypot(dx, dy) or 1.0
-    nx, ny = -dy / length / 2, dx / length / 2
-    return np.array([
-        (ax + nx * thick, ay + ny * thick), (bx + nx * thin, by + ny * thin),
-        (bx - nx * thin, by - ny * thin), (ax - nx * thick, ay - ny * thick),
-    ])  # fmt: skip
-
-
-def disc(x: float, y: float, rx: float, ry: float | None = None, corners: int = 14) -> Reals:
-    """(corners, 2) an ellipse."""
-    angle = np.arange(corners) * (2 * math.pi / corners)
-    return np.stack((x + rx * np.cos(angle), y + (rx if ry is None else ry) * np.sin(angle)), axis=-1)
-
-
-def upright(points: Reals, x: float, z: float, turn: float = math.pi / 2) -> Reals:
-    """(K, 2) of a flat figure to (K, 3) in the world; turn pi/2 stands across the view, 0 along it."""
-    return np.stack((x + points[:, 0] * math.sin(turn), points[:, 1], z + points[:, 0] * math.cos(turn)), axis=-1)
-
-
-def foot_shadow(stage: Stage, x: float, z: float, radius: float, strength: float = 0.4) -> None:
-    """A soft dark spot where something stands."""
-    spot = disc(0, 0, radius)
-    world = np.stack((x + spot[:, 0], np.zeros(len(spot)), z + spot[:, 1]), axis=-1)
-    stage.darken(world, strength, min(8.0, stage.camera.pixels(0.06, z)))
-
-
-def paint_person(stage: Stage, rng: np.random.Generator, x: float, z: float, label: str = "person") -> None:
+def paint_person(stage: Stage, rng: Rng, x: float, z: float, label: str = "person") -> None:
     """Somebody walking or standing, seen from any side."""
     tall = rng.uniform(1.55, 1.92) * (0.68 if rng.random() < 0.07 else 1.0)
     step = rng.uniform(-0.22, 0.22) * tall
@@ -92,26 +58,29 @@ def paint_person(stage: Stage, rng: np.random.Generator, x: float, z: float, lab
             part(disc(lean, 0.955, 0.056, 0.05), hair)
 
 
-def paint_bicycle(stage: Stage, rng: np.random.Generator, x: float, z: float, turn: float) -> None:
+def paint_bicycle(stage: Stage, rng: Rng, pose: Pose) -> None:
     """Two wheels, a frame, a saddle and handlebars; the gaps show what is behind."""
     paint = pick(rng, ((150, 30, 30), (30, 60, 120), (36, 36, 38), (40, 110, 80), (190, 190, 188)))
+    x, z, turn = pose.x, pose.z, pose.turn
+
+    def part(points: Reals, colour: Colour) -> None:
+        stage.fill(upright(points, x, z, turn), colour)
+
     foot_shadow(stage, x, z, 0.5, 0.3)
     with stage.annotate("bicycle", whole=True):
         for s in (-0.52, 0.52):
-            stage.fill(upright(_tyre(s, 0.34, 0.34, 0.065), x, z, turn), (32, 32, 34))
+            part(_tyre(s, 0.34, 0.34, 0.065), (32, 32, 34))
         if stage.camera.pixels(1.7, z) > 22:
             for s in (-0.52, 0.52):
-                stage.fill(upright(disc(s, 0.34, 0.05), x, z, turn), (110, 110, 112))
+                part(disc(s, 0.34, 0.05), (110, 110, 112))
         for bar in ((-0.52, 0.34, -0.12, 0.34), (-0.12, 0.34, -0.25, 0.85), (-0.22, 0.78, 0.36, 0.84),
                     (-0.12, 0.34, 0.38, 0.76), (-0.52, 0.34, -0.22, 0.74), (0.52, 0.34, 0.36, 0.98)):  # fmt: skip
-            stage.fill(upright(limb(*bar, 0.055), x, z, turn), paint)
-        stage.fill(upright(limb(-0.40, 0.90, -0.14, 0.90, 0.08), x, z, turn), (24, 24, 24))
-        stage.fill(upright(limb(0.24, 1.0, 0.42, 0.98, 0.06), x, z, turn), (40, 40, 42))
+            part(limb(*bar, 0.055), paint)
+        part(limb(-0.40, 0.90, -0.14, 0.90, 0.08), (24, 24, 24))
+        part(limb(0.24, 1.0, 0.42, 0.98, 0.06), (40, 40, 42))
         across = np.array([(-0.27, 0.98), (0.27, 0.98), (0.27, 1.04), (-0.27, 1.04)])
-        stage.fill(
-            upright(across, x + 0.36 * math.sin(turn), z + 0.36 * math.cos(turn), turn + math.pi / 2),
-            (40, 40, 42),
-        )
+        bars = pose.ahead(0.36)
+        stage.fill(upright(across, bars.x, bars.z, turn + math.pi / 2), (40, 40, 42))
 
 
 def _tyre(s: float, y: float, radius: float, thick: float) -> Reals:
@@ -120,9 +89,10 @@ def _tyre(s: float, y: float, radius: float, thick: float) -> Reals:
     return np.concatenate([outer, outer[:1], inner[:1], inner[:0:-1], inner[:1]])
 
 
-def paint_motorcycle(stage: Stage, rng: np.random.Generator, x: float, z: float, turn: float) -> None:
+def paint_motorcycle(stage: Stage, rng: Rng, pose: Pose) -> None:
     """Fat wheels, engine, tank and seat."""
     paint = pick(rng, ((160, 24, 24), (26, 26, 28), (36, 60, 130), (200, 200, 200)))
+    x, z, turn = pose.x, pose.z, pose.turn
     foot_shadow(stage, x, z, 0.7, 0.45)
     with stage.annotate("motorcycle", whole=True):
         for thick in (-0.09, 0.09):
@@ -130,10 +100,8 @@ def paint_motorcycle(stage: Stage, rng: np.random.Generator, x: float, z: float,
             for s in (-0.68, 0.68):
                 stage.fill(upright(_tyre(s, 0.32, 0.32, 0.14), x + dx, z, turn), (28, 28, 30))
                 stage.fill(upright(disc(s, 0.32, 0.10), x + dx, z, turn), (120, 120, 124))
-            stage.fill(
-                upright(np.array([(-0.40, 0.28), (-0.45, 0.55), (0.3, 0.6), (0.42, 0.3)]), x + dx, z, turn),
-                (70, 70, 74),
-            )
+            engine = np.array([(-0.40, 0.28), (-0.45, 0.55), (0.3, 0.6), (0.42, 0.3)])
+            stage.fill(upright(engine, x + dx, z, turn), (70, 70, 74))
             body = np.array(
                 [(-0.85, 0.82), (-0.5, 0.62), (0.35, 0.58), (0.5, 0.8), (0.32, 1.0), (0.0, 1.0), (-0.2, 0.84)]
             )
@@ -141,18 +109,16 @@ def paint_motorcycle(stage: Stage, rng: np.random.Generator, x: float, z: float,
             stage.fill(upright(limb(-0.8, 0.86, -0.1, 0.86, 0.1), x + dx, z, turn), (24, 24, 24))
             stage.fill(upright(limb(0.68, 0.32, 0.42, 1.08, 0.07), x + dx, z, turn), (130, 130, 134))
         across = np.array([(-0.36, 1.05), (0.36, 1.05), (0.36, 1.12), (-0.36, 1.12)])
-        stage.fill(
-            upright(across, x + 0.4 * math.sin(turn), z + 0.4 * math.cos(turn), turn + math.pi / 2),
-            (40, 40, 42),
-        )
-        end = -0.85 if math.cos(turn) > 0 else 0.72
-        lamp = disc(0, 0.82, 0.09, 0.07)
-        colour: Colour = (180, 20, 20) if end < 0 else (240, 240, 220)
-        stage.fill(upright(lamp, x + end * math.sin(turn), z + end * math.cos(turn)), colour)
+        bars = pose.ahead(0.4)
+        stage.fill(upright(across, bars.x, bars.z, turn + math.pi / 2), (40, 40, 42))
+        away = math.cos(turn) > 0
+        lamp = pose.ahead(-0.85 if away else 0.72)
+        stage.fill(upright(disc(0, 0.82, 0.09, 0.07), lamp.x, lamp.z), (180, 20, 20) if away else (240, 240, 220))
 
 
-def paint_rider(stage: Stage, rng: np.random.Generator, x: float, z: float, turn: float, motor: bool) -> None:
+def paint_rider(stage: Stage, rng: Rng, pose: Pose, motor: bool) -> None:
     """Somebody in the saddle: paint it after the two-wheeler at the same place."""
+    x, z, turn = pose.x, pose.z, pose.turn
     coat, legs, skin = pick(rng, CLOTHES), pick(rng, TROUSERS), pick(rng, SKIN, 0.05)
     cap = pick(rng, ((30, 30, 32), (200, 200, 200), (170, 40, 40), (60, 44, 30)))
     seat, hand = (-0.25, 0.92 if motor else 0.96), (0.36, 1.08)
@@ -169,23 +135,25 @@ def paint_rider(stage: Stage, rng: np.random.Generator, x: float, z: float, turn
             part(limb(foot[0] - 0.05, foot[1], foot[0] + 0.18, foot[1] - 0.02, 0.08), (28, 28, 30), shift)
         facing = turn + math.pi / 2 if abs(math.sin(turn)) < 0.7 else turn
         torso = np.array(
-            [
-                (-0.17, seat[1] - 0.05),
-                (-0.21, 1.30),
-                (-0.12, 1.44),
-                (0.12, 1.44),
-                (0.21, 1.30),
-                (0.17, seat[1] - 0.05),
-            ]
+            [(-0.17, seat[1] - 0.05), (-0.21, 1.30), (-0.12, 1.44), (0.12, 1.44), (0.21, 1.30), (0.17, seat[1] - 0.05)]
         )
-        middle = (seat[0] + neck[0]) / 2
+        middle = pose.ahead((seat[0] + neck[0]) / 2)
         part(limb(seat[0], seat[1] - 0.08, neck[0], neck[1], 0.30, 0.26), coat)
-        stage.fill(upright(torso, x + middle * math.sin(turn), z + middle * math.cos(turn), facing), coat,
-                   Material.CLOTH, depth=z)  # fmt: skip
+        stage.fill(upright(torso, middle.x, middle.z, facing), coat, Material.CLOTH, depth=z)
         for shift in (-0.22, 0.22):
             part(limb(neck[0], 1.38, *hand, 0.10, 0.08), coat, shift, 0.85)
-        head = (neck[0] + 0.06, 1.60)
-        across = upright(disc(0, head[1], 0.10, 0.14), x + head[0] * math.sin(turn), z + head[0] * math.cos(turn))
-        stage.fill(across, cap if motor else skin, Material.CLOTH)
-        crown = disc(0, head[1] + 0.05, 0.115, 0.09)
-        stage.fill(upright(crown, x + head[0] * math.sin(turn), z + head[0] * math.cos(turn)), cap, Material.CLOTH)
+        head = pose.ahead(neck[0] + 0.06)
+        stage.fill(upright(disc(0, 1.60, 0.10, 0.14), head.x, head.z), cap if motor else skin, Material.CLOTH)
+        stage.fill(upright(disc(0, 1.60 + 0.05, 0.115, 0.09), head.x, head.z), cap, Material.CLOTH)
+
+
+def paint_two_wheeler(stage: Stage, rng: Rng, pose: Pose, motor: bool) -> None:
+    """A bicycle or a motorcycle with its rider."""
+    (paint_motorcycle if motor else paint_bicycle)(stage, rng, pose)
+    paint_rider(stage, rng, pose, motor)
+
+
+def paint_parked(stage: Stage, rng: Rng, x: float, z: float) -> None:
+    """A bicycle, now and then a motorcycle, that leans on something."""
+    pose = Pose(x, z, rng.uniform(0.5, math.pi - 0.5))
+    (paint_motorcycle if rng.random() < 0.18 else paint_bicycle)(stage, rng, pose)
