@@ -31,8 +31,8 @@ from segdata.making.plan import PlannedShard, plan_split, shard_name
 from segdata.making.survey import Survey, drop_bad_keys, is_painted, look
 from segdata.output.standing import Standing, bring_back, described_change, identity_of, standing
 from segdata.output.workfolder import WorkFolders, work_folders
-from segdata.raw.root import open_tree
 from segdata.raw.scene import SceneSource
+from segdata.raw.tree import open_tree
 from segdata.stores.url import Place
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below

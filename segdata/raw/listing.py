@@ -13,7 +13,7 @@ from segdata.errors import SourceError
 from segdata.findings import Finding
 from segdata.raw.member import Member, Twin
 from segdata.raw.scene import Folder, Listing, Scene
-from segdata.raw.tree import Held, Tree
+from segdata.raw.tree import Contents, Tree
 from segdata.stores.url import Place
 
 Keyed = Iterable[tuple[str, Member]]
@@ -41,19 +41,19 @@ class Used:
         return f"{len(self.keyed)} {NOUNS[self.folder.role]}" + f" in {places}" * bool(places)
 
 
-def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: dict[str, list[Held]]) -> Listing:
-    """The scenes of the split whose folders these are, which `held` then has no more: of a million, memory counts.
+def list_split(name: str, tree: Tree, folders: Sequence[Folder], contents: dict[str, list[Contents]]) -> Listing:
+    """The scenes of the split whose folders these are, which `contents` then has no more: of a million, memory counts.
 
     Raises SourceError where a file lies twice, and differs.
     """
-    used = {folder.role: _use(folder, held.pop(folder.path, [])) for folder in folders}
+    used = {folder.role: _use(folder, contents.pop(folder.path, [])) for folder in folders}
     image, labels = used["image"], [used[role] for role in ("labels", "colors") if role in used]
     findings = tuple(finding for each in used.values() for finding in each.findings)
     annotated = [each for each in labels if each.keyed]
     origin = "; ".join(map(str, (image, *(annotated or labels[:1]))))
     if not image.keyed and not annotated and not findings:
         lacking = image.folder
-        found = f"{name}: no {lacking.path} in {tree.root} (found: {tree.found()}). {_advice(lacking)}."
+        found = f"{name}: no {lacking.path} in {tree.root} (found: {tree.storage.description()}). {_advice(lacking)}."
         return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
@@ -71,8 +71,8 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: dict[str,
 
 def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used) -> Finding:
     found = (
-        f"{name}: no {lacking.path} in {tree.root} with files {lacking.rule} (found: {tree.found()}), though there are "
-        f"{there}. {_advice(lacking)}, or name the splits that you want with --split."
+        f"{name}: no {lacking.path} in {tree.root} with files {lacking.rule} (found: {tree.storage.description()}), "
+        f"though there are {there}. {_advice(lacking)}, or name the splits that you want with --split."
     )
     return Finding(code, lacking.path, found)
 
@@ -84,8 +84,8 @@ def _advice(lacking: Folder) -> str:
 # ---- the files of a folder ----------------------------------------------------------------------------------
 
 
-def _use(folder: Folder, held: Sequence[Held]) -> Used:
-    unpacked, zipped = _chosen(folder, held)
+def _use(folder: Folder, contents: Sequence[Contents]) -> Used:
+    unpacked, zipped = _chosen(folder, contents)
     keyed, strays = list[tuple[str, Member]](), dict[str, list[str]]()
     for member in chain(unpacked, zipped):
         name = member.path.rpartition("/")[2]
@@ -94,14 +94,14 @@ def _use(folder: Folder, held: Sequence[Held]) -> Used:
         elif not folder.beside.fullmatch(name) and not DOCUMENT.fullmatch(name):
             strays.setdefault(suffix_of(name), []).append(member.path)
     used = {member.container for _, member in keyed}
-    places = [each.place for each in held if any(member.container in used for member in each.members)]
+    places = [each.place for each in contents if any(member.container in used for member in each.members)]
     findings = [_stray(folder, suffix, paths) for suffix, paths in sorted(strays.items())]
     return Used(folder, keyed, tuple(places), tuple(findings))
 
 
-def _chosen(folder: Folder, held: Sequence[Held]) -> tuple[list[Member], list[Member]]:
+def _chosen(folder: Folder, contents: Sequence[Contents]) -> tuple[list[Member], list[Member]]:
     """The members that count, unpacked and zipped ones; what lies unpacked and in zips is read unpacked."""
-    unpacked, zips = ([each for each in held if each.zipped is zipped] for zipped in (False, True))
+    unpacked, zips = ([each for each in contents if each.zipped is zipped] for zipped in (False, True))
     if len(unpacked) > 1:
         raise _ambiguous(folder.path, str(unpacked[0].place), str(unpacked[1].place))
     packed: dict[str, Member] = {}

@@ -20,7 +20,7 @@ from segdata.making.convert import Converter
 from segdata.making.plan import plan_split
 from segdata.making.prepare import Job, prepare
 from segdata.making.survey import look
-from segdata.raw.root import open_tree
+from segdata.raw.tree import open_tree
 from segdata.sources import source
 
 Painted = Callable[..., Path]
