@@ -18,11 +18,12 @@ from segdata.base.pinned import replaced
 from segdata.errors import CodecError, ShardError
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.index import Index, parsed_digests
-from segdata.format.manifest import SUMS, Manifest, read_manifest
+from segdata.format.manifest import SUMS, Manifest
 from segdata.labels.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
 from segdata.pictures.codecs import decode_image, decode_map, decode_meta, decode_planes
-from segdata.reading.local import LocalFiles, SplitFiles
+from segdata.reading.local import LocalFiles
 from segdata.reading.order import Permutation
+from segdata.reading.split import SplitFiles
 from segdata.stores.url import Place, place
 
 if TYPE_CHECKING:
@@ -233,17 +234,8 @@ def _scale(part: str) -> int:
     return int("".join(filter(str.isdigit, part)))
 
 
-def manifest_of(path: Place) -> Manifest:
-    """The manifest of a folder, or of a set in a store."""
-    if isinstance(path, Path):
-        return read_manifest(path)
-    from segdata.reading.remote import fetch_manifest
-    from segdata.stores.opening import open_store
-
-    return fetch_manifest(open_store(path))
-
-
 def _open(path: Place, split: str, cache: "Cache | None") -> SplitFiles:
+    """The one place that chooses between the two readers."""
     if isinstance(path, Path):
         return LocalFiles(path, split)
     from segdata.reading.remote import RemoteFiles

@@ -43,7 +43,7 @@ def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small ones; and what is imported with the first store is here before memory is counted."""
     monkeypatch.setattr("segdata.stores.store.PAUSE", 0.001)
     monkeypatch.setattr("segdata.stores.store.LEAST", 1000)
-    monkeypatch.setattr("segdata.reading.remote.MAX_BYTES", BOUND)
+    monkeypatch.setattr("segdata.format.manifest.MAX_BYTES", BOUND)
     open_store(Url(f"http://{HOST}"))
 
 
@@ -335,7 +335,7 @@ def test_files_beside_the_shards(
     name: str, server: Server, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SHA256SUMS and the index have a bound by the number of samples."""
-    monkeypatch.setattr("segdata.reading.remote.LIMIT", BOUND)
+    monkeypatch.setattr("segdata.format.manifest.LIMIT", BOUND)
     server.root = finished("camvid")
     server.mode = only(re.escape(name), endless)
     refused(lambda: ShardSet(server.url, "train"), rf"{re.escape(name)}: more than 105\d+ bytes, expected at most 105")
@@ -360,14 +360,44 @@ def test_sums_of_any_bytes() -> None:
         assert len(str(caught.value)) < 400
 
 
-def test_verify_reads_no_more_than_is_stated(server: Server, finished: Finished) -> None:
-    """A shard of 10^15 bytes is another one, and not fetched."""
+def long(handler: Handler) -> bool:
+    """A gigabyte, declared and sent."""
+    handler.head(length=1 << 30)
+    for _ in range(1 << 14 if handler.command == "GET" else 0):
+        handler.wfile.write(bytes(65_536))
+    return True
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize(
+    "mode, code",
+    [(endless, "unreadable"), (promise, "changed-bytes"), (long, "changed-bytes")],
+    ids=["endless", "promise", "long"],
+)
+def test_verify_reads_no_more_than_is_stated(
+    mode: Callable[[Handler], bool], code: str, pixels: bool, server: Server, finished: Finished
+) -> None:
+    """A shard without an end, of 10^15 bytes, or of a gigabyte that comes: one finding, and it is not fetched."""
     server.root = finished("camvid")
+    assert verify(server.root, pixels) == []  # what decoders hold from their first use on is not counted
     name = read_manifest(server.root).shards("val")[0].name
-    server.mode = only(re.escape(name), promise)
+    server.mode = only(re.escape(name), mode)
     found = []
-    taken(lambda: found.extend(verify(Url(server.url))))
-    assert [(row.code, row.where) for row in found] == [("changed-bytes", name)]
+    taken(lambda: found.extend(verify(Url(server.url), pixels)))
+    assert [(row.code, row.where) for row in found] == [(code, name)]
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.usefixtures("impatient")
+def test_verify_waits_for_no_shard(pixels: bool, server: Server, finished: Finished) -> None:
+    """One that does not come is unreadable; all others are checked."""
+    server.root = finished("camvid")
+    assert verify(server.root, pixels) == []
+    name = read_manifest(server.root).shards("val")[0].name
+    server.mode = only(re.escape(name), hang)
+    found = []
+    taken(lambda: found.extend(verify(Url(server.url), pixels)))
+    assert [(row.code, row.where) for row in found] == [("unreadable", name)]
 
 
 # ---- raw datasets -------------------------------------------------------------------------------------------
