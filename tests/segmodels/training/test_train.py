@@ -29,7 +29,8 @@ from segmodels.cli import cli
 from segmodels.compute.device import choose_device
 from segmodels.config.config import TrainConfig
 from segmodels.config.options import options_of
-from segmodels.data.batches import Batch, normalise
+from segmodels.data.batches import Batch
+from segmodels.data.images import normalise
 from segmodels.inference.segmenter import Segmenter, load_segmenter, logits_at_full_size
 from segmodels.prediction import Prediction
 from segmodels.runs.checkpoint import load_checkpoint, load_weights
@@ -177,7 +178,7 @@ def test_early_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
         segmodels.training.train, "scores", lambda *arguments: {"miou": next(scores), "pixel_accuracy": 0.5}
     )
     monkeypatch.setattr(
-        segmodels.training.train, "_metrics", lambda matrices, segmenter, step: {"step": step, "miou": 0.4}
+        segmodels.training.train, "metrics_document", lambda matrices, segmenter, step: {"step": step, "miou": 0.4}
     )
     said: list[object] = []
     outcome = train(lesson(steps=None, epochs=10, validate_every=2, early_stop=2), show=said.append)
@@ -201,7 +202,7 @@ def test_a_run_that_was_stopped_early_and_killed(lesson: Lesson, monkeypatch: py
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(segmodels.training.train, "_metrics", killed)
+        patch.setattr(segmodels.training.train, "metrics_document", killed)
         train(config)
     again = train(config)
     assert again.metrics == whole.metrics
