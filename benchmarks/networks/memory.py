@@ -28,9 +28,10 @@ from segdata.labels.taxonomy import load_taxonomy
 from segmodels.bench.memory import forget_peak
 from segmodels.bench.memory import peak as most
 from segmodels.compute.device import arithmetic
-from segmodels.config.config import TrainConfig, make_config
-from segmodels.config.options import TRAIN_OPTIONS
+from segmodels.config.config import TrainConfig
+from segmodels.config.options import options_of
 from segmodels.config.options import size as read_size
+from segmodels.config.recipes import make_config
 from segmodels.data.batches import Batch
 from segmodels.networks import spec
 from segmodels.training.ema import start_ema
@@ -103,7 +104,7 @@ def configuration(row: dict[str, Any]) -> TrainConfig:
     """The run's configuration, as `segmodels train` makes it of the same options."""
     options = dict(row["options"])
     recipe = options.pop("recipe", "default")
-    read = {option.name: option.read or bool for option in TRAIN_OPTIONS}
+    read = {each.flag.removeprefix("--"): each.read or bool for each in options_of(TrainConfig)}
     values = {name.replace("-", "_"): read[name](str(value)) for name, value in options.items()}
     return make_config(row["network"], recipe, {"shards": Path(), "out": Path(), **values})
 

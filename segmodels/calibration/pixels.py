@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segdata import Record, ShardSet
 from segdata.base.arrays import U8
-from segmodels.data.batches import samples
+from segmodels.data.images import samples
 from segmodels.inference.segmenter import Segmenter
 from segmodels.knobs.quantiles import percentile
 

@@ -6,13 +6,14 @@ Their order is webdataset's: shards shuffled, then samples among the BUFFER that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import islice
 from types import ModuleType
 from typing import Any
 
 from segdata import ShardSet
+from segmodels.config.config import TrainConfig
 from segmodels.data.batches import Sample
 from segmodels.data.inorder import in_order
 from segmodels.errors import SegmodelsError
@@ -71,6 +72,17 @@ class Stream:
             return source | {"stream": BytesIO(self.shards.shard(self._numbers[source["url"]]))}
 
         return in_order(fetch, sources, workers=1, ahead=1)
+
+
+def open_stream(config: TrainConfig, shards: ShardSet, processes: int, show: Callable[[str], None]) -> Stream | None:
+    """What `--reader stream` reads through, having said whose order that is; None for any other reader."""
+    if config.reader != "stream":
+        return None
+    if processes > 1:
+        raise SegmodelsError(f"--reader stream is for one process, found {processes}. Use --reader shards")
+    stream = Stream(shards, config.seed, config.batch_size)
+    show(stream.order)
+    return stream
 
 
 def _import_webdataset() -> ModuleType:

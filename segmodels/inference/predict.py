@@ -13,8 +13,8 @@ from segdata.base.arrays import U8
 from segdata.base.ownership import PICTURE
 from segdata.looking.show import overlay
 from segmodels.compute.device import enough_memory
-from segmodels.data.batches import pad
 from segmodels.data.imagefiles import read_image
+from segmodels.data.images import pad
 from segmodels.errors import SegmodelsError
 from segmodels.inference.draw import answer, colours, grey, original_ids, save_png, stage_pictures, step_pictures
 from segmodels.inference.segmenter import Segmenter

@@ -20,7 +20,7 @@ from segdata.base.canonical import canonical_json
 from segdata.base.files import parsing
 from segdata.labels.taxonomy import Taxonomy, read_taxonomy
 from segmodels.compute.device import autocast
-from segmodels.data.batches import normalise
+from segmodels.data.images import normalise
 from segmodels.documents import check_types
 from segmodels.errors import SegmodelsError
 from segmodels.inference.views import at_full_size, look

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from segmodels.compute.deterministic import resize
-from segmodels.data.batches import pad, swapped, windows
+from segmodels.data.images import pad, swapped, windows
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
 

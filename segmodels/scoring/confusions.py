@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from segdata import Record, ShardSet
-from segmodels.data.batches import samples
+from segmodels.data.images import samples
 from segmodels.inference.segmenter import Segmenter, logits_at_full_size
 from segmodels.scoring.metrics import ConfusionMatrix, confusion
 

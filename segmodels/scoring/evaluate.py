@@ -23,7 +23,7 @@ from segdata.labels.targets import IDENTITY, make_targets
 from segdata.labels.taxonomy import IGNORE, Taxonomy
 from segdata.looking.show import most_covered
 from segmodels.compute.device import enough_memory
-from segmodels.data.batches import samples
+from segmodels.data.images import samples
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.views import Views, at_full_size, average, look

@@ -25,6 +25,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # logits, t
 
 OHEM_PROBABILITY = 0.7
 OHEM_KEPT = 1 / 16
+CPU = torch.device("cpu")
 
 
 def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -86,8 +87,8 @@ def over_steps(
     return torch.stack(losses).sum(0)
 
 
-def class_weights(scheme: str, counts: ClassCounts) -> Tensor | None:
-    """Weights (K,) against rare classes from the training split's counts, None for `none`.
+def class_weights(scheme: str, counts: ClassCounts, device: torch.device = CPU) -> Tensor | None:
+    """Weights (K,) on that device against rare classes from the training split's counts, None for `none`.
 
     Scaled so that the mean weight of a pixel is 1: the loss keeps its size, and with it the learning
     rate its meaning. A class that never occurs has weight 0 or none that matters.
@@ -104,7 +105,7 @@ def class_weights(scheme: str, counts: ClassCounts) -> Tensor | None:
         case _:
             raise SegmodelsError(f"class weights are {scheme!r}, expected none, inverse, median or effective")
     labelled = counts.pixels[:-1]
-    return torch.from_numpy(weights * labelled.sum() / (weights * labelled).sum()).float()
+    return torch.from_numpy(weights * labelled.sum() / (weights * labelled).sum()).float().to(device)
 
 
 def _pixel_losses(logits: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

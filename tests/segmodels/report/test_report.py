@@ -31,7 +31,7 @@ from segdata.base.arrays import U8
 from segdata.labels.taxonomy import IGNORE, load_taxonomy
 from segmodels.bench.summary import summarize
 from segmodels.cli import cli
-from segmodels.data.batches import windows
+from segmodels.data.images import windows
 from segmodels.errors import SegmodelsError
 from segmodels.inference.trained import load_trained
 from segmodels.networks import spec

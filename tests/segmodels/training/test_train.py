@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -26,9 +27,10 @@ from segdata import SegdataError, ShardSet
 from segmodels import SegmodelsError
 from segmodels.cli import cli
 from segmodels.compute.device import choose_device
-from segmodels.config.config import CHOICES, TrainConfig
-from segmodels.config.options import TRAIN_OPTIONS
-from segmodels.data.batches import Batch, normalise
+from segmodels.config.config import TrainConfig
+from segmodels.config.options import options_of
+from segmodels.data.batches import Batch
+from segmodels.data.images import normalise
 from segmodels.inference.segmenter import Segmenter, load_segmenter, logits_at_full_size
 from segmodels.prediction import Prediction
 from segmodels.runs.checkpoint import load_checkpoint, load_weights
@@ -176,7 +178,7 @@ def test_early_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
         segmodels.training.train, "scores", lambda *arguments: {"miou": next(scores), "pixel_accuracy": 0.5}
     )
     monkeypatch.setattr(
-        segmodels.training.train, "_metrics", lambda matrices, segmenter, step: {"step": step, "miou": 0.4}
+        segmodels.training.train, "metrics_document", lambda matrices, segmenter, step: {"step": step, "miou": 0.4}
     )
     said: list[object] = []
     outcome = train(lesson(steps=None, epochs=10, validate_every=2, early_stop=2), show=said.append)
@@ -200,7 +202,7 @@ def test_a_run_that_was_stopped_early_and_killed(lesson: Lesson, monkeypatch: py
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(segmodels.training.train, "_metrics", killed)
+        patch.setattr(segmodels.training.train, "metrics_document", killed)
         train(config)
     again = train(config)
     assert again.metrics == whole.metrics
@@ -447,21 +449,29 @@ def test_logits_of_any_size(name: str) -> None:
 
 
 def test_every_field_is_an_option() -> None:
-    """`segmodels train` has an option for every field of TrainConfig, and tells its default and choices."""
-    elsewhere = {"network", "shards", "out", "options", "recipe"}
-    assert {row.field for row in TRAIN_OPTIONS} == {field.name for field in fields(TrainConfig)} - elsewhere
-    texts = {row.field: row.help for row in TRAIN_OPTIONS}
-    for name in CHOICES.keys() - elsewhere:
-        assert all(choice in texts[name] for choice in CHOICES[name])
-    for field in fields(TrainConfig):
-        _, bracket, told = texts.get(field.name, "").partition("[")
-        if bracket and field.name not in {"mean", "std"}:  # which are told by name
-            assert told == f"{as_told(field.default)}].", field.name
+    """`segmodels train --help` has every field of TrainConfig, in sentences, with its default, choices and bounds."""
+    context = cli.commands["train"].make_context("train", [], resilient_parsing=True)
+    texts = {each.name: each.get_help_record(context) for each in cli.commands["train"].params}
+    assert {str(name) for name in texts} == {field.name for field in fields(TrainConfig)}
+    declared = {each.field: each for each in options_of(TrainConfig)}
+    assert set(texts) - set(declared) == {"network", "options"}
+    for name, each in declared.items():
+        record = texts[name]
+        assert record is not None
+        typed, told = record
+        assert typed.startswith(f"--{name.replace('_', '-')} ")
+        sentences, _, facts = told.partition("  [")
+        assert sentences[0].isupper() and sentences.endswith(".") and len(sentences.split()) > 3, sentences
+        assert all(choice in typed for choice in each.choices), name
+        default = getattr(TrainConfig, name, None)
+        assert default in (None, ()) or f"default: {as_told(name, default)}" in facts.rstrip("]").split(";"), name
+        if each.bound:
+            assert re.search(r"[-+.e\d]+<=?x<=?[-+.e\d]+\]$", facts), name
 
 
-def as_told(default: object) -> str:
+def as_told(name: str, default: object) -> str:
     if isinstance(default, bool):
-        return "on" if default else "off"
+        return name.replace("_", "-") if default else f"no-{name.replace('_', '-')}"
     if isinstance(default, tuple):
         return ",".join(f"{value:g}" for value in default)
     return f"{default:g}" if isinstance(default, float) else str(default)
