@@ -17,7 +17,7 @@ from segmodels.cli.parameters import ANY_PATH
 @click.option("--scores", type=ANY_PATH, required=True, help="What `evaluate` wrote: a folder a run, named like it.")
 @click.option("--stats", type=ANY_PATH, required=True, help="What `segdata stats` wrote: a JSON file a shard set.")
 @click.option("--shards", type=ANY_PATH, required=True, help="A folder of shard sets.")
-@click.option("--bench", type=ANY_PATH, help="What `bench --sweep` wrote: a folder a run, named like it.")
+@click.option("--bench", type=ANY_PATH, help="What `sweep` and `bench` wrote: a folder a run, named like it.")
 @click.option("--out", type=ANY_PATH, required=True, help="Folder for index.html and results.json.")
 @click.option("--images", type=COUNT, default=4, show_default=True, help="Images shown of each split.")
 def report(runs: Path, scores: Path, stats: Path, shards: Path, bench: Path | None, out: Path, images: int) -> None:

@@ -45,10 +45,10 @@ def points(knob: str, segmenters: Sequence[Segmenter], values: Sequence[float] |
     """The positions of one of KNOBS, `values` or else all there is to see. Raises SegmodelsError."""
     if knob == "scale":
         if values is not None:
-            raise SegmodelsError("--sweep scale takes no --values: the scales are those of the runs")
+            raise SegmodelsError("--knob scale takes no --values: the scales are those of the runs")
         return scale_points(segmenters)
     if len(segmenters) > 1:
-        raise SegmodelsError(f"--sweep {knob} turns a knob of one run, found {len(segmenters)}. Sweep them one by one")
+        raise SegmodelsError(f"--knob {knob} turns a knob of one run, found {len(segmenters)}. Sweep them one by one")
     return q_points(segmenters[0], values or TENTHS) if knob == "q" else step_points(segmenters[0], values)
 
 
@@ -57,7 +57,7 @@ def q_points(segmenter: Segmenter, values: Sequence[float | tuple[float, ...]]) 
 
     Raises SegmodelsError where the network has no q, or a value is none.
     """
-    network = percentile(segmenter, "--sweep q")
+    network = percentile(segmenter, "--knob q")
     for value in values:
         network.set_q(value)
     dense = cache(lambda size: count_macs(network, size))
@@ -78,7 +78,7 @@ def step_points(segmenter: Segmenter, values: Sequence[float] | None) -> list[Po
     """
     network = segmenter.network
     if not isinstance(network, Tas500Net) or network.steps == 1:
-        raise SegmodelsError(f"--sweep steps: {segmenter.name} does not refine its answer step by step")
+        raise SegmodelsError(f"--knob steps: {segmenter.name} does not refine its answer step by step")
     wanted = range(1, network.steps + 1) if values is None else values
     if wrong := [value for value in wanted if value not in range(1, network.steps + 1)]:
         raise SegmodelsError(f"--values has {wrong[0]:g}, expected whole numbers from 1 to {network.steps}, its steps")
@@ -109,7 +109,7 @@ def scale_points(segmenters: Sequence[Segmenter]) -> list[Point]:
     """
     scales = [segmenter.geometry.stride for segmenter in segmenters]
     if twice := [scale for scale in scales if scales.count(scale) > 1]:
-        raise SegmodelsError(f"--sweep scale: several of the runs are at x{twice[0]}, expected one run a scale")
+        raise SegmodelsError(f"--knob scale: several of the runs are at x{twice[0]}, expected one run a scale")
     return [_scale_point(segmenter) for segmenter in segmenters]
 
 

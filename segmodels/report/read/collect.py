@@ -83,7 +83,7 @@ def collect(folders: Folders) -> Collection:
         if not (path / SWEEP).is_file() and not (path / LATENCY).is_file():
             notes.append(f"{path}: neither {SWEEP} nor {LATENCY}, so nothing was measured.")
         if (path / SWEEP).is_file():
-            with parsing(path / SWEEP, SegmodelsError, "Run its `segmodels bench --sweep` again."):
+            with parsing(path / SWEEP, SegmodelsError, "Run its `segmodels sweep` again."):
                 found = read_sweep(path, list(results.values()))
             notes.append(found) if isinstance(found, str) else sweeps.append(found)
         if (path / LATENCY).is_file() and path.name in results:

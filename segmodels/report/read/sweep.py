@@ -1,4 +1,4 @@
-"""What `segmodels bench --sweep` measured: quality and cost at several settings of a knob."""
+"""What `segmodels sweep` measured: quality and cost at several settings of a knob."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Sweep:
 
 
 def read_sweep(folder: Path, results: Sequence[Result]) -> Sweep | str:
-    """The sweep in a folder of `segmodels bench --sweep`, or why it is not shown. Raises SegmodelsError."""
+    """The sweep in a folder of `segmodels sweep`, or why it is not shown. Raises SegmodelsError."""
     path = folder / FILE
-    about = read_fields(path, f"Run `segmodels bench RUN --sweep … --out {folder}` again")
+    about = read_fields(path, f"Run `segmodels sweep RUN … --out {folder}` again")
     if about.whole("format") != FORMAT:
         raise SegmodelsError(f"{path}: format {about.whole('format')}, this release reads {FORMAT}. {about.advice}")
     names = {result.provenance.id: result.name for result in results}

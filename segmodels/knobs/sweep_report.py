@@ -21,7 +21,7 @@ from segmodels.knobs.sweep import Row
 from segmodels.runs.environment import describe_device
 
 FORMAT = 1
-CREATOR = "segmodels bench --sweep"
+CREATOR = "segmodels bench --sweep"  # the command's first name: the bytes of its figures stay, and make them known
 COLUMNS = (
     "value",
     "network",
@@ -36,8 +36,8 @@ COLUMNS = (
     "miou",
 )
 FILES = {
-    "sweep.svg": marked("a figure of `bench --sweep`", CREATOR.encode()),
-    "sweep.csv": headed("rows of `bench --sweep`", ",".join(COLUMNS).encode()),
+    "sweep.svg": marked("a figure of `sweep`", CREATOR.encode()),
+    "sweep.csv": headed("rows of `sweep`", ",".join(COLUMNS).encode()),
     "sweep.json": json_kind("a sweep", "format", "knob", "rows"),
 }
 
