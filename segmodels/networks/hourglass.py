@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from segmodels.blocks import check_image
+from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
-from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
+from segmodels.spec import Geometry, Knob, ModelSpec, Option, Published, Size
 
 Many = Literal["none", "shared", "own"]
 
@@ -149,8 +150,8 @@ class Tas500Net(nn.Module):
         steps: int,
     ) -> None:
         super().__init__()
-        self.wiring, self.steps, self.size = wiring, steps, size
-        self.stop_after = steps  # from 1 up to `steps`; no weight: fewer may be asked for at any time
+        self.wiring, self.iterations, self.size = wiring, steps, size
+        self.stop_after = steps  # see `set_iterations`
         self.geometry = _geometry(prenet, depth, norm)
         layers = Layers(base, growth, norm, alpha_init)
         scale = self.geometry.stride
@@ -170,6 +171,12 @@ class Tas500Net(nn.Module):
             self.alpha = layers.scale(steps - 1) if own else layers.scale()
         if wiring.residual:
             self.beta = nn.Parameter(self.alpha.detach().clone())
+
+    def set_iterations(self, count: float) -> None:
+        """Stop after so many iterations, from 1 up to all that were trained. It is no weight: ask at any time."""
+        if count not in range(1, self.iterations + 1):
+            raise SegmodelsError(f"steps is {count:g}, expected a whole number from 1 to {self.iterations}")
+        self.stop_after = int(count)
 
     def forward(self, image: Tensor) -> Prediction:
         check_image(image, self.geometry, self.size)
@@ -208,9 +215,9 @@ class Tas500Net(nn.Module):
 
     def _mix(self, step: int, decoded: Tensor, added: Tensor, previous: Tensor) -> Tensor:
         """The input of step i >= 1; `added` is e_i where there is a copy input, else h_{i-1}."""
-        alpha = self.alpha.expand(self.steps - 1)[step - 1]
+        alpha = self.alpha.expand(self.iterations - 1)[step - 1]
         if self.wiring.residual:
-            return self.beta.expand(self.steps - 1)[step - 1] * decoded + alpha * added + previous
+            return self.beta.expand(self.iterations - 1)[step - 1] * decoded + alpha * added + previous
         if self.wiring.bodies == "shared":
             return decoded + alpha * added
         return alpha * decoded + (alpha * added if self.copies else added)
@@ -256,6 +263,13 @@ STEP_OPTIONS = {
     "steps": Option(8, "S: refinements, each supervised", low=2, high=64),
 }
 
+ITERATIONS = Knob(
+    name="steps",
+    positions=lambda network: tuple(range(1, network.iterations + 1)),
+    turn=Tas500Net.set_iterations,
+    now=lambda network: network.stop_after,
+)
+
 V6_AT_X2 = {"prenet": "x2", "width": 60, "growth": 1.5, "steps": 3}
 PUBLISHED = {  # counts of the originals, dead parameters included
     "distill_x8": (Published(*SETTING, 10_567_378),),
@@ -291,6 +305,7 @@ def _spec(name: str, wiring: Wiring, prenet: str = "") -> ModelSpec:
         published=PUBLISHED.get(name, ()),
         options=BODY_OPTIONS if prenet else BODY_OPTIONS | STEP_OPTIONS,
         unpublished=None if name in PUBLISHED else SETTING,
+        knobs=() if prenet else (ITERATIONS,),
     )
 
 

@@ -138,10 +138,10 @@ def predict_maps(segmenter: Segmenter, pixels: U8, views: Views) -> Maps:
     views.check((pixels.shape[0], pixels.shape[1]), segmenter.window)
     image = segmenter.input(pixels)
     if not views.single:
-        full = average(segmenter.network, image, segmenter.geometry, views)
+        full = average(segmenter, image, views)
         return Maps([_ids(each) for each in full], [], full[-1])
     stride = segmenter.geometry.stride
-    found = look(segmenter.network, image, segmenter.geometry, views.window)
+    found = look(segmenter, image, views.window)
     maps = []
     for logits in found:  # one after the other: at full size a step can be a quarter of a gigabyte
         answer = at_full_size(logits, stride, pixels.shape[:2])

@@ -29,7 +29,8 @@ from segmodels.compute.device import choose_device
 from segmodels.config.config import CHOICES, TrainConfig
 from segmodels.config.options import TRAIN_OPTIONS
 from segmodels.data.batches import Batch, normalise
-from segmodels.inference.segmenter import Segmenter, load_segmenter, logits_at_full_size
+from segmodels.inference.segmenter import Segmenter, load_segmenter
+from segmodels.inference.views import logits_at_full_size
 from segmodels.prediction import Prediction
 from segmodels.runs.checkpoint import load_checkpoint, load_weights
 from segmodels.runs.progress import Console, Pace, Status
