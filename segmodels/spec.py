@@ -146,9 +146,9 @@ class Stages(NamedTuple):
     confidences: str  # the winning probability at each stage
 
 
-def equal_weights(steps: int) -> tuple[float, ...]:
+def equal_weights(outputs: int) -> tuple[float, ...]:
     """The mean over the supervised outputs."""
-    return (1.0 / steps,) * steps
+    return (1.0 / outputs,) * outputs
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class ModelSpec:
     rule: Callable[[Options], Geometry]  # of the complete options
     published: tuple[Published, ...]
     options: Mapping[str, Option] = field(default_factory=dict)
-    step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of steps
+    step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of supervised outputs
     not_exportable: str = ""  # why torch.export fails; empty: it works
     unpublished: tuple[int, Size] | None = None  # the source's setting, where it gives no count
     knobs: tuple[Knob, ...] = ()

@@ -80,7 +80,9 @@ def _pictures(segmenter: Segmenter, pixels: U8, views: Views, *, stages: bool) -
     taxonomy = segmenter.taxonomy
     found, prediction = _see(segmenter, pixels, views)
     if stages and len(found) == 1:
-        raise SegmodelsError(f"--stages: {segmenter.name} answers in one step, so there are none to show")
+        raise SegmodelsError(
+            f"--stages: {segmenter.name} answers at once: it has neither stages nor iterations to show"
+        )
     size = (pixels.shape[0], pixels.shape[1])
     stride = segmenter.geometry.stride if views.single else 1
     ids, confidence = answer(at_full_size(found[-1], stride, size))

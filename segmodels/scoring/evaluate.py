@@ -49,7 +49,7 @@ SINGLE, NOTHING = Views(), Benchmark()
 
 
 class Maps(NamedTuple):
-    """Predicted class ids of one image, step by step."""
+    """Predicted class ids of one image, output by output."""
 
     full: list[U8]  # (H, W)
     coarse: list[U8]  # (H/s, W/s); empty where Matrices.coarse is None
@@ -134,7 +134,7 @@ def measure(
 
 @torch.inference_mode()
 def predict_maps(segmenter: Segmenter, pixels: U8, views: Views) -> Maps:
-    """The classes of every pixel of an image (H, W, 3) after each step."""
+    """The classes of every pixel of an image (H, W, 3) after each of the network's outputs."""
     views.check((pixels.shape[0], pixels.shape[1]), segmenter.window)
     image = segmenter.input(pixels)
     if not views.single:
@@ -143,7 +143,7 @@ def predict_maps(segmenter: Segmenter, pixels: U8, views: Views) -> Maps:
     stride = segmenter.geometry.stride
     found = look(segmenter, image, views.window)
     maps = []
-    for logits in found:  # one after the other: at full size a step can be a quarter of a gigabyte
+    for logits in found:  # one after the other: at full size an output can be a quarter of a gigabyte
         answer = at_full_size(logits, stride, pixels.shape[:2])
         maps.append(_ids(answer))
     return Maps(maps, [_ids(each) for each in found] if stride > 1 else [], answer)

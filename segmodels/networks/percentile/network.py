@@ -87,22 +87,22 @@ class PercentileNet(nn.Module):
         skip = "dense" if supervised or torch.compiler.is_compiling() else self.skip
         reached = torch.ones_like(image[:, :1], dtype=torch.bool)  # (B, 1, H, W)
         features, logits = self.stages[0](self.stem(image), None)
-        steps, masks = [logits], [reached]
+        outputs, masks = [logits], [reached]
         for stage in cast(Iterator[Stage], iter(self.stages[1:])):
             active = None
             if masking:
-                goes_on = self._goes_on(steps[-1], reached)
+                goes_on = self._goes_on(outputs[-1], reached)
                 reached = reached & goes_on
                 active = goes_on if self.as_published else reached
-            features, step = run_stage(stage, features, active, plan_stage(stage, active, skip))
+            features, output = run_stage(stage, features, active, plan_stage(stage, active, skip))
             if self.as_published:
-                step = step * reached
-            logits = torch.where(reached, step, logits)  # settled pixels keep what they have
-            steps.append(step if supervised else logits)
+                output = output * reached
+            logits = torch.where(reached, output, logits)  # settled pixels keep what they have
+            outputs.append(output if supervised else logits)
             masks.append(reached)
-        confidences = [_winners(step)[0] for step in steps]
+        confidences = [_winners(output)[0] for output in outputs]
         extras = {"masks": torch.cat(masks, dim=1), "confidences": torch.stack(confidences, dim=1)}
-        return Prediction(logits, tuple(steps), extras)
+        return Prediction(logits, tuple(outputs), extras)
 
     def _goes_on(self, logits: Tensor, reached: Tensor) -> Tensor:
         """The pixels (B, 1, H, W) that this stage does not accept."""
