@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from segdata.base.canonical import pretty_json
 from segdata.base.files import replacing, unlink, write_file
 from segdata.base.ownership import headed, json_kind, marked
 from segdata.labels.taxonomy import Taxonomy
+from segmodels.documents import csv_table
 from segmodels.runs.results import check_out
 from segmodels.scoring import metrics
 from segmodels.scoring.metrics import ConfusionMatrix
@@ -148,11 +147,7 @@ def _share(part: int, whole: int) -> float:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """CSV with an empty field where a value is undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_plain(value) for value in row] for row in rows)
-    return text.getvalue().encode()
+    return csv_table(header, ([_plain(value) for value in row] for row in rows))
 
 
 def _plain(value: Any) -> Any:
