@@ -13,7 +13,7 @@ import torch
 from segdata import Record, ShardSet
 from segmodels.bench.clock import times
 from segmodels.data.images import samples
-from segmodels.inference.segmenter import logits_at_full_size
+from segmodels.inference.views import logits_at_full_size
 from segmodels.knobs.point import Point, Work
 from segmodels.knobs.watch import Watch
 from segmodels.scoring import metrics

@@ -23,7 +23,7 @@ from segmodels.data.batches import Batches
 from segmodels.data.images import normalise
 from segmodels.data.stream import BUFFER
 from segmodels.knobs.quantiles import FORMAT as QUANTILES
-from segmodels.knobs.report import FORMAT as SWEEP
+from segmodels.knobs.sweep_report import FORMAT as SWEEP
 from segmodels.report.page.leaderboard import FORMAT as LEADERBOARD
 from segmodels.report.read.latency import FORMAT as LATENCY
 from segmodels.report.read.sweep import FORMAT as SWEEP_READ

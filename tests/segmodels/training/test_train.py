@@ -31,7 +31,8 @@ from segmodels.config.config import TrainConfig
 from segmodels.config.options import options_of
 from segmodels.data.batches import Batch
 from segmodels.data.images import normalise
-from segmodels.inference.segmenter import Segmenter, load_segmenter, logits_at_full_size
+from segmodels.inference.segmenter import Segmenter, load_segmenter
+from segmodels.inference.views import logits_at_full_size
 from segmodels.prediction import Prediction
 from segmodels.runs.checkpoint import load_checkpoint, load_weights
 from segmodels.runs.progress import Console, Pace, Status

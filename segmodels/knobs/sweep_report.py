@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,11 +16,12 @@ from matplotlib.figure import Figure
 from segdata import ShardSet
 from segdata.base.canonical import pretty_json
 from segdata.base.ownership import headed, json_kind, marked, write_result
+from segmodels.documents import csv_table
 from segmodels.knobs.sweep import Row
 from segmodels.runs.environment import describe_device
 
 FORMAT = 1
-CREATOR = "segmodels bench --sweep"
+CREATOR = "segmodels bench --sweep"  # the command's first name: the bytes of its figures stay, and make them known
 COLUMNS = (
     "value",
     "network",
@@ -36,8 +36,8 @@ COLUMNS = (
     "miou",
 )
 FILES = {
-    "sweep.svg": marked("a figure of `bench --sweep`", CREATOR.encode()),
-    "sweep.csv": headed("rows of `bench --sweep`", ",".join(COLUMNS).encode()),
+    "sweep.svg": marked("a figure of `sweep`", CREATOR.encode()),
+    "sweep.csv": headed("rows of `sweep`", ",".join(COLUMNS).encode()),
     "sweep.json": json_kind("a sweep", "format", "knob", "rows"),
 }
 
@@ -73,22 +73,14 @@ def write_sweep(
         "rows": [asdict(row) for row in rows],
         **about,
     }
+    shares = [f"share{stage + 1}" for stage in range(len(rows[0].shares or ()))]  # a column for each stage's
+    lines = ([*(getattr(row, name) for name in COLUMNS), *(row.shares or ())] for row in rows)
     for name, content in (
         ("sweep.svg", _figure(knob, rows)),
-        ("sweep.csv", _csv(rows)),
+        ("sweep.csv", csv_table([*COLUMNS, *shares], lines)),
         ("sweep.json", pretty_json(document)),
     ):
         write_result("--out", out / name, FILES[name], content)
-
-
-def _csv(rows: Sequence[Row]) -> bytes:
-    """A column for each stage's share; an empty field where a value is undefined."""
-    stages = len(rows[0].shares or ())
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"share{stage + 1}" for stage in range(stages))])
-    writer.writerows([*(getattr(row, name) for name in COLUMNS), *(row.shares or ())] for row in rows)
-    return text.getvalue().encode()
 
 
 def _figure(knob: str, rows: Sequence[Row]) -> bytes:
