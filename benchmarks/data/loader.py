@@ -42,7 +42,7 @@ from segdata.sources import source
 from segdata.synth import paint
 from segmodels.data.augment import Augmentation
 from segmodels.data.batches import Batches
-from segmodels.data.inorder import in_order
+from segmodels.data.images import in_order
 from segmodels.spec import Geometry
 
 FRAMES, SHARD, BATCH, WORKERS = 32, 8, 4, 2

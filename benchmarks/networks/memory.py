@@ -35,8 +35,8 @@ from segmodels.config.recipes import make_config
 from segmodels.data.batches import Batch
 from segmodels.networks import spec
 from segmodels.training.ema import start_ema
+from segmodels.training.losses import backward
 from segmodels.training.optim import make_optimizer
-from segmodels.training.train import _backward
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "pipelines/README.md"
@@ -94,7 +94,7 @@ def two_steps(config: TrainConfig, classes: int, size: tuple[int, int], device: 
     images = torch.zeros(config.batch_size, *size, 3, dtype=torch.uint8)
     targets = torch.zeros(config.batch_size, *(side // stride for side in size), dtype=torch.uint8)
     for _ in range(2):
-        _backward(network, Batch((), images, targets), config, declared.step_weights, None, device)
+        backward(network, Batch((), images, targets), config, declared.step_weights, None, device)
         optimizer.step()
         optimizer.zero_grad()
     del average  # lived until here

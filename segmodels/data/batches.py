@@ -13,14 +13,13 @@ from segdata import ShardSet
 from segdata.base.arrays import U8
 from segdata.labels.targets import IDENTITY, make_targets
 from segmodels.data.augment import Augmentation, Draw, draw
-from segmodels.data.images import check_not_empty, swapped
-from segmodels.data.inorder import in_order
+from segmodels.data.images import check_not_empty, in_order, swapped
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
 
 
-class Sample(NamedTuple):
-    """One sample of a batch: its place in the split, and what gives its parts ("target8.png") as they are stored."""
+class Stored(NamedTuple):
+    """A sample as it is stored: its place in the split, and what gives its parts ("target8.png")."""
 
     i: int
     part: Callable[[str], bytes]
@@ -88,7 +87,7 @@ class Batches:
         ranks: int = 1,
         workers: int = 0,
         pin: bool = False,
-        stream: Callable[[int, int], Iterator[list[Sample]]] | None = None,
+        stream: Callable[[int, int], Iterator[list[Stored]]] | None = None,
     ) -> None:
         _check_targets(shards, geometry.stride, how)
         if len(shards) < batch_size:
@@ -99,14 +98,11 @@ class Batches:
         if batch_size % ranks:
             raise SegmodelsError(f"--batch-size {batch_size} is not a multiple of the {ranks} processes that share it.")
         self.shards, self.how, self.seed = shards, how, seed
+        self.steps_per_epoch = len(shards) // batch_size
         self.batch_size, self.rank, self.share = batch_size, rank, batch_size // ranks
         self.scale, self.rule = geometry.stride, shards.rule
         self.workers, self.pin = workers, pin
         self._stream, self._streamed = stream, deque[tuple[int, tuple[str, ...]]](maxlen=2)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(self.shards) // self.batch_size
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of step 0, 1, …, counted over all epochs."""
@@ -136,12 +132,12 @@ class Batches:
             for row, sample in enumerate(samples):
                 yield _Slot(step // self.steps_per_epoch, sample, self.shards.key(sample.i), row, images, targets)
 
-    def _chosen(self, start: int, stop: int) -> Iterator[list[Sample]]:
+    def _chosen(self, start: int, stop: int) -> Iterator[list[Stored]]:
         """This rank's samples of every step, announced as soon as they are known."""
         for step in range(start, stop):
             own = self._order(step)[self.rank * self.share : (self.rank + 1) * self.share]
             self.shards.prefetch(own)
-            yield [Sample(i, partial(self.shards.bytes, i)) for i in own]
+            yield [Stored(i, partial(self.shards.bytes, i)) for i in own]
 
     def _order(self, step: int) -> list[int]:
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -184,7 +180,7 @@ class _Slot(NamedTuple):
     """One row of a batch that is being filled."""
 
     epoch: int
-    sample: Sample
+    sample: Stored
     key: str
     row: int
     images: Tensor

@@ -1,18 +1,45 @@
-"""Whole images, as evaluation takes them: read in order, normalised, padded, cut into windows."""
+"""Images on their way to a network: read ahead in order, normalised; whole ones, padded or cut into windows."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segdata import Record, ShardSet
 from segdata.base.arrays import Window
-from segmodels.data.inorder import in_order
+from segdata.base.memory import keep_freed_memory
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
 
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
 AHEAD = 16  # samples that evaluation announces to a remote set at a time
+
+
+def in_order(work: Callable[[Item], Done], items: Iterable[Item], workers: int, ahead: int) -> Iterator[Done]:
+    """`work(item)` for every item, in their order: here, or by so many threads with `ahead` results under way."""
+    if not workers:
+        yield from map(work, items)
+        return
+    cv2.setNumThreads(1)  # the threads share the processors already
+    keep_freed_memory()
+    waiting: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops in between waits for no more
 
 
 def samples(
@@ -74,8 +101,8 @@ def windows(size: Size, window: Size, stride: int = 1) -> list[Window]:
 def _starts(room: int, part: int, stride: int) -> list[int]:
     if room < 0 or room % stride:
         raise SegmodelsError(f"windows of {part} on a grid of {stride} do not cover {part + room}: pad the image.")
-    steps = -(-3 * room // (2 * part))  # rounded up
-    return [room * k // (steps * stride) * stride if steps else 0 for k in range(steps + 1)]
+    more = -(-3 * room // (2 * part))  # windows after the first, rounded up
+    return [room * k // (more * stride) * stride if more else 0 for k in range(more + 1)]
 
 
 def swapped(size: Size, image: Size) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 from segdata import ShardSet
 from segmodels.config.config import TrainConfig
-from segmodels.data.batches import Sample
-from segmodels.data.inorder import in_order
+from segmodels.data.batches import Stored
+from segmodels.data.images import in_order
 from segmodels.errors import SegmodelsError
 
 BUFFER = 256  # samples in memory, as they are stored, that are shuffled
@@ -41,7 +41,7 @@ class Stream:
             f"samples among {BUFFER}), not that of --reader shards"
         )
 
-    def between(self, start: int, stop: int) -> Iterator[list[Sample]]:
+    def between(self, start: int, stop: int) -> Iterator[list[Stored]]:
         """The samples of steps start … stop - 1, counted over all epochs, of which each drops what is left over."""
         steps = len(self.shards) // self.batch_size
         while start < stop:
@@ -51,7 +51,7 @@ class Stream:
                 yield list(islice(samples, self.batch_size))
                 start += 1
 
-    def _epoch(self, epoch: int) -> Iterator[Sample]:
+    def _epoch(self, epoch: int) -> Iterator[Stored]:
         """All samples once."""
         wds, count = self._webdataset, len(self._numbers)
         pipeline = wds.DataPipeline(
@@ -63,7 +63,7 @@ class Stream:
             wds.detshuffle(BUFFER, BUFFER, self.seed, epoch - 1),
         )
         for found in pipeline:
-            yield Sample(self._positions[found["__key__"]], found.__getitem__)
+            yield Stored(self._positions[found["__key__"]], found.__getitem__)
 
     def _opened(self, sources: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Every shard whole and checked, as a file; the next one is on its way meanwhile."""

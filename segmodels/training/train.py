@@ -6,29 +6,26 @@ that is started again gives the same bytes as one that was never stopped, with a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from segdata import ShardSet
 from segdata.base.canonical import digest_bytes, digest_file, pretty_json
 from segdata.base.files import parsing
-from segmodels.compute.device import arithmetic, autocast, choose_device, compiled, threads
+from segmodels.compute.device import arithmetic, choose_device, compiled, threads
 from segmodels.config.config import TrainConfig
 from segmodels.data.augment import augmentation
-from segmodels.data.batches import Batch, Batches, crop_size
-from segmodels.data.images import normalise, samples
+from segmodels.data.batches import Batches, crop_size
+from segmodels.data.images import samples
 from segmodels.data.stream import open_stream
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import weights_file
 from segmodels.networks import spec
-from segmodels.prediction import Prediction
 from segmodels.pretrained.pretrained import Colours, load_init
 from segmodels.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_digest
 from segmodels.runs.identity import about_weights, describe
@@ -38,7 +35,7 @@ from segmodels.runs.run import Run, check_results, write_document, write_history
 from segmodels.scoring.metrics import ConfusionMatrix, scores
 from segmodels.training.ema import start_ema, update_ema
 from segmodels.training.interrupt import interruptible
-from segmodels.training.losses import LOSSES, class_weights, over_steps
+from segmodels.training.losses import backward, class_weights
 from segmodels.training.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
 from segmodels.training.ranks import join_ranks
 from segmodels.training.state import State, best_row, described_end, is_best, out_of_patience
@@ -195,7 +192,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             )
             set_learning_rate(optimizer, lr)
             optimizer.zero_grad()
-            losses = _backward(forward, batch, config, declared.step_weights, weight, device)
+            losses = backward(forward, batch, config, declared.step_weights, weight, device)
             ranks.sum_gradients(network)
             if config.clip:
                 clip_gradients(network, config.clip)
@@ -275,25 +272,3 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             write_document(run.metrics, metrics)
         ranks.wait()
         return Outcome(run, metrics if ranks.rank == 0 else {}, state.digests)
-
-
-def _backward(
-    forward: Callable[[Tensor], Prediction],
-    batch: Batch,
-    config: TrainConfig,
-    step_weights: Callable[[int], tuple[float, ...]],
-    weight: Tensor | None,
-    device: torch.device,
-) -> Tensor:
-    """Add the gradient of the mean loss over the whole batch, part by part; the images' own losses (B,)."""
-    losses = []
-    parts = zip(batch.images.chunk(config.accumulate), batch.targets.chunk(config.accumulate), strict=True)
-    for images, targets in parts:
-        x = normalise(images.to(device, non_blocking=True), config.mean, config.std)  # (b, 3, H, W)
-        with autocast(device, config.precision):
-            steps = forward(x if config.channels_last else x.contiguous()).steps
-        target = targets.to(device, non_blocking=True)
-        each = over_steps(LOSSES[config.loss], steps, target, step_weights(len(steps)), weight)  # (b,)
-        (each.sum() / config.batch_size).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        losses.append(each.detach())
-    return torch.cat(losses)

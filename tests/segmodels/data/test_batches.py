@@ -21,8 +21,7 @@ from segdata.sources import source
 from segdata.synth import paint
 from segmodels.data.augment import Augmentation, draw
 from segmodels.data.batches import Batch, Batches, crop_size
-from segmodels.data.images import normalise, pad, samples, windows
-from segmodels.data.inorder import in_order
+from segmodels.data.images import in_order, normalise, pad, samples, windows
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry
 

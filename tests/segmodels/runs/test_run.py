@@ -304,13 +304,13 @@ def test_a_full_disk(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
 def threads_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads of the CPU that every step is computed on are put here."""
     seen: list[int] = []
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
 
     def backward(*arguments: Any) -> Any:
         seen.append(torch.get_num_threads())
         return original(*arguments)
 
-    monkeypatch.setattr(segmodels.training.train, "_backward", backward)
+    monkeypatch.setattr(segmodels.training.train, "backward", backward)
     return seen
 
 

@@ -65,7 +65,7 @@ def a_batch(stride: int = 1) -> Batch:
 def gradients(network: nn.Module, name: str, config: TrainConfig, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     network.zero_grad()
     weights = segmodels.spec(name).step_weights
-    losses = segmodels.training.train._backward(network, batch, config, weights, None, torch.device("cpu"))
+    losses = segmodels.training.train.backward(network, batch, config, weights, None, torch.device("cpu"))
     return losses, {path: p.grad.clone() for path, p in network.named_parameters() if p.grad is not None}
 
 
@@ -136,14 +136,14 @@ def test_the_learning_rate_of_an_epoch(lesson: Lesson) -> None:
 def test_the_loss_of_an_epoch_is_the_mean_over_its_images(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
     """history.csv has the mean of all images' losses as the steps saw them."""
     seen: list[float] = []
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
 
     def watched(*arguments: Any) -> Tensor:
         losses = original(*arguments)
         seen.extend(losses.tolist())
         return losses
 
-    monkeypatch.setattr(segmodels.training.train, "_backward", watched)
+    monkeypatch.setattr(segmodels.training.train, "backward", watched)
     rows = history(train(lesson()).run)
     assert len(seen) == 24
     assert [float(row["loss"]) for row in rows] == pytest.approx([np.mean(seen[:12]), np.mean(seen[12:])])
@@ -248,7 +248,7 @@ def test_a_loss_that_is_not_a_number(lesson: Lesson, monkeypatch: pytest.MonkeyP
     config = lesson()
     train(config, until=3)
     good = Run(config.out).last.read_bytes()
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
     calls: list[tuple[str, ...]] = []
 
     def broken(forward: Any, batch: Batch, *others: Any) -> Tensor:
@@ -256,7 +256,7 @@ def test_a_loss_that_is_not_a_number(lesson: Lesson, monkeypatch: pytest.MonkeyP
         losses = original(forward, batch, *others)
         return losses.index_fill(0, torch.tensor([1]), math.nan) if len(calls) == 2 else losses
 
-    monkeypatch.setattr(segmodels.training.train, "_backward", broken)
+    monkeypatch.setattr(segmodels.training.train, "backward", broken)
     with pytest.raises(SegmodelsError, match="the loss of step 5 is not a number") as stopped:
         train(config)
     assert f"nan for {calls[1][1]} (batch: {', '.join(calls[1])})" in str(stopped.value)
@@ -347,7 +347,7 @@ def test_asked_to_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, number: 
     """Ctrl-C and SIGTERM end after the step under way, which is saved; the same command gives the same bytes."""
     whole = train(lesson("whole")).run
     config = lesson("stopped")
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
 
     def interrupted(*arguments: Any) -> Tensor:
         os.kill(os.getpid(), number)
@@ -355,7 +355,7 @@ def test_asked_to_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, number: 
 
     before = signal.getsignal(number)
     with monkeypatch.context() as patch, pytest.raises(SegmodelsError, match="stopped after step 1 of 6"):
-        patch.setattr(segmodels.training.train, "_backward", interrupted)
+        patch.setattr(segmodels.training.train, "backward", interrupted)
         train(config)
     assert signal.getsignal(number) is before
     assert train(config).run.weights.read_bytes() == whole.weights.read_bytes()
