@@ -17,11 +17,9 @@ from segdata.labels.label import Label, Lookalike
 from segdata.labels.targets import IDENTITY, Histogram, make_targets, remap
 from segdata.labels.taxonomy import LabelMap, Taxonomy
 from segdata.making.geometry import Geometry
-from segdata.pictures.ancillary import body_of
 from segdata.pictures.chunks import RGB
 from segdata.pictures.codecs import JPEG_QUALITY, SUFFIXES, decode_image, encode_image, encode_target
-from segdata.raw.labelfiles import LabelTable
-from segdata.raw.pngfiles import PngFile, open_member, problem
+from segdata.raw.pngfiles import LabelTable, PngFile, open_member, problem
 from segdata.raw.scene import Scene
 
 KEPT = Geometry()  # size and codec stay
@@ -139,7 +137,7 @@ class Converter:
         image = open_member(scene.image)
         if (image.header.bit_depth, image.header.color_type) != (8, RGB):
             raise image.problem("image-format", image.kind)
-        if body_of(b"tRNS", image.chunks) is not None:
+        if image.chunk(b"tRNS") is not None:
             raise image.problem("reader-dependent", "a transparent colour (tRNS): some readers give a fourth channel")
         member = scene.labels or scene.colors
         if member is None:

@@ -12,7 +12,7 @@ a chunk twice that may stand once  the first of them or the last
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -20,10 +20,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from segdata.base.files import parsing
 from segdata.errors import CodecError
-from segdata.pictures.chunks import RGB, Data, assemble, checked, chunks_of, name_of
+from segdata.pictures.chunks import RGB, Chunk, assemble, name_of
 
-Chunk = tuple[bytes, bytes]  # type, body
-PICTURE = frozenset({b"IHDR", b"IDAT", b"IEND"})
 ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 ONCE = frozenset(  # what may stand in a file once at most (5.6 of the standard, and its registered extensions)
     {b"PLTE", b"tRNS", b"cHRM", b"cICP", b"gAMA", b"iCCP", b"mDCV", b"cLLI", b"sBIT", b"sRGB", b"bKGD", b"hIST"}
@@ -35,20 +33,12 @@ PROBE = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)  # (H, W, 3), which no tu
 ROWS = zlib.compress(b"".join(b"\0" + row.tobytes() for row in PROBE))
 
 
-def beside(data: Data) -> list[Chunk]:
-    """All chunks but the header, the image data and the end. Raises CodecError for a damaged one."""
-    view = memoryview(data)
-    places = [place for place in chunks_of(view) if place[0] not in PICTURE]
-    return [(kind, bytes(checked(view, kind, at, length))) for kind, at, length in places]
-
-
-def disagreement(chunks: Iterable[Chunk]) -> str:
-    """Why readers would make different pictures of a PNG with these chunks; "" where they do not.
+def disagreement(listed: Sequence[Chunk]) -> str:
+    """Why readers would make different pictures of a PNG with these chunks beside its own; "" where they do not.
 
     Transparency is left to those who know what the samples mean. Pillow, which acts on most, is shown a tiny picture
     that has the same chunks, so that nothing large is decoded.
     """
-    listed = list(chunks)
     if large := [(kind, body) for kind, body in listed if len(body) > MAX_CHUNK_BYTES]:
         return f"libpng takes no chunk of more than {MAX_CHUNK_BYTES} bytes, as {_names(large)} is. Save it without"
     if several := [kind for kind, times in Counter(kind for kind, _ in listed).items() if times > 1 and kind in ONCE]:
@@ -76,11 +66,6 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
         f"orientation {orientation} in its metadata: some readers turn the picture, others show it as it is stored. "
         "Save it without that note, upright as its label is"
     )
-
-
-def body_of(kind: bytes, chunks: Iterable[Chunk]) -> bytes | None:
-    """Of the first chunk of that type."""
-    return next((body for each, body in chunks if each == kind), None)
 
 
 def _names(chunks: Iterable[Chunk]) -> str:

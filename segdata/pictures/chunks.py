@@ -24,6 +24,7 @@ DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPH
 
 CHUNK_HEAD, CHECKSUM = struct.Struct(">I4s"), struct.Struct(">I")
 Data = bytes | memoryview
+Chunk = tuple[bytes, bytes]  # type, body
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ class Header:
         return (width * self.channels * self.bit_depth + 7) // 8
 
 
-def open_png(data: Data) -> tuple[Header, Iterator[memoryview]]:
+def open_png(data: Data, beside: list[Chunk] | None = None) -> tuple[Header, Iterator[memoryview]]:
     """Read the header; the IDAT bodies follow as they are asked for, each checked on the way.
 
-    Whoever takes all of them has checked the whole file.
+    Whoever takes all of them has checked the whole file, and has in `beside` the chunks that are no part of the
+    picture: neither header, image data nor end.
     """
     view = memoryview(data)
     if view[: len(SIGNATURE)] != SIGNATURE:
@@ -70,7 +72,7 @@ def open_png(data: Data) -> tuple[Header, Iterator[memoryview]]:
         raise SizeError(f"PNG: declared size {header.width}x{header.height} of {size} bytes, at most {MAX_ROW_BYTES}")
     if size > MAX_RATIO * len(view):
         raise CodecError(f"PNG: {len(view)} bytes cannot hold {header.width}x{header.height} pixels")
-    return header, _image_data(chunks, header)
+    return header, _image_data(chunks, header, [] if beside is None else beside)
 
 
 def _parse_header(body: memoryview) -> Header:
@@ -117,7 +119,9 @@ def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         yield kind, checked(view, kind, at, length)
 
 
-def _image_data(chunks: Iterator[tuple[bytes, memoryview]], header: Header) -> Iterator[memoryview]:
+def _image_data(
+    chunks: Iterator[tuple[bytes, memoryview]], header: Header, beside: list[Chunk]
+) -> Iterator[memoryview]:
     """Pick the IDAT bodies: there must be one, in one run, behind the palette if one is due."""
     seen, previous = {b"IHDR"}, b"IHDR"
     for kind, body in chunks:
@@ -129,6 +133,8 @@ def _image_data(chunks: Iterator[tuple[bytes, memoryview]], header: Header) -> I
             yield body
         elif kind == b"IHDR" or (kind[0] & 32 == 0 and kind not in (b"PLTE", b"IEND")):
             raise CodecError(f"PNG: chunk {name_of(kind)} is critical and unknown here: not a PNG of the standard")
+        elif kind != b"IEND":
+            beside.append((kind, bytes(body)))
         seen.add(kind)
         previous = kind
     if b"IDAT" not in seen:

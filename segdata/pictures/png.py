@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segdata.base.zlibs import first_of
 from segdata.errors import CodecError
 from segdata.pictures import bands as pngseek
-from segdata.pictures.chunks import GREY, SIGNATURE, Data, Header, assemble, open_png
+from segdata.pictures.chunks import GREY, SIGNATURE, Chunk, Data, Header, assemble, open_png
 from segdata.pictures.filters import apply_up, unfilter
 
 __all__ = ["SIGNATURE", "Header", "Window", "decode", "encode_image", "encode_labels", "inspect"]
@@ -38,15 +38,17 @@ Bytes = NDArray[np.uint8]
 Picture = NDArray[Any]  # uint8, or uint16 from a PNG of 16 bits
 
 
-def inspect(data: Data) -> Header:
+def inspect(data: Data) -> tuple[Header, list[Chunk]]:
     """Check the container without inflating it: order and CRC-32 of every chunk, nothing missing.
 
-    Raises CodecError: one line that says what was found and what was expected.
+    Gives the header, and the chunks that are no part of the picture. Raises CodecError: one line that says what was
+    found and what was expected.
     """
-    header, bodies = open_png(data)
+    beside: list[Chunk] = []
+    header, bodies = open_png(data, beside)
     for _ in bodies:  # the walk checks
         pass
-    return header
+    return header, beside
 
 
 def decode(data: Data, *, window: Window | None = None) -> Picture:

@@ -95,7 +95,13 @@ def _use(folder: Folder, contents: Sequence[Contents]) -> Used:
             strays.setdefault(suffix_of(name), []).append(member.path)
     used = {member.container for _, member in keyed}
     places = [each.place for each in contents if any(member.container in used for member in each.members)]
-    findings = [_stray(folder, suffix, paths) for suffix, paths in sorted(strays.items())]
+    findings = []
+    for suffix, paths in sorted(strays.items()):
+        where, found = paths[0], f"not {folder.rule}"
+        if len(paths) > 1:
+            where = folder.path
+            found = f"{len(paths)} files {suffix or 'without a suffix'} (such as {paths[0]}), {found}"
+        findings.append(Finding("unexpected-name", where, found))
     return Used(folder, keyed, tuple(places), tuple(findings))
 
 
@@ -111,19 +117,19 @@ def _chosen(folder: Folder, contents: Sequence[Contents]) -> tuple[list[Member],
             others.append(member)
         elif (other := packed.setdefault(member.path, member)) is not member:
             raise _ambiguous(member.path, other.where, member.where)
-    mine = unpacked[0].members if unpacked else []
-    names = {member.path for member in mine if packed and _is_used(folder, member)}
-    if not names:
-        return mine, sorted([*packed.values(), *others])
-    if differing := sorted(names ^ packed.keys()):
-        few = f"{len(names - packed.keys())} files only in the first and {len(packed.keys() - names)} only in the other"
+    members = unpacked[0].members if unpacked else []
+    both = {member.path for member in members if packed and _is_used(folder, member)}
+    if not both:
+        return members, sorted([*packed.values(), *others])
+    if differing := sorted(both ^ packed.keys()):
+        few = f"{len(both - packed.keys())} files only in the first and {len(packed.keys() - both)} only in the other"
         there = next(each.place for each in zips if any(_is_used(folder, member) for member in each.members))
         raise _ambiguous(folder.path, str(unpacked[0].place), str(there), f", {few} ({differing[0]})")
-    return [_twin(each, packed[each.path]) if each.path in names else each for each in mine], others
-
-
-def _twin(one: Member, packed: Member) -> Member:
-    return Twin(one.path, one.container, one.inner, one.zipped, one.fault, packed)
+    members = [
+        Twin(one.path, one.container, one.inner, fault=one.fault, packed=packed[one.path]) if one.path in both else one
+        for one in members
+    ]
+    return members, others
 
 
 def _is_used(folder: Folder, member: Member) -> bool:
@@ -135,13 +141,6 @@ def _ambiguous(what: str, first: str, second: str, more: str = "") -> SourceErro
         f"{what} lies in {first} and in {second}{more}: which of them is meant cannot be known. "
         "Move one of them away, or point --root at the one that is meant."
     )
-
-
-def _stray(folder: Folder, suffix: str, paths: list[str]) -> Finding:
-    if len(paths) == 1:
-        return Finding("unexpected-name", paths[0], f"not {folder.rule}")
-    found = f"{len(paths)} files {suffix or 'without a suffix'} (such as {paths[0]}), not {folder.rule}"
-    return Finding("unexpected-name", folder.path, found)
 
 
 def suffix_of(name: str) -> str:
@@ -157,7 +156,10 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = ()) -> tuple[
     """Scenes sorted by key; what has no counterpart is a finding, as is a key that stands twice: no scene of it."""
     groups = [_grouped(keyed) for keyed in (images, labels, colors)]
     twice = {key: several[key] for one, several in reversed(groups) for key in one if key in several}
-    found = [_twice(key, members) for key, members in twice.items()]
+    found = [
+        Finding("duplicate-key", first.path, f"{key} also names {', '.join(member.path for member in others)}")
+        for key, (first, *others) in twice.items()
+    ]
     (pictures, _), (ids, _), (painted, _) = groups
     scenes = []
     for key in sorted(key for key in pictures if key not in twice):
@@ -180,8 +182,3 @@ def _grouped(keyed: Keyed) -> tuple[dict[str, Member], dict[str, list[Member]]]:
         if (first := one.setdefault(key, member)) is not member:
             several.setdefault(key, [first]).append(member)
     return one, several
-
-
-def _twice(key: str, members: list[Member]) -> Finding:
-    others = ", ".join(member.path for member in members[1:])
-    return Finding("duplicate-key", members[0].path, f"{key} also names {others}")

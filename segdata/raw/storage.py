@@ -22,6 +22,9 @@ LITTER = frozenset(  # that systems and programs leave beside files; hidden name
 )
 
 
+Files = Iterable[tuple[str, str]]  # path from a folder on, why the file must not be read or ""
+
+
 class Storage(Protocol):
     """One place: a folder, or a single file. Paths below it are relative and POSIX; hidden ones are left out.
 
@@ -37,11 +40,8 @@ class Storage(Protocol):
         """Those that lie directly here; the place itself where it is one."""
         ...
 
-    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Iterable[tuple[str, str]]]]:
-        """(what stands above, folder, files) for each of the folders that is here, or in a folder here.
-
-        Each file is (path from the folder on, why it must not be read or "").
-        """
+    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Files]]:
+        """(what stands above, folder, files) for each of the folders that is here, or in a folder here."""
         ...
 
     def others(self, skipped: Callable[[str], bool]) -> Iterator[str]:
@@ -118,7 +118,7 @@ class Disk:
             return sorted(path for path in self.place.glob("*.zip") if path.is_file() and not is_hidden(path.name))
         return [self.place] if self.place.suffix == ".zip" and self.place.is_file() else []
 
-    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Iterable[tuple[str, str]]]]:
+    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Files]]:
         if not self.place.is_dir():
             return
         inner = (entry for entry in self.place.iterdir() if not is_hidden(entry.name) and entry.name not in folders)
@@ -246,7 +246,7 @@ class Bucket:
             return [self.place]
         return [self.place / path for path in self._paths if path.endswith(".zip") and "/" not in path]
 
-    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Iterable[tuple[str, str]]]]:
+    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Files]]:
         found: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for path in self._paths:
             if where := split_path(path, folders):

@@ -103,18 +103,14 @@ def _packed(read: Read, entry: Entry, zip_size: int) -> bytes:
     """The member's bytes, in one request where that is enough: header, names and bytes lie together."""
     guessed = HEADER + len(entry.raw) + _SPARE + entry.packed
     data = read(entry.at, min(entry.at + guessed, zip_size))
-    start = HEADER + _names_length(data[:HEADER], entry)
+    if data[:4] != b"PK\3\4" or len(data) < HEADER:
+        raise ValueError(f"no member at byte {entry.at}")
+    name, extra = struct.unpack_from("<HH", data, HEADER - 4)  # which may differ from those in the zip's directory
+    start = HEADER + name + extra
     if len(data) < start + entry.packed:
         data += read(entry.at + len(data), entry.at + start + entry.packed)
     _check_header(data[:start], entry)
     return data[start : start + entry.packed]
-
-
-def _names_length(header: bytes, entry: Entry) -> int:
-    """Of the member's name and extra field, which may differ from those in the zip's directory."""
-    if header[:4] != b"PK\3\4" or len(header) < HEADER:
-        raise ValueError(f"no member at byte {entry.at}")
-    return sum(struct.unpack("<HH", header[26:]))
 
 
 def _check_header(data: bytes, entry: Entry) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from segdata.pictures.ancillary import MAX_CHUNK_BYTES, ONCE, beside, disagreement
+from segdata.pictures.ancillary import MAX_CHUNK_BYTES, ONCE, disagreement
+from segdata.pictures.png import inspect
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 7, 3), np.uint8)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -97,17 +98,17 @@ HARMFUL = {
 def test_what_no_reader_acts_on(chunks: list[tuple[bytes, bytes]]) -> None:
     """Passes, as readers agree."""
     assert agree(png(*chunks))
-    assert disagreement(beside(png(*chunks))) == ""
+    assert disagreement(inspect(png(*chunks))[1]) == ""
 
 
 @pytest.mark.parametrize("chunks", HARMFUL.values(), ids=HARMFUL)
 def test_what_some_readers_act_on(chunks: list[tuple[bytes, bytes]]) -> None:
     """Is told in the same words each time: they go into dataset.json."""
     assert not agree(png(*chunks))
-    said = disagreement(beside(png(*chunks)))
+    said = disagreement(inspect(png(*chunks))[1])
     assert "Save it without" in said
     assert "object at" not in said
-    assert disagreement(beside(png(*chunks))) == said
+    assert disagreement(inspect(png(*chunks))[1]) == said
 
 
 @pytest.mark.parametrize("kind", sorted(ONCE))
@@ -119,4 +120,4 @@ def test_what_may_stand_once(kind: bytes) -> None:
 @pytest.mark.parametrize("kind", [b"acTL", b"fcTL", b"fdAT"])
 def test_animations(kind: bytes) -> None:
     """Readers show the picture itself or the first frame, which may be another one."""
-    assert "animation" in disagreement(beside(png((kind, bytes(26)))))
+    assert "animation" in disagreement(inspect(png((kind, bytes(26))))[1])

@@ -233,7 +233,7 @@ def test_damage_under_mended_checksums(data: bytes, flips: list[tuple[int, int]]
         repaired = mended(bytes(broken))
     except (OverflowError, ValueError):
         repaired = bytes(broken)
-    header = png.inspect(data)
+    header, _ = png.inspect(data)
     window = draw.draw(windows(header.height, header.width))
     whole, part = decoded(repaired), decoded(repaired, window)
     if whole is not None and part is not None:

@@ -123,7 +123,7 @@ def test_gives_the_samples_that_were_written(file: tuple[Samples, bytes]) -> Non
     decoded = png.decode(data)
     assert decoded.dtype == picture.dtype
     assert np.array_equal(decoded, picture)
-    header = png.inspect(data)
+    header, _ = png.inspect(data)
     assert (header.height, header.width) == picture.shape[:2]
     assert header.channels == (picture.shape[2] if picture.ndim == 3 else 1)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 CHECKED = """
 import zlib
 import numpy as np
-from segdata import pngbits, pngseek
+from segdata.pictures import bands as pngseek, bits as pngbits
 from segdata.errors import CodecError
 from segdata.pictures.huffman import END, SYMBOLS, codes_of
 from segdata.pictures.chunks import open_png
