@@ -31,6 +31,7 @@ FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryErr
 HOPELESS = frozenset(  # botocore's and aiohttp's
     {"NoCredentialsError", "PartialCredentialsError", "TooManyRedirects", "NonHttpUrlRedirectClientError"}
 )
+SHOWN = 400  # characters of an error: some libraries quote what a server sent, all of it
 ABSENT, DENIED = frozenset({404, 410}), frozenset({401, 403})  # HTTP statuses
 TRANSIENT = frozenset({408, 425, 429})  # HTTP statuses below 500 that may pass
 Result = TypeVar("Result")
@@ -267,7 +268,7 @@ class FsspecStore:
         where = self.url / path if path else self.url
         if _is_absent(error):
             return AbsentError(f"{where}: no such file.")
-        text = self.url.redacted(str(error)) or type(error).__name__
+        text = " ".join(self.url.redacted(str(error)[: 10 * SHOWN]).split())[:SHOWN] or type(error).__name__
         if type(error).__name__ in HOPELESS:  # some of these say it by their names only
             text = f"{type(error).__name__}: {text}"
         if _is_denied(error):

@@ -371,13 +371,13 @@ def long(handler: Handler) -> bool:
 @pytest.mark.parametrize("pixels", [False, True])
 @pytest.mark.parametrize(
     "mode, code",
-    [(endless, "unreadable"), (promise, "changed-bytes"), (long, "changed-bytes")],
-    ids=["endless", "promise", "long"],
+    [(promise, "changed-bytes"), (long, "changed-bytes")],
+    ids=["promise", "long"],
 )
 def test_verify_reads_no_more_than_is_stated(
     mode: Callable[[Handler], bool], code: str, pixels: bool, server: Server, finished: Finished
 ) -> None:
-    """A shard without an end, of 10^15 bytes, or of a gigabyte that comes: one finding, and it is not fetched."""
+    """A shard of 10^15 bytes, or of a gigabyte that comes: one finding, and it is not fetched."""
     server.root = finished("camvid")
     assert verify(server.root, pixels) == []  # what decoders hold from their first use on is not counted
     name = read_manifest(server.root).shards("val")[0].name
@@ -385,6 +385,22 @@ def test_verify_reads_no_more_than_is_stated(
     found = []
     taken(lambda: found.extend(verify(Url(server.url), pixels)))
     assert [(row.code, row.where) for row in found] == [(code, name)]
+
+
+def test_an_answer_is_not_quoted_at_length() -> None:
+    """A library's error may hold all that a server sent: ours has the beginning, on one line, and no secret of it."""
+
+    class Quoting:
+        def __getattr__(self, name: str) -> Any:
+            def fail(*args: object, **kwargs: object) -> None:
+                raise ValueError("answered\n" + "x" * 390 + " pa55word " + "y" * 10**6)
+
+            return fail
+
+    store = FsspecStore(Url("s3://user:pa55word@bucket/set"), Quoting(), "bucket/set")
+    with pytest.raises(StoreError, match="answered xxx") as caught:
+        store.size("file")
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value) and "pa55" not in str(caught.value)
 
 
 @pytest.mark.parametrize("pixels", [False, True])
