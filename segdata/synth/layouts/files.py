@@ -39,7 +39,7 @@ def check(out: Path, facts: Facts, *, replace: bool) -> set[str]:
             f"synth: {out} holds {', '.join(sorted(found)[:3])} and no {MARKER}: not painted by this command. "
             "Choose an empty or new folder."
         )
-    before = _painted(out)
+    before = _read_marker(out)
     if not replace and (changes := list(_changes(before, facts))):
         raise SegdataError(
             f"synth: {out} was painted with other options: {', '.join(changes)}. Choose another folder, or give "
@@ -85,12 +85,12 @@ def _below(out: Path, top: str) -> Iterator[str]:
     if (out / top).is_symlink() or (out / top).is_file():
         yield top
         return
-    for home, folders, names in os.walk(out / top):
-        links = [name for name in folders if Path(home, name).is_symlink()]
+    for home, subfolders, names in os.walk(out / top):
+        links = [name for name in subfolders if Path(home, name).is_symlink()]
         yield from (Path(home, name).relative_to(out).as_posix() for name in (*names, *links))
 
 
-def _painted(out: Path) -> Facts:
+def _read_marker(out: Path) -> Facts:
     """What the marker says. Raises SegdataError."""
     with parsing(f"synth: {out / MARKER}", SegdataError, "Choose an empty or new folder."):
         facts = dict(json.loads(read_file(out / MARKER)))

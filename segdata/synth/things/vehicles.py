@@ -84,6 +84,8 @@ def _looks_at(eye: Reals, pose: Pose, normal: tuple[float, float], reach: float)
 def _paint_side(
     stage: Stage, pose: Pose, body: Body, paint: Colour, across: float, fine: bool, stripe: Colour | None
 ) -> None:
+    """One flank with its windows and wheels; `across` is where it lies, to the right of the middle."""
+
     def place(points: Sequence[tuple[float, float]] | Reals) -> Reals:  # (..., 2) s, y to world metres
         s, y = np.moveaxis(np.asarray(points), -1, 0)
         return _place(pose, body, np.stack((s, np.full_like(s, across), y), axis=-1))
