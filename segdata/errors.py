@@ -5,6 +5,10 @@ class SegdataError(Exception):
     """The message says what was found, what was expected and what to do."""
 
 
+class OptionError(SegdataError):
+    """Options that do not fit each other, or a value that an option does not have."""
+
+
 class SourceError(SegdataError):
     """The dataset at `--root` is not laid out as its source publishes it."""
 

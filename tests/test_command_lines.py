@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import isfinite
 
@@ -37,6 +38,26 @@ def values(option: click.Option) -> Iterator[str]:
     """Two different ones, as far as the option has two."""
     choices = option.type.choices if isinstance(option.type, click.Choice) else ("a", "b")
     return iter((str(choices[0]), str(choices[-1])))
+
+
+# ---- help ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        pytest.param(option, id=f"{name} {option.opts[-1]}")
+        for name, command in sorted(PROGRAMS["segdata"].commands.items())
+        for option in command.params
+        if isinstance(option, click.Option)
+    ],
+)
+def test_every_option_has_a_help_text(option: click.Option) -> None:
+    """Whole sentences; a computed default is told behind them, and no other default is typed there by hand."""
+    sentences, bracket, default = str(option.help or "").partition(" [default: ")
+    assert sentences[:1].isupper() and sentences.endswith(".")
+    assert "  " not in sentences and not re.search(r"[a-z][.,][A-Za-z`]", sentences)
+    assert bool(bracket) == default.endswith("]") and not (bracket and option.show_default)
 
 
 # ---- once ----------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ ORDER = {
     package: rooms.split()
     for package, rooms in {
         "segdata": """
-            version errors findings base sarif stores pictures labels raw sources format decoders reading segdata
-            engines output making checking looking publishing synth cli __main__
+            version errors findings base sarif stores pictures labels raw sources format decoders reading
+            engines output making checking looking publishing synth segdata cli __main__
         """,
         "segmodels": """
             errors prediction spec documents compute blocks config data networks segmodels runs inference pretrained

@@ -275,7 +275,7 @@ def stages(root: Path) -> dict[str, float]:
     from segdata.labels.taxonomy import LabelMap, load_taxonomy
     from segdata.making.survey import look
     from segdata.pictures import png as codec
-    from segdata.pictures.codecs import encode_target
+    from segdata.pictures.png import encode_labels
     from segdata.raw.tree import open_tree
     from segdata.sources import source
 
@@ -300,7 +300,7 @@ def stages(root: Path) -> dict[str, float]:
                     timed("image check", codec.inspect, image)
                     labels = timed("label decode", codec.decode, raw)
                     made = timed("targets", make_targets, labels, label_map.lut, SCALES, "majority", 20).maps.values()
-                    encoded = [timed("label encode", encode_target, target) for target in made]
+                    encoded = [timed("label encode", encode_labels, target) for target in made]
                     for target in made:
                         timed("pixel digests", digest_pixels, target)
                     names = [f"target{scale}.png" for scale in SCALES]

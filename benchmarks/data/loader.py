@@ -32,13 +32,9 @@ from crop import checking, costs
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+import segdata
 from segdata import ShardSet
 from segdata.cli.script import Parser
-from segdata.labels.taxonomy import load_taxonomy
-from segdata.making.convert import Conversion
-from segdata.making.geometry import Geometry as Resize
-from segdata.making.prepare import Job, prepare
-from segdata.sources import source
 from segdata.synth import paint
 from segmodels.data.augment import Augmentation
 from segmodels.data.batches import Batches
@@ -77,22 +73,11 @@ def make_data(folder: Path) -> dict[str, ShardSet]:
 
 
 def converted(folder: Path, name: str, codec: str, size: tuple[int, int] | None) -> ShardSet:
-    cityscapes, taxonomy = source("cityscapes"), load_taxonomy("cityscapes-20")
-    conversion = Conversion(
-        source=cityscapes.name,
-        labels=cityscapes.labels,
-        palette_labels=cityscapes.palette_labels,
-        taxonomy=taxonomy,
-        scales=(1,),
-        rule="majority",
-        geometry=Resize(size),
-        codec=codec,
-        full_check=False,
-    )
-    job = Job(
-        cityscapes, folder / "raw", folder / name, conversion, name, ("train",), SHARD, workers=WORKERS, quarantine=True
-    )
-    prepare(job)
+    job = segdata.make_job(
+        "cityscapes", root=folder / "raw", out=folder / name, name=name, splits=("train",), size=size,
+        image_codec=codec, samples_per_shard=SHARD, workers=WORKERS, on_error="quarantine",
+    )  # fmt: skip
+    segdata.prepare(job)
     return ShardSet(folder / name, "train")
 
 

@@ -34,18 +34,17 @@ import numpy as np
 from convert import SCALES, linked, machine, paint
 from PIL import Image
 
+import segdata
 from segdata import ShardSet
 from segdata.base.canonical import canonical_json
 from segdata.cli.script import Parser
 from segdata.format.finished import Finished
 from segdata.format.manifest import SIDE, ShardEntry
 from segdata.format.receipt import receipt_path
-from segdata.labels.taxonomy import load_taxonomy
 from segdata.making.assemble import Release, write_side_files
-from segdata.making.convert import Conversion
-from segdata.making.geometry import Geometry
+from segdata.making.job import Job
 from segdata.making.plan import PlannedShard, plan_split
-from segdata.making.prepare import Job, prepare
+from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED, look
 from segdata.raw.tree import open_tree
 from segdata.sources import source
@@ -71,13 +70,9 @@ http {{
 
 
 def job(root: Path, out: Path, engine: str, workers: int, a_shard: int, scales: tuple[int, ...] = SCALES) -> Job:
-    cityscapes = source("cityscapes")
-    taxonomy = load_taxonomy(cityscapes.default_taxonomy)
-    conversion = Conversion(
-        cityscapes.name, cityscapes.labels, False, taxonomy, scales, "majority", Geometry(), codec="keep"
-    )
-    return Job(
-        cityscapes, root, out, conversion, taxonomy.name, ("train",), a_shard, engine=engine, workers=workers
+    return segdata.make_job(
+        "cityscapes", root=root, out=out, splits=("train",), scales=scales, samples_per_shard=a_shard, engine=engine,
+        workers=workers,
     )  # fmt: skip
 
 

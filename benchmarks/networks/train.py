@@ -23,14 +23,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import segdata
 import segmodels
 from segdata.base.numbers import size
 from segdata.cli.script import Parser
-from segdata.labels.taxonomy import load_taxonomy
-from segdata.making.convert import Conversion
-from segdata.making.geometry import Geometry
-from segdata.making.prepare import Job, prepare
-from segdata.sources import source
 from segdata.synth import paint
 from segmodels.bench.memory import forget_peak, peak
 from segmodels.compute.device import choose_device
@@ -129,19 +125,12 @@ def measured(config: TrainConfig, steps: int) -> dict[str, Any]:
 
 def painted(folder: Path, size: tuple[int, int], frames: int = 32) -> Path:
     """Shards of painted streets, image bytes as they are: so many to train, two to validate."""
-    cityscapes = source("cityscapes")
-    conversion = Conversion(
-        source="cityscapes",
-        labels=cityscapes.labels,
-        palette_labels=False,
-        taxonomy=load_taxonomy("cityscapes-20"),
-        scales=(1, 2, 4, 8),
-        rule="majority",
-        geometry=Geometry(),
-        codec="keep",
-    )
     paint("cityscapes", folder / "raw", train=frames, val=2, test=0, size=size)
-    prepare(Job(cityscapes, folder / "raw", folder / "shards", conversion, "painted", ("train", "val"), 8))
+    job = segdata.make_job(
+        "cityscapes", root=folder / "raw", out=folder / "shards", name="painted", splits=("train", "val"),
+        scales=(1, 2, 4, 8), samples_per_shard=8, workers=1,
+    )  # fmt: skip
+    segdata.prepare(job)
     return folder / "shards"
 
 

@@ -8,7 +8,9 @@ from segdata.errors import SegdataError
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--source", help="Prove completeness for this source only.")
+@click.option(
+    "--source", help="Check the taxonomy against this source only. [default: all sources that `segdata list` shows]"
+)
 def taxonomy(name: str, source: str | None) -> None:
     """The classes of a taxonomy (a name or a YAML file), and whether every raw label has its place."""
     from segdata.errors import TaxonomyError

@@ -19,15 +19,22 @@ STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
 
 @click.command(cls=Command)
 @click.argument("folder", type=shard_set)
-@click.option("--pixels", is_flag=True, help="Decode everything and compare content, not only bytes.")
-@click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
+@click.option(
+    "--pixels", is_flag=True, help="Decode every picture and compare its pixels too, not only the bytes of the files."
+)
+@click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
 @click.option(
     "--json",
     "json_path",
     type=ANY_PATH,
-    help="If all is as written, say so in this file; else an earlier one is removed.",
+    help="Write the result to this file if the set is whole. If it is not, the file of an earlier run is removed.",
 )
-@click.option("--workers", type=WORKERS, envvar="SEGDATA_WORKERS", help="[default: all processors]")
+@click.option(
+    "--workers",
+    type=WORKERS,
+    envvar="SEGDATA_WORKERS",
+    help="How many shards are checked at the same time. [default: the number of processors]",
+)
 def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | None, workers: int | None) -> None:
     """Check a shard folder against its digests; exit status 1 when something is wrong."""
     from segdata.checking.verify import verify as check
@@ -60,7 +67,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
 
 @click.command(cls=Command)
 @click.argument("folder", type=shard_set)
-@click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers to this file as well.")
+@click.option("--json", "json_path", type=ANY_PATH, help="Write the numbers also to this file, as JSON.")
 def stats(folder: Place, json_path: Path | None) -> None:
     """Classes, image mean and deviation, class weights of a shard folder."""
     from segdata.looking.stats import stats as count
@@ -78,9 +85,9 @@ def stats(folder: Place, json_path: Path | None) -> None:
 
 @click.command(cls=Command)
 @click.argument("folder", type=shard_set)
-@click.option("--out", required=True, type=ANY_PATH, help="The PNG to write.")
-@click.option("--split", help="[default: the first]")
-@click.option("--count", type=COUNT, default=4, show_default=True)
+@click.option("--out", required=True, type=ANY_PATH, help="The PNG file to write.")
+@click.option("--split", help="The split whose samples are shown. [default: the first split of the set]")
+@click.option("--count", type=COUNT, default=4, show_default=True, help="How many samples are shown.")
 def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     """A contact sheet: images, their targets at every scale, the legend."""
     from segdata.format.manifest import read_manifest

@@ -12,6 +12,7 @@ from segdata.cli.command import Command
 from segdata.cli.output import SARIF, report_findings, say
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
 from segdata.cli.progress import Progress
+from segdata.errors import OptionError
 from segdata.stores.url import Url, place
 
 SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
@@ -19,51 +20,106 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 
 @click.command(cls=Command)
 @click.argument("source")
-@click.option("--root", required=True, type=place, help="The dataset as downloaded: a folder, its zips, or a URL.")
+@click.option("--root", required=True, type=place, help="Where the downloaded dataset is: a folder, a zip, or a URL.")
 @click.option(
-    "--out", required=True, type=place, help="The shard folder, or s3://…: new, empty, or the same set from before."
+    "--out",
+    required=True,
+    type=place,
+    help="The folder or the URL (such as s3://bucket/set) of the shards. It must be new or empty, or hold an earlier "
+    "version of the same set.",
 )
-@click.option("--taxonomy", help="A name from `segdata list`, or a YAML file. [default: the source's]")
-@click.option("--name", help="Name of the set, the first part of every shard's name. [default: the taxonomy's]")
-@click.option("--split", "splits", multiple=True, help="May be repeated. [default: all that are labelled]")
+@click.option(
+    "--taxonomy",
+    help="The target classes: a name that `segdata list` shows, or a YAML file. [default: the source's own "
+    "taxonomy, for "
+    "example cityscapes-20]",
+)
+@click.option(
+    "--name",
+    help="The name of the set. The name of every shard begins with it. [default: the taxonomy's name, for example "
+    "cityscapes-20]",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    help="A split to convert. This option may be repeated. [default: the source's usual splits, as far as they are "
+    "there; `segdata list` shows the names]",
+)
 @click.option(
     "--scale",
     "scales",
     multiple=True,
     type=click.Choice(["1", "2", "4", "8"]),
     default=["1"],
-    help="Make targets with 1/S of the height and the width. May be repeated. [default: 1]",
+    help="Make targets with 1/S of the height and of the width, S being this number. This option may be repeated. "
+    "[default: 1]",
 )
 @click.option(
     "--rule",
     type=click.Choice(["majority", "stride", "coverage"]),
     default="majority",
     show_default=True,
-    help="How a target follows from the labels: the class with most pixels of a cell, its first pixel, or all counts.",
+    help="How a cell of S by S label pixels becomes one pixel of a target. `majority` takes the class with most "
+    "pixels, "
+    "`stride` takes the top left pixel, `coverage` stores how many pixels each class has.",
 )
-@click.option("--size", type=parse_size, metavar="HxW", help="Resize images and labels: height, then width.")
+@click.option(
+    "--size",
+    type=parse_size,
+    metavar="HxW",
+    help="Resize images and labels to this height and width, for example 512x1024. [default: the size that they have]",
+)
 @click.option(
     "--turn",
     is_flag=True,
-    help="Allow a --size that is higher than wide for frames that are wider than high, or the reverse.",
+    help="Allow a --size that is upright although the frames are wider than high, or the reverse.",
 )
-@click.option("--pad", "fit", flag_value="pad", help="Pad to a multiple of the largest scale (image 0, label 255).")
-@click.option("--crop", "fit", flag_value="crop", help="Crop to a multiple of the largest scale (bottom, right).")
+@click.option(
+    "--pad",
+    "fit",
+    flag_value="pad",
+    default="",
+    help="Make height and width multiples of the largest scale by adding pixels at the bottom and the right: "
+    "black ones to images, ignored ones (255) to labels.",
+)
+@click.option(
+    "--crop",
+    "fit",
+    flag_value="crop",
+    help="Make height and width multiples of the largest scale by removing pixels at the bottom and the right.",
+)
 @click.option(
     "--image-codec",
-    "codec",
     type=click.Choice(["keep", "png", "jpeg", "webp"]),
-    help="`keep` passes the file's bytes through. [default: keep, png where the size changes]",
+    help="How images are stored. `keep` stores the bytes of the source files; `png` and `webp` lose nothing, "
+    "`jpeg` does. "
+    "[default: keep, or png where --size, --pad or --crop is given]",
 )
-@click.option("--jpeg-quality", type=Whole(1, 100), help="Of --image-codec jpeg. [default: 95]")
-@click.option("--samples-per-shard", type=COUNT, default=64, show_default=True)
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the permutation that fills the shards.")
-@click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse with train_extra instead of gtFine.")
+@click.option(
+    "--jpeg-quality", type=Whole(1, 100), help="The quality of --image-codec jpeg, from 1 to 100. [default: 95]"
+)
+@click.option(
+    "--samples-per-shard", type=COUNT, default=64, show_default=True, help="How many samples a shard has at most."
+)
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="The seed of the random order in which samples are distributed over the shards.",
+)
+@click.option(
+    "--coarse",
+    is_flag=True,
+    help="Cityscapes only: use the coarse labels (gtCoarse, with the split train_extra) instead of the fine ones.",
+)
 @click.option(
     "--workers",
     type=WORKERS,
     envvar="SEGDATA_WORKERS",
-    help="Shards that are made at once. [default: all processors of the machine, or of the cluster]",
+    help="How many shards are made at the same time. [default: the number of processors of this machine, or of the "
+    "Ray cluster]",
 )
 @click.option(
     "--engine",
@@ -71,42 +127,59 @@ SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
     envvar="SEGDATA_ENGINE",
     default="local",
     show_default=True,
-    help="This process, processes of this machine, or a Ray cluster.",
+    help="Where the work is done: in this process (serial), in several processes of this machine (local), or on a "
+    "Ray cluster (ray).",
 )
 @click.option(
-    "--address", metavar="HOST:PORT", help="Of a Ray cluster that runs, or auto. [default: RAY_ADDRESS, else a new one]"
+    "--address",
+    metavar="HOST:PORT",
+    help="The address of a running Ray cluster, or `auto` to find one. [default: the variable RAY_ADDRESS; where "
+    "it is not set, a new cluster is started on this machine]",
 )
 @click.option(
     "--timeout",
     type=Number(0, MOST, "seconds", above=True),
     metavar="SECONDS",
     envvar="SEGDATA_TIMEOUT",
-    help="What a shard may take before another worker gets it. [default: 30 for each of its samples]",
+    help="How long a shard may take. After this time it is given to another worker. [default: 30 seconds for each "
+    "sample of the shard]",
 )
 @click.option(
     "--replace",
     is_flag=True,
-    help="Allow --out to hold another set (other classes, options, source, frames): it is deleted.",
+    help="If --out holds another set (of other classes, options, frames, or another source), delete that set.",
 )
 @click.option(
-    "--work-dir", type=ANY_PATH, help="Unfinished work gets a folder of its own in here. [default: beside --out]"
+    "--work-dir",
+    type=ANY_PATH,
+    help="A folder for unfinished work, which gets a folder of its own in it. [default: the folder that holds --out]",
 )
 @click.option(
-    "--for", "readers", multiple=True, type=click.Choice(["energon"]), help="Add the files that this loader insists on."
+    "--for",
+    "readers",
+    multiple=True,
+    type=click.Choice(["energon"]),
+    help="Write also the files that this loader needs beside the shards. Other loaders need nothing more.",
 )
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "quarantine"]),
     default="fail",
     show_default=True,
-    help="What an error in a file does: stop all, or leave its sample out (never a whole split).",
+    help="What happens if a file has an error. `fail` makes no set; `quarantine` leaves the sample out, but never "
+    "a whole split.",
 )
-@click.option("--full-check", is_flag=True, help="Decode every image, even one that passes through.")
-@click.option("--sarif", type=ANY_PATH, help="Write the findings to this file as SARIF 2.1.0 as well.")
+@click.option(
+    "--full-check",
+    is_flag=True,
+    help="Decode every image, also those whose bytes are only copied, to find damaged pixels.",
+)
+@click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
 def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
     """Convert SOURCE (see `segdata list`) to a shard folder, here or in a store."""
     from segdata.findings import FindingsError
     from segdata.making.interop import path_note
+    from segdata.making.job import make_job
     from segdata.making.prepare import prepare as run
 
     out, keep = options["out"], bool(options["work_dir"])
@@ -119,7 +192,11 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
         raise click.UsageError(f"--sarif {sarif} lies in --out, in which only the set does.")
     if isinstance(out, Path) and (note := path_note(resolved(out))):
         say(note)
-    job = _job(f"{source}-coarse" if coarse else source, options)
+    scales = tuple(map(int, options.pop("scales")))
+    try:
+        job = make_job(f"{source}-coarse" if coarse else source, scales=scales, **options)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from None
     try:
         with Progress("samples") as progress, Progress("files") as sending:
             if isinstance(out, Url):
@@ -142,76 +219,69 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
     click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{left}{state}")
 
 
-def _job(name: str, options: dict[str, Any]) -> Any:
-    from segdata.labels.taxonomy import load_taxonomy
-    from segdata.making.convert import Conversion
-    from segdata.making.geometry import Geometry
-    from segdata.making.prepare import Job
-    from segdata.pictures.codecs import JPEG_QUALITY
-    from segdata.sources import source as find
-
-    source = find(name)
-    taxonomy = load_taxonomy(options["taxonomy"] or source.default_taxonomy)
-    geometry = Geometry(options["size"], options["fit"] or "", options["turn"])
-    changes = bool(geometry.size or geometry.fit)
-    if options["address"] and options["engine"] != "ray":
-        raise click.UsageError(f"--address is for --engine ray, this is --engine {options['engine']}.")
-    if options["turn"] and not options["size"]:
-        raise click.UsageError("--turn is for --size, which is not given.")
-    if options["codec"] == "keep" and options["size"]:
-        raise click.UsageError("--image-codec keep passes bytes through; --size changes them. Choose png.")
-    if options["jpeg_quality"] and options["codec"] != "jpeg":
-        found = f"--image-codec {options['codec']}" if options["codec"] else "without it"
-        raise click.UsageError(f"--jpeg-quality is for --image-codec jpeg, this is {found}.")
-    conversion = Conversion(
-        source=source.name,
-        labels=source.labels,
-        palette_labels=source.palette_labels,
-        landmarks=source.landmarks,
-        lookalikes=source.lookalikes,
-        taxonomy=taxonomy,
-        scales=tuple(sorted({int(scale) for scale in options["scales"]})),
-        rule=options["rule"],
-        geometry=geometry,
-        codec=options["codec"] or ("png" if changes else "keep"),
-        full_check=options["full_check"],
-        jpeg_quality=options["jpeg_quality"] or JPEG_QUALITY,
-    )
-    return Job(
-        source=source,
-        root=options["root"],
-        out=options["out"],
-        conversion=conversion,
-        name=options["name"] or taxonomy.name,
-        splits=options["splits"],
-        samples_per_shard=options["samples_per_shard"],
-        seed=options["seed"],
-        engine=options["engine"],
-        workers=options["workers"],
-        address=options["address"],
-        timeout=options["timeout"],
-        work_dir=options["work_dir"],
-        quarantine=options["on_error"] == "quarantine",
-        readers=options["readers"],
-        replace=options["replace"],
-    )
-
-
 @click.command(cls=Command)
 @click.argument("source", type=click.Choice(["cityscapes", "tas500"]))
 @click.option(
-    "--out", required=True, type=ANY_PATH, help="A folder that is new, empty, or painted by this command before."
+    "--out",
+    required=True,
+    type=ANY_PATH,
+    help="The folder of the painted dataset. It must be new or empty, or painted by this command.",
 )
-@click.option("--replace", is_flag=True, help="Allow --out to hold a painting with other options: it is deleted.")
-@click.option("--train", type=Whole(0, MOST), default=SPLIT_SIZES["train"], show_default=True)
-@click.option("--val", type=Whole(0, MOST), default=SPLIT_SIZES["val"], show_default=True)
-@click.option("--test", type=Whole(0, MOST), default=SPLIT_SIZES["test"], show_default=True)
-@click.option("--size", type=parse_size, metavar="HxW", help="[default: the real size, 1024x2048 or 620x2026]")
-@click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--workers", type=WORKERS, envvar="SEGDATA_WORKERS", help="[default: all processors]")
-@click.option("--zip", "zips", is_flag=True, help="As the zips that people download.")
-@click.option("--nested", is_flag=True, help="Cityscapes: with the extra *_trainvaltest/ level.")
-@click.option("--coarse", is_flag=True, help="Cityscapes: gtCoarse and train_extra besides.")
+@click.option(
+    "--replace", is_flag=True, help="If --out holds a dataset that was painted with other options, delete that dataset."
+)
+@click.option(
+    "--train",
+    type=Whole(0, MOST),
+    default=SPLIT_SIZES["train"],
+    show_default=True,
+    help="How many frames the training split has.",
+)
+@click.option(
+    "--val",
+    type=Whole(0, MOST),
+    default=SPLIT_SIZES["val"],
+    show_default=True,
+    help="How many frames the validation split has.",
+)
+@click.option(
+    "--test",
+    type=Whole(0, MOST),
+    default=SPLIT_SIZES["test"],
+    show_default=True,
+    help="How many frames the test split has.",
+)
+@click.option(
+    "--size",
+    type=parse_size,
+    metavar="HxW",
+    help="Height and width of the frames. [default: the size of the real dataset, 1024x2048 for cityscapes and "
+    "620x2026 for tas500]",
+)
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="The seed of all that is painted. Other seeds give other pictures.",
+)
+@click.option(
+    "--workers",
+    type=WORKERS,
+    envvar="SEGDATA_WORKERS",
+    help="How many frames are painted at the same time. [default: the number of processors]",
+)
+@click.option("--zip", "zips", is_flag=True, help="Write the zips that people download, instead of folders.")
+@click.option(
+    "--nested",
+    is_flag=True,
+    help="Cityscapes only: put every folder into one more folder, such as gtFine_trainvaltest/, as some unpackers do.",
+)
+@click.option(
+    "--coarse",
+    is_flag=True,
+    help="Cityscapes only: paint also the coarse labels (gtCoarse, with the split train_extra).",
+)
 def synth(source: str, **options: Any) -> None:
     """Paint a small dataset in SOURCE's exact layout, so that everything runs without licensed data."""
     from segdata.engines import default_workers

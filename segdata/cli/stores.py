@@ -14,7 +14,11 @@ from segdata.stores.url import Url
 @click.command(cls=Command)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("url", type=parse_url)
-@click.option("--replace", is_flag=True, help="Allow URL to hold another set, which readers then see no more.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="If URL holds another set, let this one take its place. Readers then no longer see the other one.",
+)
 def publish(folder: Path, url: Url, replace: bool) -> None:
     """Send a shard FOLDER to URL, an object store; readers see all of it, or the version before.
 
@@ -35,7 +39,8 @@ def publish(folder: Path, url: Url, replace: bool) -> None:
     "--remove",
     multiple=True,
     type=click.Choice(["older", "unfinished"]),
-    help="Remove these; first make sure that nobody reads, or uploads, them. May be repeated.",
+    help="Remove the older versions, or what unfinished uploads left. First make sure that nobody reads or uploads "
+    "them. This option may be repeated.",
 )
 def revisions(url: Url, remove: tuple[str, ...]) -> None:
     """List the versions of the set at URL: current, older, and what unfinished uploads left."""

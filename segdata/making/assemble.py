@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segdata.base.canonical import digest_bytes, digest_file, pretty_json
 from segdata.base.files import exchange, sync_folder, sync_tree
 from segdata.findings import Finding
@@ -12,10 +15,9 @@ from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.finished import Finished, Shards
 from segdata.format.index import IndexWriter
 from segdata.format.manifest import CARD, FILE, SIDE, SUMS, manifest_bytes
-from segdata.format.receipt import FORMAT
-from segdata.making.convert import Conversion
-from segdata.making.duplicates import Duplicates
+from segdata.format.receipt import FORMAT, Receipt
 from segdata.making.interop import card, wids, write_dali, write_energon, write_energon_index
+from segdata.making.job import Conversion
 from segdata.version import __version__
 
 
@@ -31,6 +33,40 @@ class Release:
     warnings: tuple[Finding, ...]
     dropped: tuple[Finding, ...]  # scenes of which no shard can tell
     readers: tuple[str, ...] = ()  # whose own files are wanted beside the shards: "energon"
+
+
+class Duplicates:
+    """The same image file in two splits, whatever its name: a leak from training into the score.
+
+    Gathers the samples' source digests, 32 bytes each; `findings` names those that stand in two splits.
+    """
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+        self._keys: list[NDArray[np.bytes_]] = []  # of each receipt
+        self._splits: list[str] = []  # of each receipt
+
+    def add(self, receipt: Receipt) -> None:
+        """The receipts come in the order of the set: of two equal images the later one is the finding."""
+        self._digests += bytes.fromhex("".join(row.sources["image"] for row in receipt.samples))
+        self._keys.append(np.array([row.key.encode() for row in receipt.samples]))
+        self._splits.append(receipt.split)
+
+    def findings(self) -> list[Finding]:
+        if len(set(self._splits)) < 2:
+            return []
+        keys = np.concatenate(self._keys)
+        splits = np.repeat(self._splits, [len(part) for part in self._keys])
+        _, firsts, of_row = np.unique(np.frombuffer(self._digests, "S32"), return_index=True, return_inverse=True)
+        first = firsts[of_row]  # for every row the first one with its image
+        return [
+            Finding(
+                "duplicate-frame",
+                f"{splits[row]} {keys[row].decode()}",
+                f"the same image as {keys[first[row]].decode()} in {splits[first[row]]}",
+            )
+            for row in np.flatnonzero(splits != splits[first])
+        ]
 
 
 def write_side_files(folder: Path, release: Release, shards: Shards) -> list[Finding]:

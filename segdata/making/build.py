@@ -19,7 +19,8 @@ from segdata.format.manifest import FILE, SIDE, ShardEntry, read_manifest, read_
 from segdata.format.receipt import Receipt, SampleReceipt, inputs_digest, read_receipt, receipt_path
 from segdata.format.shard import ShardWriter
 from segdata.labels.coding import NOTHING, RULES, Tally
-from segdata.making.convert import Conversion, Converted, Converter
+from segdata.making.convert import Converted, Converter
+from segdata.making.job import Conversion
 from segdata.making.plan import PlannedShard
 from segdata.raw.scene import Scene
 

@@ -12,7 +12,7 @@ from segdata.format.finished import Finished, Shards
 from segdata.format.manifest import SIDE, SUMS, content_digest
 from segdata.format.receipt import Receipt
 from segdata.format.shard import BLOCK
-from segdata.making.convert import Conversion
+from segdata.making.job import Conversion
 from segdata.version import __version__
 
 MAGIC = re.compile(r"[][*?{}#]")  # what some loader takes for a pattern, or for the end of a URL's path

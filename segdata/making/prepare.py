@@ -5,13 +5,11 @@ written over that was not shown to be an earlier version of the same set.
 """
 
 import os
-import re
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from segdata.base.files import discard, resolved
 from segdata.base.lock import locked
@@ -26,54 +24,15 @@ from segdata.labels.coding import Tally, coding_finding
 from segdata.labels.taxonomy import LabelMap
 from segdata.making.assemble import Release, roll_back, swap_in, write_side_files
 from segdata.making.build import Outcome, Unit, build, link, shard_path, take_over
-from segdata.making.convert import Conversion
+from segdata.making.job import NAME, Job
 from segdata.making.plan import PlannedShard, plan_split, shard_name
-from segdata.making.survey import Survey, drop_bad_keys, is_painted, look
-from segdata.output.standing import Standing, bring_back, described_change, identity_of, standing
-from segdata.output.workfolder import WorkFolders, work_folders
-from segdata.raw.scene import SceneSource
+from segdata.making.survey import Survey, drop_bad_keys, look
+from segdata.output.standing import Standing, bring_back, described_change, standing
+from segdata.output.workfolder import work_folders
 from segdata.raw.tree import open_tree
-from segdata.stores.url import Place
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 AROUND = frozenset({"missing-split", "unused-file"})  # what these tell is not in the set
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
-
-
-@dataclass(frozen=True)
-class Job:
-    """What `prepare` is asked to do. An empty `splits` means the source's usual ones, as far as they are there."""
-
-    source: SceneSource
-    root: Place
-    out: Path  # where shards are made; `upload.publish` sends them on to a store
-    conversion: Conversion
-    name: str
-    splits: tuple[str, ...] = ()
-    samples_per_shard: int = 64
-    seed: int = 0
-    engine: str = "local"
-    workers: int | None = 1  # None: all processors, of this machine or of the cluster at `address`
-    address: str | None = None  # of a Ray cluster that runs
-    timeout: float | None = None  # seconds that a shard may take; None: SECONDS_A_SAMPLE for each of its samples
-    work_dir: Path | None = None
-    quarantine: bool = False
-    readers: tuple[str, ...] = ()  # loaders that want files of their own: "energon"
-    replace: bool = False  # another set that stands at `out` may go
-
-    @property
-    def folders(self) -> WorkFolders:
-        return work_folders(self.out, self.work_dir)
-
-    @property
-    def options(self) -> dict[str, object]:
-        """What dataset.json says of how the set was made."""
-        return {**self.conversion.document(), "samples_per_shard": self.samples_per_shard, "seed": self.seed}
-
-    def identity(self, splits: Iterable[str]) -> dict[str, Any]:
-        """What makes the set with these splits this one and no other: see `standing`."""
-        taxonomy = self.conversion.taxonomy.name
-        return identity_of(self.name, self.source.name, is_painted(self.root), taxonomy, self.options, splits)
 
 
 @dataclass(frozen=True)
@@ -170,7 +129,7 @@ def _may_replace(job: Job, survey: Survey) -> Standing | None:
     """What stands at --out. Raises SegdataError where it is not to be replaced by this job's set."""
     found = standing(job.out)
     if found:
-        found.check(job.identity(survey.scenes), survey.scenes, replace=job.replace)
+        found.check(job.identity(survey.scenes, painted=survey.painted), survey.scenes, replace=job.replace)
     return found
 
 
@@ -249,7 +208,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         conversion=job.conversion,
         options=job.options,
         licence=job.source.licence,
-        painted=is_painted(job.root),
+        painted=survey.painted,
         warnings=tuple(finding for finding in findings if finding.severity != ERROR and finding.code not in AROUND),
         dropped=(
             *(finding for finding in whole if finding.severity == ERROR),

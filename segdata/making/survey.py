@@ -24,6 +24,7 @@ class Survey:
     findings: list[Finding] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     halves: list[str] = field(default_factory=list)  # splits that have images and no labels, or labels and no images
+    painted: bool = False  # by `segdata synth`
 
     @property
     def errors(self) -> list[Finding]:
@@ -83,7 +84,8 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
         raise SourceError(absent[0].found if absent else f"{tree.root}: no scenes at all.")
     survey.findings += [*absent, *_unused(source, tree)]
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
-    if not is_painted(tree.root):
+    survey.painted = is_painted(tree.root)
+    if not survey.painted:
         survey.findings += _official_findings(source, survey)
     return survey
 

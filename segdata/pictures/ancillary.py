@@ -12,7 +12,7 @@ a chunk twice that may stand once  the first of them or the last
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import BytesIO
 
 import numpy as np
@@ -33,12 +33,13 @@ PROBE = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)  # (H, W, 3), which no tu
 ROWS = zlib.compress(b"".join(b"\0" + row.tobytes() for row in PROBE))
 
 
-def disagreement(listed: Sequence[Chunk]) -> str:
-    """Why readers would make different pictures of a PNG with these chunks beside its own; "" where they do not.
+def disagreement(chunks: Iterable[Chunk]) -> str:
+    """Why readers would make different pictures of a PNG with these chunks; "" where they do not.
 
     Transparency is left to those who know what the samples mean. Pillow, which acts on most, is shown a tiny picture
     that has the same chunks, so that nothing large is decoded.
     """
+    listed = list(chunks)
     if large := [(kind, body) for kind, body in listed if len(body) > MAX_CHUNK_BYTES]:
         return f"libpng takes no chunk of more than {MAX_CHUNK_BYTES} bytes, as {_names(large)} is. Save it without"
     if several := [kind for kind, times in Counter(kind for kind, _ in listed).items() if times > 1 and kind in ONCE]:

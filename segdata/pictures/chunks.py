@@ -25,6 +25,7 @@ DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPH
 CHUNK_HEAD, CHECKSUM = struct.Struct(">I4s"), struct.Struct(">I")
 Data = bytes | memoryview
 Chunk = tuple[bytes, bytes]  # type, body
+PICTURE = frozenset({b"IHDR", b"IDAT", b"IEND"})  # all others stand beside it
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,22 @@ class Header:
         return (width * self.channels * self.bit_depth + 7) // 8
 
 
-def open_png(data: Data, beside: list[Chunk] | None = None) -> tuple[Header, Iterator[memoryview]]:
+def open_png(data: Data) -> tuple[Header, Iterator[memoryview]]:
     """Read the header; the IDAT bodies follow as they are asked for, each checked on the way.
 
-    Whoever takes all of them has checked the whole file, and has in `beside` the chunks that are no part of the
-    picture: neither header, image data nor end.
+    Whoever takes all of them has checked the whole file. Raises CodecError.
     """
+    header, chunks = open_chunks(data)
+    return header, (body for kind, body in chunks if kind == b"IDAT")
+
+
+def open_chunks(data: Data) -> tuple[Header, Iterator[tuple[bytes, memoryview]]]:
+    """The same with the types and bodies of all chunks behind the header."""
     view = memoryview(data)
     if view[: len(SIGNATURE)] != SIGNATURE:
         found = f"found {bytes(view[:8])!r}" if view else "the file is empty"
         raise CodecError(f"PNG: {found}, expected the signature {SIGNATURE!r}")
-    chunks = _walk(view)
+    chunks = ((kind, checked(view, kind, at, length)) for kind, at, length in chunks_of(view))
     kind, body = next(chunks)
     if kind != b"IHDR" or len(body) != 13:
         raise CodecError(f"PNG: first chunk is {name_of(kind)} of {len(body)} bytes, expected IHDR of 13")
@@ -72,7 +78,7 @@ def open_png(data: Data, beside: list[Chunk] | None = None) -> tuple[Header, Ite
         raise SizeError(f"PNG: declared size {header.width}x{header.height} of {size} bytes, at most {MAX_ROW_BYTES}")
     if size > MAX_RATIO * len(view):
         raise CodecError(f"PNG: {len(view)} bytes cannot hold {header.width}x{header.height} pixels")
-    return header, _image_data(chunks, header, [] if beside is None else beside)
+    return header, _ordered(chunks, header)
 
 
 def _parse_header(body: memoryview) -> Header:
@@ -113,16 +119,8 @@ def checked(view: memoryview, kind: bytes, at: int, length: int) -> memoryview:
     return view[at : at + length]
 
 
-def _walk(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield type and body of each chunk, all of them checked."""
-    for kind, at, length in chunks_of(view):
-        yield kind, checked(view, kind, at, length)
-
-
-def _image_data(
-    chunks: Iterator[tuple[bytes, memoryview]], header: Header, beside: list[Chunk]
-) -> Iterator[memoryview]:
-    """Pick the IDAT bodies: there must be one, in one run, behind the palette if one is due."""
+def _ordered(chunks: Iterator[tuple[bytes, memoryview]], header: Header) -> Iterator[tuple[bytes, memoryview]]:
+    """Pass the chunks on: there must be an IDAT, all in one run, behind the palette if one is due."""
     seen, previous = {b"IHDR"}, b"IHDR"
     for kind, body in chunks:
         if kind == b"IDAT":
@@ -130,11 +128,9 @@ def _image_data(
                 raise CodecError(f"PNG: chunk {name_of(previous)} between two IDAT, expected them in one run")
             if header.color_type == PALETTE and b"PLTE" not in seen:
                 raise CodecError("PNG: no PLTE chunk before IDAT, colour type 3 needs one")
-            yield body
         elif kind == b"IHDR" or (kind[0] & 32 == 0 and kind not in (b"PLTE", b"IEND")):
             raise CodecError(f"PNG: chunk {name_of(kind)} is critical and unknown here: not a PNG of the standard")
-        elif kind != b"IEND":
-            beside.append((kind, bytes(body)))
+        yield kind, body
         seen.add(kind)
         previous = kind
     if b"IDAT" not in seen:

@@ -95,11 +95,6 @@ def decode_meta(data: bytes) -> dict[str, Any]:
     return dict(meta)
 
 
-def encode_target(target: U8) -> bytes:
-    """Target ids (H, W), or coverage counts (K+1, H, W) with the planes below each other."""
-    return png.encode_labels(target.reshape(-1, target.shape[-1]))
-
-
 def cropped(picture: U8, window: Window | None) -> U8:
     """A copy of the window, so that the whole picture can be freed; raises CodecError outside the picture."""
     if window is None:

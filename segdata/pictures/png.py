@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segdata.base.zlibs import first_of
 from segdata.errors import CodecError
 from segdata.pictures import bands as pngseek
-from segdata.pictures.chunks import GREY, SIGNATURE, Chunk, Data, Header, assemble, open_png
+from segdata.pictures.chunks import GREY, PICTURE, SIGNATURE, Chunk, Data, Header, assemble, open_chunks, open_png
 from segdata.pictures.filters import apply_up, unfilter
 
 __all__ = ["SIGNATURE", "Header", "Window", "decode", "encode_image", "encode_labels", "inspect"]
@@ -38,17 +38,14 @@ Bytes = NDArray[np.uint8]
 Picture = NDArray[Any]  # uint8, or uint16 from a PNG of 16 bits
 
 
-def inspect(data: Data) -> tuple[Header, list[Chunk]]:
+def inspect(data: Data) -> tuple[Header, tuple[Chunk, ...]]:
     """Check the container without inflating it: order and CRC-32 of every chunk, nothing missing.
 
-    Gives the header, and the chunks that are no part of the picture. Raises CodecError: one line that says what was
-    found and what was expected.
+    Gives the chunks that stand beside the picture. Raises CodecError: one line that says what was found and what was
+    expected.
     """
-    beside: list[Chunk] = []
-    header, bodies = open_png(data, beside)
-    for _ in bodies:  # the walk checks
-        pass
-    return header, beside
+    header, chunks = open_chunks(data)  # the walk checks
+    return header, tuple([(kind, bytes(body)) for kind, body in chunks if kind not in PICTURE])
 
 
 def decode(data: Data, *, window: Window | None = None) -> Picture:

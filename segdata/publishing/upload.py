@@ -25,7 +25,9 @@ from segdata.format.manifest import (
     read_sums,
 )
 from segdata.format.published import find_home, revision
-from segdata.making.prepare import Job, Result, Say, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import Result, Say, prepare
+from segdata.making.survey import is_painted
 from segdata.output.standing import another, described_change, differences, identity, other_frames, shared, too_few
 from segdata.output.workfolder import claim, own_folder, remove
 from segdata.reading.remote import RemoteFiles
@@ -97,8 +99,10 @@ def prepare_to(
     home = job.out.parent
     claim(home, f"a set for {url}")
     old = _current(open_store(url))  # a store that cannot be reached says so now, not after an hour of converting
-    if old and not job.replace and (found := differences(identity(old), job.identity(old.splits))):
-        raise another(url, found)
+    if old and not job.replace:
+        new = job.identity(old.splits, painted=is_painted(job.root))
+        if found := differences(identity(old), new):
+            raise another(url, found)
     with locked(home / "lock", f"segdata prepare {job.source.name} --out {url}"):
         staged = replace(job, replace=True)  # what an earlier run left here is nobody's; what stands at `url` counts
         result = prepare(staged, progress, say)

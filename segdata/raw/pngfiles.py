@@ -1,6 +1,8 @@
-"""The PNG files of a dataset: read, checked, decoded, and label files to raw codes. What is wrong is a finding.
+"""The PNG files of a dataset: read, checked, decoded, and of label files the raw ids that they hold.
 
-An index of a palette says nothing by itself: tools renumber their palettes at will. Its colours say what is meant.
+What is wrong with a file is a finding that names it. A label file has its ids as values of grey, as colours of the
+dataset's table, or as a palette that says either: an index of a palette says nothing by itself, for tools renumber
+their palettes at will, but its colours say what is meant.
 """
 
 from collections import Counter
@@ -19,9 +21,9 @@ from segdata.pictures.ancillary import disagreement
 from segdata.pictures.chunks import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, Chunk
 from segdata.raw.member import Member
 
-KINDS = {GREY: "grey", RGB: "RGB", PALETTE: "palette", GREY_ALPHA: "grey with alpha", RGBA: "RGBA"}
 SHOWN = 5
 Color = tuple[int, int, int]
+KINDS = {GREY: "grey", RGB: "RGB", PALETTE: "palette", GREY_ALPHA: "grey with alpha", RGBA: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class PngFile:
     member: Member
     data: bytes
     header: png.Header
-    chunks: Sequence[Chunk]  # beside the picture
+    chunks: tuple[Chunk, ...]  # beside the picture
 
     @property
     def size(self) -> tuple[int, int]:
@@ -47,10 +49,6 @@ class PngFile:
     def digest(self) -> str:
         return digest_source(self.data)
 
-    def chunk(self, kind: bytes) -> bytes | None:
-        """The body of the first chunk of that type, which lies beside the picture."""
-        return next((body for each, body in self.chunks if each == kind), None)
-
     def decoded(self) -> U8:
         """(H, W) or (H, W, C) samples of at most 8 bits as they are stored."""
         try:
@@ -58,18 +56,28 @@ class PngFile:
         except CodecError as error:
             raise self.problem("bad-image", str(error)) from error
 
+    def chunk(self, kind: bytes) -> bytes | None:
+        """The body of the first chunk of that type; None of none."""
+        return next((body for each, body in self.chunks if each == kind), None)
+
     def problem(self, code: str, found: str) -> SampleError:
         return problem(code, self.member, found)
 
 
 def open_member(member: Member) -> PngFile:
     """Raises SampleError with the finding that keeps the file from being used."""
-    data = _read(member)
+    try:
+        data = member.read()
+    except SourceError as error:
+        code = {TooLargeError: "too-large", LinkError: "bad-link"}.get(type(error), "unreadable")
+        raise problem(code, member, str(error).removeprefix(f"{member.where}: ")) from error
+    if not data:
+        raise problem("empty-file", member, "0 bytes")
     try:
         header, chunks = png.inspect(data)
     except CodecError as error:
         raise problem("too-large" if isinstance(error, SizeError) else "bad-image", member, str(error)) from error
-    if why := disagreement(chunks):
+    if chunks and (why := disagreement(chunks)):
         raise problem("reader-dependent", member, why)
     return PngFile(member, data, header, chunks)
 
@@ -78,22 +86,11 @@ def problem(code: str, member: Member, found: str) -> SampleError:
     return SampleError(Finding(code, member.path, found))
 
 
-def _read(member: Member) -> bytes:
-    try:
-        data = member.read()
-    except SourceError as error:
-        code = {TooLargeError: "too-large", LinkError: "bad-link"}.get(type(error), "unreadable")
-        raise problem(code, member, str(error).removeprefix(f"{member.where}: ")) from error
-    if not data:
-        raise problem("empty-file", member, "0 bytes")
-    return data
+# ---- label files --------------------------------------------------------------------------------------------
 
 
-# ---- raw codes ----------------------------------------------------------------------------------------------
-
-
-class LabelTable:
-    """The ids and colours of a dataset's labels; `palette`: whether its id maps may be palette PNGs."""
+class LabelReader:
+    """Label files to raw ids (H, W), by a dataset's table; `palette`: whether its id maps may be palette PNGs."""
 
     def __init__(self, labels: Sequence[Label], palette: bool) -> None:
         self.palette = palette

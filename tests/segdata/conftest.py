@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segdata
 from segdata.base.canonical import digest_file
 from segdata.base.files import open_regular
 from segdata.base.pinned import Opened, PinnedFile
 from segdata.errors import ShardError
-from segdata.labels.taxonomy import load_taxonomy
-from segdata.making.convert import Conversion
-from segdata.making.geometry import Geometry
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED
 from segdata.sources import source
 from segdata.synth import paint
@@ -55,28 +54,11 @@ def columns() -> Callable[[Path], Callable[[str], PinnedFile]]:
 
 @pytest.fixture(scope="session")
 def make_job() -> Callable[..., Job]:
-    """make_job("cityscapes", root, out, scales=(1, 8), workers=2, …): options by the field that has them."""
+    """make_job("cityscapes", root, out, scales=(1, 8), workers=2, …): options by their names."""
 
     def make(name: str, root: Path, out: Path, **options: Any) -> Job:
-        dataset = source(name)
-        taxonomy = load_taxonomy(options.pop("taxonomy", dataset.default_taxonomy))
-        geometry = Geometry(options.pop("size", None), options.pop("fit", ""))
-        conversion = Conversion(
-            source=name,
-            labels=dataset.labels,
-            palette_labels=dataset.palette_labels,
-            landmarks=dataset.landmarks,
-            lookalikes=dataset.lookalikes,
-            taxonomy=taxonomy,
-            scales=options.pop("scales", (1, 2, 4, 8)),
-            rule=options.pop("rule", "majority"),
-            geometry=geometry,
-            codec=options.pop("codec", "keep" if geometry == Geometry() else "png"),
-            full_check=options.pop("full_check", False),
-            jpeg_quality=options.pop("jpeg_quality", 95),
-        )
-        options = {"engine": "serial", "samples_per_shard": 2, "name": taxonomy.name, **options}
-        return Job(source=dataset, root=root, out=out, conversion=conversion, **options)
+        few = {"engine": "serial", "workers": 1, "samples_per_shard": 2, "scales": (1, 2, 4, 8)}
+        return segdata.make_job(name, root=root, out=out, **few | options)
 
     return make
 

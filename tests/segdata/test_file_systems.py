@@ -17,7 +17,8 @@ import pytest
 from segdata.base.lock import locked
 from segdata.errors import LockedError, SegdataError
 from segdata.format.manifest import SUMS
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.stores.cache import Cache
 
 

@@ -287,7 +287,7 @@ def test_mutants_of_zips(kind: str, many: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_mutants_in_a_folder(name: str, many: int, finished: Callable[..., Path], tmp_path: Path) -> None:
     """Every kind of file of a shard folder: what reads it, and `stats`, `verify` and `diff` of the folder."""
-    good = finished("camvid", scales=(1, 8), rule="coverage", codec="jpeg", splits=("train",))
+    good = finished("camvid", scales=(1, 8), rule="coverage", image_codec="jpeg", splits=("train",))
     folder = Folder(Path(shutil.copytree(good, tmp_path / "set")), good, name)
     folder.use()
     assert survivors((good / name).read_bytes(), folder.read, SegdataError, many // 3) == []

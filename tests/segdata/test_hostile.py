@@ -33,7 +33,8 @@ from segdata.format.manifest import SUMS, manifest_bytes, read_manifest
 from segdata.format.receipt import read_receipt
 from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
 from segdata.looking.stats import stats
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.pictures.codecs import decode_image, encode_image
 from segdata.raw.member import Member
 from segdata.raw.zips import zip_entries
@@ -83,7 +84,7 @@ def test_members_that_leave_the_zip(zips: Path, make_job: MakeJob, tmp_path: Pat
         archive.writestr(info, b"evil")
     for quarantine in (False, True):
         with pytest.raises(SourceError, match=r"points outside the zip\. Refused"):
-            prepare(make_job("cityscapes", zips, tmp_path / "set", quarantine=quarantine))
+            prepare(make_job("cityscapes", zips, tmp_path / "set", on_error="quarantine" if quarantine else "fail"))
     assert not (tmp_path / "set").exists()
     assert not list(tmp_path.rglob("evil*"))
 
@@ -141,7 +142,7 @@ def test_lying_directory(
     (finding,) = stopped.value.findings
     assert (finding.code, finding.where) == (code, LABEL)
     assert found in finding.found
-    result = prepare(make_job("cityscapes", zips, tmp_path / "set", quarantine=True))
+    result = prepare(make_job("cityscapes", zips, tmp_path / "set", on_error="quarantine"))
     assert result.samples == {"train": 3, "val": 3}
 
 

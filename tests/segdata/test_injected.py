@@ -10,7 +10,8 @@ from segdata.base.files import write_file
 from segdata.checking.verify import verify
 from segdata.errors import StoreError
 from segdata.format.manifest import read_manifest
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.publishing.upload import publish
 from segdata.stores.cache import Cache
 from segdata.stores.store import FsspecStore

@@ -10,13 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+import segdata
 import segmodels
 from segdata import ShardSet
 from segdata.labels.taxonomy import load_taxonomy
-from segdata.making.convert import Conversion
-from segdata.making.geometry import Geometry
-from segdata.making.prepare import Job, prepare
-from segdata.sources import source
 from segdata.synth import paint
 from segmodels.config.config import TrainConfig
 from segmodels.runs.checkpoint import save_weights
@@ -43,18 +40,13 @@ def make_street_shards(streets: Path, tmp_path_factory: pytest.TempPathFactory) 
     def make(taxonomy: str = "cityscapes-20", **options: Any) -> Path:
         out = home / sha256(repr((taxonomy, sorted(options.items()))).encode()).hexdigest()[:16]
         if not out.exists():
-            cityscapes = source("cityscapes")
-            conversion = Conversion(
-                source="cityscapes",
-                labels=cityscapes.labels,
-                palette_labels=False,
-                taxonomy=load_taxonomy(taxonomy),
-                scales=options.get("scales", (1, 2, 4, 8)),
-                rule=options.get("rule", "majority"),
-                geometry=Geometry(options.get("size"), options.get("fit", "")),
-                codec="png",
-            )
-            prepare(Job(cityscapes, streets, out, conversion, "painted", ("train", "val", "test"), 2, engine="serial"))
+            chosen = {"scales": (1, 2, 4, 8), "image_codec": "png", "name": "painted", **options}
+            splits = ("train", "val", "test")
+            job = segdata.make_job(
+                "cityscapes", root=streets, out=out, taxonomy=taxonomy, splits=splits, samples_per_shard=2,
+                engine="serial", **chosen,
+            )  # fmt: skip
+            segdata.prepare(job)
         return out
 
     return make
@@ -119,18 +111,12 @@ def make_lessons(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
         out = home / f"{name}-shards"
         if not out.exists():
             paint(name, home / name, train=12, val=3, test=1, size=SIZE, seed=5)
-            dataset = source(name)
-            conversion = Conversion(
-                source=name,
-                labels=dataset.labels,
-                palette_labels=dataset.palette_labels,
-                taxonomy=load_taxonomy({"cityscapes": "cityscapes-20", "tas500": "tas500-10"}[name]),
-                scales=(1, 2, 4, 8),
-                rule="majority",
-                geometry=Geometry(),
-                codec="keep",
-            )
-            prepare(Job(dataset, home / name, out, conversion, "painted", ("train", "val"), 4, engine="serial"))
+            taxonomy = {"cityscapes": "cityscapes-20", "tas500": "tas500-10"}[name]
+            job = segdata.make_job(
+                name, root=home / name, out=out, taxonomy=taxonomy, name="painted", splits=("train", "val"),
+                scales=(1, 2, 4, 8), samples_per_shard=4, engine="serial",
+            )  # fmt: skip
+            segdata.prepare(job)
         return out
 
     return make

@@ -156,9 +156,9 @@ def forged(shard: Path, path: Path) -> Receipt:
     [
         {},
         {"rule": "coverage", "full_check": True},
-        {"rule": "stride", "codec": "png"},
-        {"scales": (8,), "codec": "webp"},
-        {"codec": "jpeg", "splits": ("train", "test")},
+        {"rule": "stride", "image_codec": "png"},
+        {"scales": (8,), "image_codec": "webp"},
+        {"image_codec": "jpeg", "splits": ("train", "test")},
     ],
     ids=["keep", "coverage", "stride", "x8 alone", "jpeg, test"],
 )
@@ -429,7 +429,7 @@ def test_statistics_must_be_those_of_the_pixels(
     shards: Shards, placed: Placed, change: Callable[[dict[str, Any]], None]
 ) -> None:
     """Counts, sizes, sums and rule in dataset.json are checked against what was decoded."""
-    folder = shards(codec="png")
+    folder = shards(image_codec="png")
     reseal(folder, change)
     assert codes(placed(folder), pixels=True) == [("bad-manifest", FILE)]
 

@@ -24,7 +24,8 @@ from segdata.engines import run
 from segdata.engines.driver import TRIES, drive
 from segdata.engines.engine import Begun, Done, Event, Lost
 from segdata.errors import SegdataError
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 
 Painted = Callable[..., Path]
 MakeJob = Callable[..., Job]

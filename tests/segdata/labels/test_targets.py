@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segdata.labels.targets import IDENTITY, coverage, downscale, majority, make_targets
-from segdata.making.geometry import Geometry
+from segdata.making.convert import fitted, resized_image, resized_labels
 
 U8 = NDArray[np.uint8]
 
@@ -87,7 +87,7 @@ def test_stride_is_the_top_left_pixel() -> None:
 def test_resizing_labels(size: tuple[int, int]) -> None:
     """Whole factors go by majority, others by the pixel that holds the new pixel's centre."""
     x1 = np.random.default_rng(1).integers(0, 5, (64, 128)).astype(np.uint8)
-    got = Geometry(size).labels(x1, size)
+    got = resized_labels(x1, size, size)
     if 64 % size[0] == 0 and 128 % size[1] == 0:
         expected = naive_majority(x1, 64 // size[0], 128 // size[1])
     else:
@@ -100,10 +100,9 @@ def test_resizing_labels(size: tuple[int, int]) -> None:
 def test_pad_and_crop() -> None:
     """Padding adds ignored labels and black pixels at bottom and right, cropping takes from there."""
     x1, image = np.ones((5, 6), np.uint8), np.ones((5, 6, 3), np.uint8)
-    padded = Geometry(None, "pad")
-    shape = padded.shape(5, 6, 8)
+    shape = fitted((5, 6), "pad", 8)
     assert shape == (8, 8)
-    assert (padded.labels(x1, shape) == 255).sum() == 64 - 30
-    assert padded.image(image, shape).sum() == 90
-    assert Geometry(None, "crop").shape(13, 22, 8) == (8, 16)
-    assert Geometry().shape(13, 22, 8) is None
+    assert (resized_labels(x1, None, shape) == 255).sum() == 64 - 30
+    assert resized_image(image, None, shape).sum() == 90
+    assert fitted((13, 22), "crop", 8) == (8, 16)
+    assert fitted((13, 22), "", 8) is None

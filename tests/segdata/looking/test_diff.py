@@ -21,7 +21,8 @@ from segdata.findings import CODES, Finding
 from segdata.labels.changes import balance, count_changes, described, id_changes
 from segdata.labels.taxonomy import load_taxonomy
 from segdata.looking.diff import diff
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.sarif import sarif
 
 Shards = Callable[..., Path]
@@ -117,7 +118,7 @@ def test_recoded_image(pair: Callable[..., list[str]]) -> None:
 
 def test_lossy_image(pair: Callable[..., list[str]]) -> None:
     """An image is compared across formats, and the change of options is told."""
-    lines = pair(first={"codec": "png"}, second={"codec": "webp"})
+    lines = pair(first={"image_codec": "png"}, second={"image_codec": "webp"})
     assert lines == [
         'option codec: "png" -> "webp"',
         *(f"{split} image.png -> image.webp: {n} samples with other bytes, but the same pixels"

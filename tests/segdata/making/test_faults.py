@@ -19,7 +19,8 @@ from segdata.checking.verify import verify
 from segdata.errors import MissingError, SegdataError
 from segdata.findings import CODES, Finding, FindingsError
 from segdata.format.manifest import FILE, SUMS, manifest_bytes, read_manifest
-from segdata.making.prepare import AROUND, Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import AROUND, prepare
 from segdata.making.survey import PAINTED
 from segdata.reading.shardset import ShardSet
 from segdata.sources.tas500 import LABELS
@@ -395,7 +396,7 @@ def test_a_planted_fault(
             prepare(job)
         assert place(stopped.value.findings) == due
         assert not job.out.exists()
-    job = make_job(fault.source, root, tmp_path / "set", quarantine=True, **fault.options)
+    job = make_job(fault.source, root, tmp_path / "set", on_error="quarantine", **fault.options)
     whole = finished(fault.source)
     if any(fault.lost >= set(ShardSet(whole, split).keys) for split in read_manifest(whole).splits):
         with pytest.raises(FindingsError, match="a whole split is never left out unasked") as stopped:
@@ -415,7 +416,7 @@ def test_a_planted_fault(
 @pytest.mark.parametrize("quarantine", [False, True])
 def test_the_clean_corpus(source: str, quarantine: bool, draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:
     """No finding where nothing was planted."""
-    result = prepare(make_job(source, draw(source), tmp_path / "set", quarantine=quarantine))
+    result = prepare(make_job(source, draw(source), tmp_path / "set", on_error="quarantine" if quarantine else "fail"))
     assert result.findings == ()
     assert listed(tmp_path / "set") == []
 
@@ -548,7 +549,9 @@ def test_quarantine_is_deterministic(draw: Draw, make_job: MakeJob, tmp_path: Pa
     copied((IMAGE.replace("bochum", "aachen").replace("000001", "000000"), _split(IMAGE)))(root)
     sums = set()
     for out, quarantine in [("a", True), ("a", True), ("b", False), ("b", True)]:
-        job = make_job("cityscapes", root, tmp_path / out, quarantine=quarantine, samples_per_shard=1)
+        job = make_job(
+            "cityscapes", root, tmp_path / out, on_error="quarantine" if quarantine else "fail", samples_per_shard=1
+        )
         if quarantine:
             prepare(job)
             sums.add((job.out / SUMS).read_bytes() + (job.out / FILE).read_bytes())
@@ -562,7 +565,7 @@ def test_a_shard_of_nothing_but_faults(draw: Draw, make_job: MakeJob, tmp_path: 
     """With one frame a shard, the shard of a bad frame is not published, numbers have no gap, the frame is listed."""
     root = draw("camvid")
     (root / "train/train_0001.png").write_bytes(b"")
-    job = make_job("camvid", root, tmp_path / "set", quarantine=True, samples_per_shard=1)
+    job = make_job("camvid", root, tmp_path / "set", on_error="quarantine", samples_per_shard=1)
     prepare(job)
     assert listed(job.out) == [("empty-file", "train/train_0001.png")]
     assert [row.name for row in read_manifest(job.out).shards("train")] == [
@@ -577,7 +580,7 @@ def test_nothing_but_faults(draw: Draw, make_job: MakeJob, tmp_path: Path) -> No
     for path in root.rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(SegdataError, match="nothing of train and val and test can be used"):
-        prepare(make_job("camvid", root, tmp_path / "set", quarantine=True))
+        prepare(make_job("camvid", root, tmp_path / "set", on_error="quarantine"))
     assert not (tmp_path / "set").exists()
 
 

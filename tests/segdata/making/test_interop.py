@@ -23,12 +23,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segdata
 from segdata.decoders import decode_sample
-from segdata.labels.taxonomy import load_taxonomy
-from segdata.making.convert import Conversion
-from segdata.making.prepare import Job, prepare
 from segdata.reading.shardset import ShardSet
-from segdata.sources import source
 
 ROOT = Path(__file__).parents[3]
 NAME = "cs-train-v2"  # so that what looks like a split's name stands in the names of all shards
@@ -102,20 +99,11 @@ def _write_dataset(root: Path, seed: int = 5) -> None:
 
 
 def _prepare(root: Path, out: Path, rule: str) -> None:
-    found = source("cityscapes")
-    conversion = Conversion(found.name, found.labels, False, load_taxonomy("cityscapes-19"), (1, 2, 8), rule)
-    job = Job(
-        found,
-        root,
-        out,
-        conversion,
-        NAME,
-        splits=tuple(SPLITS),
-        samples_per_shard=3,
-        engine="serial",
-        readers=("energon",),
-    )
-    prepare(job)
+    job = segdata.make_job(
+        "cityscapes", root=root, out=out, taxonomy="cityscapes-19", name=NAME, splits=tuple(SPLITS), scales=(1, 2, 8),
+        rule=rule, samples_per_shard=3, engine="serial", readers=("energon",),
+    )  # fmt: skip
+    segdata.prepare(job)
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ from segdata.base.lock import locked
 from segdata.errors import LockedError, SourceError
 from segdata.format.manifest import read_manifest
 from segdata.making.convert import Converter
+from segdata.making.job import Job
 from segdata.making.plan import plan_split
-from segdata.making.prepare import Job, prepare
+from segdata.making.prepare import prepare
 from segdata.making.survey import look
 from segdata.raw.tree import open_tree
 from segdata.sources import source

@@ -22,10 +22,10 @@ from segdata.format.finished import Finished
 from segdata.format.index import IndexWriter, open_index
 from segdata.format.manifest import SIDE, ShardEntry
 from segdata.format.receipt import Receipt, SampleReceipt
-from segdata.making.assemble import Release, write_side_files
-from segdata.making.duplicates import Duplicates
+from segdata.making.assemble import Duplicates, Release, write_side_files
+from segdata.making.job import Job
 from segdata.making.plan import plan_split
-from segdata.making.prepare import Job, prepare
+from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED, look
 from segdata.raw.tree import open_tree
 from segdata.reading.order import Permutation

@@ -14,7 +14,8 @@ from segdata.cli import cli
 from segdata.errors import MissingError, SourceError
 from segdata.findings import Finding, FindingsError
 from segdata.format.manifest import SUMS
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED, look
 from segdata.raw.listing import DOCUMENT
 from segdata.raw.tree import open_tree

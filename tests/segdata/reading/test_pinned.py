@@ -16,7 +16,8 @@ from segdata.errors import ShardError
 from segdata.format.manifest import SUMS
 from segdata.labels.taxonomy import load_taxonomy
 from segdata.looking.stats import stats
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 
 MakeJob = Callable[..., Job]
 Painted = Callable[..., Path]
@@ -29,7 +30,7 @@ def coded(
 ) -> Path:
     """A set of one codec, whose samples lie in several shards."""
     folder = tmp_path_factory.mktemp("coded") / request.param
-    prepare(make_job("cityscapes", painted("cityscapes"), folder, codec=request.param, scales=(1, 8)))
+    prepare(make_job("cityscapes", painted("cityscapes"), folder, image_codec=request.param, scales=(1, 8)))
     return folder
 
 

@@ -93,7 +93,7 @@ def sums_of_all(path: str | Url, split: str) -> list[int]:
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 @pytest.mark.parametrize(
     "name, options",
-    [("camvid", {}), ("cityscapes", {"rule": "coverage", "scales": (1, 2)}), ("tas500", {"codec": "webp"})],
+    [("camvid", {}), ("cityscapes", {"rule": "coverage", "scales": (1, 2)}), ("tas500", {"image_codec": "webp"})],
 )
 def test_the_same_samples(name: str, options: dict[str, Any], split: str, finished: Finished) -> None:
     """From memory as from the disk: whole, and windows of them; also where a split has no labels."""
@@ -578,7 +578,7 @@ def test_a_changed_folder_behind_a_web_server(web: Web, shards: Finished, finish
     """A folder that is swapped for another version while it is read: refused, not mixed."""
     folder = shards("camvid")
     reader = ShardSet(web(folder), "train")
-    other = finished("camvid", codec="png", rule="stride", scales=(1, 2, 4, 8))
+    other = finished("camvid", image_codec="png", rule="stride", scales=(1, 2, 4, 8))
     for path in other.glob("*.tar"):
         shutil.copy(path, folder)
     with pytest.raises(SegdataError, match=r"\.tar: "):

@@ -17,7 +17,8 @@ from PIL import Image
 from segdata import Record, ShardSet
 from segdata.errors import ShardError
 from segdata.format.shard import ShardWriter
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 
 Painted = Callable[..., Path]
 MakeJob = Callable[..., Job]
@@ -28,7 +29,7 @@ def folder(
     request: pytest.FixtureRequest, painted: Painted, make_job: MakeJob, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("sets") / request.param
-    prepare(make_job("cityscapes", painted("cityscapes"), out, codec=request.param))
+    prepare(make_job("cityscapes", painted("cityscapes"), out, image_codec=request.param))
     return out
 
 

@@ -23,7 +23,8 @@ from segdata.checking.verify import verify
 from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
 from segdata.findings import FindingsError
 from segdata.format.manifest import FILE, SUMS, parse_sums, read_manifest
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.reading.remote import RemoteFiles
 from segdata.stores.opening import open_store
 from segdata.stores.store import STALLS, TRIES, FsspecStore

@@ -23,7 +23,8 @@ from segdata.errors import AbsentError, LockedError, SegdataError, StoreError
 from segdata.findings import FindingsError
 from segdata.format.manifest import FILE, SUMS, fetch_manifest, manifest_bytes, read_manifest
 from segdata.format.published import find_home
-from segdata.making.prepare import Job, prepare
+from segdata.making.job import Job
+from segdata.making.prepare import prepare
 from segdata.output.workfolder import claim
 from segdata.publishing.revisions import remove_revisions, revisions
 from segdata.publishing.upload import publish, stage, stands

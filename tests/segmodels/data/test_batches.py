@@ -11,13 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+import segdata
 from segdata import SegdataError, ShardSet
 from segdata.base.arrays import U8
-from segdata.labels.taxonomy import load_taxonomy
-from segdata.making.convert import Conversion
-from segdata.making.geometry import Geometry as Resize
-from segdata.making.prepare import Job, prepare
-from segdata.sources import source
 from segdata.synth import paint
 from segmodels.data.augment import Augmentation, draw
 from segmodels.data.batches import Batch, Batches, crop_size
@@ -46,24 +42,17 @@ def make_shards(tmp_path_factory: pytest.TempPathFactory) -> MakeShards:
     """make_shards(split="train", scales=(1, 8), rule="majority", …): small painted Cityscapes as shards."""
     folder = tmp_path_factory.mktemp("data")
     paint("cityscapes", folder / "raw", train=FRAMES, val=3, test=2, size=(64, 128))
-    cityscapes, taxonomy = source("cityscapes"), load_taxonomy("cityscapes-20")
 
     def make(split: str = "train", **options: Any) -> ShardSet:
-        conversion = Conversion(
-            source="cityscapes",
-            labels=cityscapes.labels,
-            palette_labels=cityscapes.palette_labels,
-            taxonomy=taxonomy,
-            scales=options.get("scales", (1, 2, 4, 8)),
-            rule=options.get("rule", "majority"),
-            geometry=Resize(options.get("size")),
-            codec="png",
-            full_check=False,
-        )
         out = folder / sha256(repr(sorted(options.items())).encode()).hexdigest()[:16]
-        splits = ("train", "val", "test")
         if not out.exists():
-            prepare(Job(cityscapes, folder / "raw", out, conversion, "painted", splits, 4, engine="serial"))
+            chosen = {"scales": (1, 2, 4, 8), "image_codec": "png", "taxonomy": "cityscapes-20", **options}
+            splits = ("train", "val", "test")
+            job = segdata.make_job(
+                "cityscapes", root=folder / "raw", out=out, name="painted", splits=splits, samples_per_shard=4,
+                engine="serial", **chosen,
+            )  # fmt: skip
+            segdata.prepare(job)
         return ShardSet(out, split)
 
     return make

@@ -19,15 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import segdata
 from segdata import ShardSet
 from segdata.base.arrays import U8
 from segdata.base.canonical import pretty_json
 from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
 from segdata.looking.stats import stats
-from segdata.making.convert import Conversion
-from segdata.making.geometry import Geometry
-from segdata.making.prepare import Job, prepare
-from segdata.sources import source
 from segdata.synth import paint
 from segmodels.report import report
 from segmodels.report.read.collect import Folders
@@ -455,22 +452,15 @@ def hostile(pipeline: Folders, tmp_path_factory: pytest.TempPathFactory) -> Path
         row["name"] = names.get(row["name"], row["name"])
     taxonomy = read_taxonomy(json.dumps(plain).encode(), "hostile")
     paint("cityscapes", home / "raw", train=2, val=2, test=1, size=(48, 96), seed=1)
-    dataset = source("cityscapes")
-    conversion = Conversion(
-        source="cityscapes",
-        labels=dataset.labels,
-        palette_labels=False,
-        taxonomy=taxonomy,
-        scales=(1, 8),
-        rule="majority",
-        geometry=Geometry(),
-        codec="keep",
-    )
     folders = Folders(home / "runs", home / "scores", home / "stats", home / "shards")
     for folder in (folders.runs, folders.scores, folders.stats, folders.shards):
         folder.mkdir()
     shards = folders.shards / "hostile"
-    prepare(Job(dataset, home / "raw", shards, conversion, "painted", ("train", "val"), 2, engine="serial"))
+    job = segdata.make_job(
+        "cityscapes", root=home / "raw", out=shards, taxonomy=taxonomy, name="painted", splits=("train", "val"),
+        scales=(1, 8), samples_per_shard=2, engine="serial",
+    )  # fmt: skip
+    segdata.prepare(job)
     (folders.stats / "hostile.json").write_bytes(pretty_json(stats(shards)))
     _train(folders, PLANTED, shards)
     report(folders, home / "report", 1)

@@ -1,0 +1,202 @@
+"""What is asked for: a dataset, where its shards go, and everything that decides what they hold."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segdata.engines import ENGINES
+from segdata.errors import OptionError
+from segdata.labels.label import Label, Lookalike
+from segdata.labels.targets import RULES, SCALES
+from segdata.labels.taxonomy import Taxonomy, load_taxonomy
+from segdata.output.standing import identity_of
+from segdata.output.workfolder import WorkFolders, work_folders
+from segdata.pictures.codecs import CODECS, JPEG_QUALITY
+from segdata.raw.scene import SceneSource
+from segdata.sources import source as source_named
+from segdata.stores.url import Place, Url, place
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Everything besides the scenes that decides what the shards hold.
+
+    size: (H, W) to resize to, or None. fit: "" (the largest scale must divide the sizes), "pad" or "crop" at the bottom
+    and the right. turn: `size` may be upright where a frame lies, or the reverse; it changes no byte of what is
+    converted at all.
+    """
+
+    source: str
+    labels: tuple[Label, ...]
+    palette_labels: bool  # whether the source's id maps may be palette PNGs, whose colours say the ids
+    taxonomy: Taxonomy
+    scales: tuple[int, ...] = (1,)
+    rule: str = "majority"
+    size: tuple[int, int] | None = None
+    fit: str = ""
+    turn: bool = False
+    codec: str = "keep"
+    full_check: bool = False
+    jpeg_quality: int = JPEG_QUALITY
+    landmarks: frozenset[int] = frozenset()  # the source's, on which findings alone depend, as on the next
+    lookalikes: tuple[Lookalike, ...] = ()
+
+    def document(self) -> dict[str, object]:
+        """What of this goes into digests: names and numbers, no paths."""
+        # The default quality goes unsaid: sets from before it could be chosen keep their digests and bytes.
+        chosen = {} if self.jpeg_quality == JPEG_QUALITY else {"jpeg_quality": self.jpeg_quality}
+        return {
+            "source": self.source,
+            "taxonomy": self.taxonomy.digest,
+            "scales": list(self.scales),
+            "rule": self.rule,
+            "size": list(self.size or ()),
+            "fit": self.fit,
+            "codec": self.codec,
+            "full_check": self.full_check,
+            **chosen,
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `prepare` is asked to do. An empty `splits` means the source's usual ones, as far as they are there."""
+
+    source: SceneSource
+    root: Place
+    out: Path  # where shards are made; `upload.publish` sends them on to a store
+    conversion: Conversion
+    name: str
+    splits: tuple[str, ...] = ()
+    samples_per_shard: int = 64
+    seed: int = 0
+    engine: str = "local"
+    workers: int | None = None  # None: all processors, of this machine or of the cluster at `address`
+    address: str | None = None  # of a Ray cluster that runs
+    timeout: float | None = None  # seconds that a shard may take; None: `prepare.SECONDS_A_SAMPLE` a sample
+    work_dir: Path | None = None
+    quarantine: bool = False
+    readers: tuple[str, ...] = ()  # loaders that want files of their own: "energon"
+    replace: bool = False  # another set that stands at `out` may go
+
+    @property
+    def folders(self) -> WorkFolders:
+        return work_folders(self.out, self.work_dir)
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What dataset.json says of how the set was made."""
+        return {**self.conversion.document(), "samples_per_shard": self.samples_per_shard, "seed": self.seed}
+
+    def identity(self, splits: Iterable[str], *, painted: bool) -> dict[str, Any]:
+        """What makes the set with these splits, of painted frames or real ones, this one: see `output.standing`."""
+        return identity_of(
+            self.name, self.source.name, painted, self.conversion.taxonomy.name, self.options, splits
+        )  # fmt: skip
+
+
+def make_job(
+    source: str | SceneSource,
+    *,
+    root: Place | str,
+    out: Path | str,
+    taxonomy: str | Taxonomy | None = None,
+    name: str | None = None,
+    splits: Sequence[str] = (),
+    scales: Iterable[int] = (1,),
+    rule: str = "majority",
+    size: tuple[int, int] | None = None,
+    fit: str = "",
+    turn: bool = False,
+    image_codec: str | None = None,
+    jpeg_quality: int | None = None,
+    full_check: bool = False,
+    samples_per_shard: int = 64,
+    seed: int = 0,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    timeout: float | None = None,
+    work_dir: Path | None = None,
+    on_error: str = "fail",
+    readers: Sequence[str] = (),
+    replace: bool = False,
+) -> Job:
+    """The job of `segdata prepare` with these options, which have the meanings and defaults that they have there.
+
+    `source` and `taxonomy` are names, or what the names stand for; `size` is (height, width) in pixels. Raises
+    OptionError for values that are none and for options that do not fit each other, in the words of the command;
+    SourceError and TaxonomyError for a name that does not exist.
+    """
+    scene_source = source_named(source) if isinstance(source, str) else source
+    classes = taxonomy if isinstance(taxonomy, Taxonomy) else load_taxonomy(taxonomy or scene_source.default_taxonomy)
+    scales = tuple(sorted(set(scales)))
+    folder = place(out) if isinstance(out, str) else out
+    if isinstance(folder, Url):
+        raise OptionError(f"out {folder} is a store: make the set in a folder, then publish it, as the command does.")
+    _check_values(rule, fit, image_codec, engine, on_error, scales)
+    if address and engine != "ray":
+        raise OptionError(f"--address is for --engine ray, this is --engine {engine}.")
+    if turn and not size:
+        raise OptionError("--turn is for --size, which is not given.")
+    if image_codec == "keep" and size:
+        raise OptionError("--image-codec keep passes bytes through; --size changes them. Choose png.")
+    if jpeg_quality and image_codec != "jpeg":
+        found = f"--image-codec {image_codec}" if image_codec else "without it"
+        raise OptionError(f"--jpeg-quality is for --image-codec jpeg, this is {found}.")
+    conversion = Conversion(
+        source=scene_source.name,
+        labels=scene_source.labels,
+        palette_labels=scene_source.palette_labels,
+        landmarks=scene_source.landmarks,
+        lookalikes=scene_source.lookalikes,
+        taxonomy=classes,
+        scales=scales,
+        rule=rule,
+        size=size,
+        fit=fit,
+        turn=turn,
+        codec=image_codec or ("png" if size or fit else "keep"),
+        full_check=full_check,
+        jpeg_quality=jpeg_quality or JPEG_QUALITY,
+    )
+    return Job(
+        source=scene_source,
+        root=place(root) if isinstance(root, str) else root,
+        out=folder,
+        conversion=conversion,
+        name=name or classes.name,
+        splits=tuple(splits),
+        samples_per_shard=samples_per_shard,
+        seed=seed,
+        engine=engine,
+        workers=workers,
+        address=address,
+        timeout=timeout,
+        work_dir=work_dir,
+        quarantine=on_error == "quarantine",
+        readers=tuple(readers),
+        replace=replace,
+    )
+
+
+def _check_values(
+    rule: str, fit: str, image_codec: str | None, engine: str, on_error: str, scales: Collection[int]
+) -> None:
+    """Raise OptionError for a value that is none of its option's; the command's own parser tells before."""
+    given = [
+        ("--rule", rule, RULES),
+        ("fit", fit, ("", "pad", "crop")),
+        ("--image-codec", image_codec, (None, *CODECS)),
+        ("--engine", engine, ENGINES),
+        ("--on-error", on_error, ("fail", "quarantine")),
+        *(("--scale", scale, SCALES) for scale in scales or (None,)),
+    ]
+    for option, value, choices in given:
+        if value not in choices:
+            expected = ", ".join(str(each) for each in choices if each)
+            raise OptionError(f"{option} {value!r}: expected one of {expected}.")
