@@ -53,5 +53,9 @@ class RangeError(StoreError):
     """More bytes than were asked for, or than the file may have: a longer file, or a server of whole files only."""
 
 
+class LongError(RangeError):
+    """A file of more bytes than the one that belongs there may have: not read."""
+
+
 class AbsentError(StoreError):
     """There is no such object in the store."""

@@ -1,9 +1,11 @@
-"""JSON and other plain documents that may have been damaged or forged: bounded, and of the types that are declared."""
+"""Plain documents: JSON that may be damaged or forged, bounded and of the types that are declared; tables as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short
 from types import UnionType
@@ -27,6 +29,15 @@ def parse_json(text: str | bytes) -> Any:
     document = json.loads(text)
     json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair can be neither printed nor written
     return document
+
+
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """A line each, the fields as `str` has them; None is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def make(kind: type[T], values: Mapping[str, Any]) -> T:

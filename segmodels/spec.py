@@ -15,6 +15,8 @@ from segmodels.errors import SegmodelsError
 if TYPE_CHECKING:
     from torch import nn
 
+    from segmodels.prediction import Prediction
+
 MOST_CLASSES = 1 << 12  # that a network is built for: beyond are mistakes, and no shapes
 
 SCALES = (0.05, 20.0)  # an image is resized by: beyond, it is a few pixels or does not fit into memory
@@ -120,9 +122,33 @@ class Published(NamedTuple):
     options: Options = MappingProxyType({})
 
 
-def equal_weights(steps: int) -> tuple[float, ...]:
+Position = float | tuple[float, ...]  # of a knob: a number, or one a class
+
+
+@dataclass(frozen=True)
+class Knob:
+    """What can be turned on a trained network, whose weights stay: its answer takes less work, and may be worse."""
+
+    name: str  # as `segmodels sweep --knob` has it
+    positions: Callable[[Any], tuple[Position, ...]]  # worth a look on this network, rising; the last computes all
+    turn: Callable[[Any, Any], None]  # (network, position); SegmodelsError says which positions there are
+    now: Callable[[Any], Position]  # where the network stands
+    executed: Callable[[Any, Prediction], int] | None = None  # multiply-accumulates; None: no image changes them
+
+
+class Stages(NamedTuple):
+    """Which extras say what a staged network's stages did; both are (B, S, H, W).
+
+    A stage answers for the pixels that reached it; the others keep the answer of the stage before.
+    """
+
+    reached: str  # bool: the pixels that came to each stage
+    confidences: str  # the winning probability at each stage
+
+
+def equal_weights(outputs: int) -> tuple[float, ...]:
     """The mean over the supervised outputs."""
-    return (1.0 / steps,) * steps
+    return (1.0 / outputs,) * outputs
 
 
 @dataclass(frozen=True)
@@ -137,9 +163,11 @@ class ModelSpec:
     rule: Callable[[Options], Geometry]  # of the complete options
     published: tuple[Published, ...]
     options: Mapping[str, Option] = field(default_factory=dict)
-    step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of steps
+    step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of supervised outputs
     not_exportable: str = ""  # why torch.export fails; empty: it works
     unpublished: tuple[int, Size] | None = None  # the source's setting, where it gives no count
+    knobs: tuple[Knob, ...] = ()
+    stages: Stages | None = None  # None: every output answers for all pixels
 
     @property
     def example(self) -> tuple[int, Size]:
@@ -163,6 +191,14 @@ class ModelSpec:
     def geometry(self, options: Mapping[str, object]) -> Geometry:
         """Stride and size constraints under these options."""
         return self.rule(self.resolve(options))
+
+    def knob(self, name: str, wanted_by: str) -> Knob:
+        """One of `knobs`. Raises SegmodelsError that begins with what it is wanted by, such as an option."""
+        for knob in self.knobs:
+            if knob.name == name:
+                return knob
+        others = f"its knob is {', '.join(each.name for each in self.knobs)}" if self.knobs else "it has no knob"
+        raise SegmodelsError(f"{wanted_by}: {self.name} has no {name}, {others}")
 
     def build(self, classes: int, size: Size, options: Mapping[str, object]) -> nn.Module:
         """The network with fresh weights from torch's global generator. Raises SegmodelsError."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ cli(sys.argv[2:])
 
 def test_the_network_in_contributing_works(folder: Path, tmp_path: Path) -> None:
     """As a file beside the others it is listed, trained on the README's shards and scored."""
-    (code,) = blocks("python", "CONTRIBUTING.md")
+    code, _ = blocks("python", "CONTRIBUTING.md")
     (tmp_path / "tiny.py").write_text(code)
     small = ["--steps", "2", "--batch-size", "2", "--crop", "64x128"]
     for words in (
@@ -81,6 +82,45 @@ def test_the_network_in_contributing_works(folder: Path, tmp_path: Path) -> None
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
         assert words != ["list"] or re.search(r"^tiny +tiny ", done.stdout, re.MULTILINE)
     assert json.loads((tmp_path / "scores" / "metrics.json").read_text())["network"] == "tiny"
+
+
+WITH_FIELD = """
+from dataclasses import replace
+from pathlib import Path
+from segmodels.config.config import NOT_DIGESTED, TrainConfig, config_from_document
+from segmodels.config.recipes import make_config
+from segmodels.errors import SegmodelsError
+places = {"shards": Path("shards"), "out": Path("out")}
+plain, made = (make_config("tiny", None, places | {"label_smoothing": value}) for value in (None, 0.25))
+assert (plain.label_smoothing, made.label_smoothing) == (0.0, 0.25)
+assert made.digest != plain.digest and config_from_document(made.document()) == made
+assert replace(plain, shards=Path("elsewhere"), workers=5).digest == plain.digest
+try:
+    make_config("tiny", None, places | {"label_smoothing": 10.0})
+except SegmodelsError as error:
+    print(error)
+"""
+
+
+def test_the_option_in_contributing_works(tmp_path: Path) -> None:
+    """One field in a copy of the package: typed, told by --help, checked, written to run.json, part of the identity."""
+    _, field = blocks("python", "CONTRIBUTING.md")
+    shutil.copytree(ROOT / "segmodels", tmp_path / "segmodels", ignore=shutil.ignore_patterns("__pycache__"))
+    home = tmp_path / "segmodels/config/config.py"
+    before, mark, after = home.read_text().partition("\n    # optimisation\n")
+    home.write_text(before + field + mark + after)
+
+    def said(*words: str) -> str:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        )
+        return " ".join(done.stdout.split())
+
+    command = "import sys; from segmodels.cli import cli; cli(sys.argv[1:])"
+    told = "--label-smoothing X Give this share of a label's weight to all classes alike. [default: 0; 0<=x<=1]"
+    assert told in said("-c", command, "train", "--help")
+    assert said("-c", WITH_FIELD) == "--label-smoothing is 10.0, expected 0 to 1: a share"
 
 
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")))

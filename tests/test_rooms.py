@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -146,3 +147,13 @@ def test_a_room_says_what_belongs_there(package: str) -> None:
     """Every folder of a package has a docstring."""
     for path in sorted((ROOT / package).rglob("__init__.py")):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_contributing_draws_the_rooms(package: str) -> None:
+    """CONTRIBUTING's tree has every folder of a package, in the order of the rooms, and no file that is not there."""
+    drawn = re.search(rf"^{package}/ .*\n((?:  .*\n)+)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M)
+    assert drawn
+    rooms = [name for line in drawn[1].splitlines() for name in re.findall(r"(\w+)/", line[:40])]
+    assert rooms == [name for name in ORDER[package] if (ROOT / package / name).is_dir()]
+    files = {path.name for path in (ROOT / package).rglob("*.py")}
+    assert set(re.findall(r"\w+\.py", drawn[1])) <= files

@@ -276,7 +276,7 @@ def stages(root: Path) -> dict[str, float]:
     from segdata.making.survey import look
     from segdata.pictures import png as codec
     from segdata.pictures.png import encode_labels
-    from segdata.raw.root import open_tree
+    from segdata.raw.tree import open_tree
     from segdata.sources import source
 
     cityscapes = source("cityscapes")

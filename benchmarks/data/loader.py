@@ -37,7 +37,8 @@ from segdata import ShardSet
 from segdata.cli.script import Parser
 from segdata.synth import paint
 from segmodels.data.augment import Augmentation
-from segmodels.data.batches import Batches, in_order
+from segmodels.data.batches import Batches
+from segmodels.data.images import in_order
 from segmodels.spec import Geometry
 
 FRAMES, SHARD, BATCH, WORKERS = 32, 8, 4, 2

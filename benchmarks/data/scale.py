@@ -46,7 +46,7 @@ from segdata.making.job import Job
 from segdata.making.plan import PlannedShard, plan_split
 from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED, look
-from segdata.raw.root import open_tree
+from segdata.raw.tree import open_tree
 from segdata.sources import source
 
 Figures = dict[str, float]

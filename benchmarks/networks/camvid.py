@@ -31,7 +31,8 @@ import segmodels
 from segdata import ShardSet
 from segdata.cli.script import Parser
 from segmodels.compute.device import choose_device
-from segmodels.config.config import TrainConfig, config_from_document, make_config
+from segmodels.config.config import TrainConfig, config_from_document
+from segmodels.config.recipes import make_config
 from segmodels.errors import SegmodelsError
 from segmodels.inference.trained import load_trained
 from segmodels.runs.environment import describe_environment

@@ -3,7 +3,7 @@
     python benchmarks/networks/deeper.py RUN --shards SHARDS --out benchmarks/results/cpu/deeper-camvid.json --every 5
 
 The claim of the thesis behind the network is that they do. RUN is the folder of any finished run: `segmodels evaluate`
-scores the answer after each stage at the q of training, `segmodels bench --sweep q` every q by tenths.
+scores the answer after each stage at the q of training, `segmodels sweep --knob q` every q by tenths.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
         scores, sweep = Path(folder) / "scores", Path(folder) / "sweep"
         segmodels("evaluate", options.run, *where, "--out", scores)
         segmodels(
-            "bench", options.run, "--sweep", "q", *where, "--every", options.every, "--forwards", 1, "--out", sweep
+            "sweep", options.run, "--knob", "q", *where, "--every", options.every, "--forwards", 1, "--out", sweep
         )
         evaluated, swept, about = (
             read(scores / "metrics.json"),

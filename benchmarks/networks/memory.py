@@ -28,14 +28,15 @@ from segdata.labels.taxonomy import load_taxonomy
 from segmodels.bench.memory import forget_peak
 from segmodels.bench.memory import peak as most
 from segmodels.compute.device import arithmetic
-from segmodels.config.config import TrainConfig, make_config
-from segmodels.config.options import TRAIN_OPTIONS
+from segmodels.config.config import TrainConfig
+from segmodels.config.options import options_of
 from segmodels.config.options import size as read_size
+from segmodels.config.recipes import make_config
 from segmodels.data.batches import Batch
 from segmodels.networks import spec
 from segmodels.training.ema import start_ema
+from segmodels.training.losses import backward
 from segmodels.training.optim import make_optimizer
-from segmodels.training.train import _backward
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "pipelines/README.md"
@@ -93,7 +94,7 @@ def two_steps(config: TrainConfig, classes: int, size: tuple[int, int], device: 
     images = torch.zeros(config.batch_size, *size, 3, dtype=torch.uint8)
     targets = torch.zeros(config.batch_size, *(side // stride for side in size), dtype=torch.uint8)
     for _ in range(2):
-        _backward(network, Batch((), images, targets), config, declared.step_weights, None, device)
+        backward(network, Batch((), images, targets), config, declared.step_weights, None, device)
         optimizer.step()
         optimizer.zero_grad()
     del average  # lived until here
@@ -103,7 +104,7 @@ def configuration(row: dict[str, Any]) -> TrainConfig:
     """The run's configuration, as `segmodels train` makes it of the same options."""
     options = dict(row["options"])
     recipe = options.pop("recipe", "default")
-    read = {option.name: option.read or bool for option in TRAIN_OPTIONS}
+    read = {each.flag.removeprefix("--"): each.read or bool for each in options_of(TrainConfig)}
     values = {name.replace("-", "_"): read[name](str(value)) for name, value in options.items()}
     return make_config(row["network"], recipe, {"shards": Path(), "out": Path(), **values})
 

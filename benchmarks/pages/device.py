@@ -51,7 +51,7 @@ def promises(cards: Cards) -> str:
     for card in _of(cards, "levels"):
         for row in card["rows"]:
             levels = ", ".join(level for level in ("L0", "L1", "L2") if row[level])
-            held.setdefault(f"{row['steps']} steps at {_size(row['crop'])}, the same bytes", []).append(
+            held.setdefault(f"Identical weights after {row['steps']} steps at {_size(row['crop'])}", []).append(
                 f"`{row['network']}` in {row['precision']} ({levels})"
             )
     lines += [f"{what}: {', '.join(sorted(each))}." for what, each in held.items()]
@@ -68,7 +68,7 @@ def training(cards: Cards) -> str:
     if not found:
         return ""
     lines = [
-        "| training | batch | images/s | ms a step | again | one batch held | contiguous | float32 | waiting | GiB |",
+        "| training | batch | images/s | ms per step | repeated | same batch | contiguous | float32 | waiting | GiB |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for card in found:
@@ -80,7 +80,7 @@ def training(cards: Cards) -> str:
             f"| `{base['network']}` | {base['batch_size']} | {_rate(base):.1f} | {base['step_ms']:.0f} | {cells} "
             f"| {base['waiting_share']:.1%} | {base['peak_memory_bytes'] / 2**30:.1f} |"
         )
-    note = f"Crops of {_size(base['crop'])} of painted streets, the median step."
+    note = f"Crops of {_size(base['crop'])} of painted streets; times are those of the median step."
     return "\n".join([*lines, "", note, ""])
 
 
@@ -108,7 +108,7 @@ def _repeated(base: Card, rows: Iterable[Card]) -> bool:
 
 def determinism(cards: Cards) -> str:
     """What reproducibility costs."""
-    lines = ["| reproducible | ms a step, bfloat16 | `--fast` | ms, float32 | `--fast` |", "|---|--:|--:|--:|--:|"]
+    lines = ["| reproducible | ms per step, bfloat16 | `--fast` | ms, float32 | `--fast` |", "|---|--:|--:|--:|--:|"]
     for card in _of(cards, "determinism"):
         cells = []
         for precision in ("bf16", "fp32"):
@@ -121,7 +121,7 @@ def determinism(cards: Cards) -> str:
 
 def compiled(cards: Cards) -> str:
     """What `--compile` gains."""
-    lines = ["| compiled | ms a step without | `--compile` | `--compile --fast` |", "|---|--:|--:|--:|"]
+    lines = ["| compiled | ms per step without | `--compile` | `--compile --fast` |", "|---|--:|--:|--:|"]
     for card in _of(cards, "compile"):
         base, *others = card["rows"]
         cells = _times(base, others, compile=True), _times(base, others, compile=True, fast=True)
@@ -135,7 +135,7 @@ def latency(cards: Cards) -> str:
     if not found:
         return ""
     lines = [
-        "| a forward at batch 1 | ms, bfloat16 | 95 % | MiB | joules | ms, float32 | joules |",
+        "| forward pass, batch size 1 | ms, bfloat16 | p95 | MiB | joules | ms, float32 | joules |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name in dict.fromkeys(name for name, _ in sorted(found, key=lambda each: found[each]["ms_median"])):
@@ -163,7 +163,7 @@ def skipping(cards: Cards) -> str:
     names = [f"{row['precision']}, tiles of {row['side']}" for row in rows]
     size = _size(rows[0]["size"])
     lines = [
-        f"| `percentile` on tiles, {size}: time of dense | {' | '.join(names)} |",
+        f"| `percentile` on tiles, {size}: time / dense | {' | '.join(names)} |",
         f"|---|{'--:|' * len(rows)}",
     ]
     for each in zip(*(row["rows"] for row in rows), strict=True):
@@ -179,7 +179,7 @@ def memory(cards: Cards) -> str:
     found = [row for card in _of(cards, "memory") for row in card["rows"]]
     if not found:
         return ""
-    lines = ["| step of the full recipe | counted GiB | measured | held by the allocator |", "|---|--:|--:|--:|"]
+    lines = ["| step of the full recipe | counted GiB | measured | reserved by the allocator |", "|---|--:|--:|--:|"]
     for row in found:
         lines.append(f"| `{row['run']}` | {row['counted_GiB']:.1f} | {row['GiB']:.1f} | {row['held_GiB']:.1f} |")
     return "\n".join([*lines, ""])
@@ -190,7 +190,7 @@ def mended(cards: Cards, before: Cards) -> list[str]:
     if not before:
         return []
     commits = (_commits(each.values()) for each in (before, {name: cards[name] for name in before if name in cards}))
-    lines = ["| what the first visit showed to be slow | before ({}) | after ({}) |".format(*commits), "|---|--:|--:|"]
+    lines = ["| improved after the first measurement | before ({}) | after ({}) |".format(*commits), "|---|--:|--:|"]
     for name, old in sorted(before.items()):
         new, compare = cards.get(name), COMPARED.get(name.partition("-")[0])
         if compare and new and old["rows"] and new["rows"]:
@@ -200,7 +200,7 @@ def mended(cards: Cards, before: Cards) -> list[str]:
 
 def _steps(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
     (a, *_), (b, *_) = old["rows"], new["rows"]
-    yield f"`{a['network']}`: ms of a step with one batch held", f"{a['step_ms']:.0f}", f"{b['step_ms']:.0f}"
+    yield f"`{a['network']}`: ms per step, same batch", f"{a['step_ms']:.0f}", f"{b['step_ms']:.0f}"
 
 
 def _forwards(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
@@ -208,7 +208,7 @@ def _forwards(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
     for row in old["rows"]:
         if row["network"] in after:
             was, now = row["ms_median"], after[row["network"]]["ms_median"]
-            yield f"`{row['network']}`: ms of a forward, {row['precision']}", f"{was:.1f}", f"{now:.1f}"
+            yield f"`{row['network']}`: ms per forward pass, {row['precision']}", f"{was:.1f}", f"{now:.1f}"
 
 
 def _tiles(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
@@ -216,7 +216,7 @@ def _tiles(old: Card, new: Card) -> Iterable[tuple[str, str, str]]:
     for row in (row for row in old["rows"] if row["precision"] in after):
         for a, b in zip(row["rows"], after[row["precision"]]["rows"], strict=True):
             if a["active"] in (1.0, 0.25):
-                what = f"`percentile` on tiles, {row['precision']}, {a['active']:.0%} active: time of dense"
+                what = f"`percentile` on tiles, {row['precision']}, {a['active']:.0%} active: time / dense"
                 yield what, f"{a['ratio']:.2f}", f"{b['ratio']:.2f}"
 
 

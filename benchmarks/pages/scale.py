@@ -13,17 +13,17 @@ def engines(result: dict[str, Any]) -> str:
     """Speed by engine and workers; then what Ray adds to a shard."""
     found, trips = result["engines"], result["trips"]
     rows = [
-        "| | pairs/s, 1 worker | pairs/s, 2 workers | efficiency of two | until work begins | added to a shard |",
+        "| | pairs/s, 1 worker | pairs/s, 2 workers | efficiency of two workers | start-up | overhead per shard |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    for engine, text in (("local", "`--engine local`"), ("ray", "`--engine ray`, a cluster of its own")):
+    for engine, text in (("local", "`--engine local`"), ("ray", "`--engine ray`, a new cluster")):
         speeds = (f"{found[f'{engine} {workers}']['speed']:.1f}" for workers in (1, 2))
         share = found[f"{engine}, efficiency of two workers"]
         trip = trips[engine]
         rows.append(
             f"| {text} | {' | '.join(speeds)} | {share:.0%} | {trip['start_s']:.1f} s | {trip['ms_a_unit']:.1f} ms |"
         )
-    rounds = f"pairs/s are medians of {found['rounds']} rounds, the rest of {trips['rounds']}"
+    rounds = f"pairs/s are medians of {found['rounds']} rounds, the other columns of {trips['rounds']}"
     return "\n".join([*rows, "", f"{_machine(result)}; {rounds}. A shard has 8 pairs of 2048x1024.", ""])
 
 
@@ -41,16 +41,16 @@ def million(result: dict[str, Any]) -> str:
             f"| | {' | '.join(frames)} |",
             "|---|--:|--:|",
             row("planning", "plan", "seconds", "s"),
-            row("… memory of the process at most", "plan", "peak_mb", "MB", 0),
-            row("… of it before planning began", "plan", "before_mb", "MB", 0),
-            row("publishing: memory that it adds", "publish", "grown_mb", "MB", 0),
+            row("… peak memory of the process", "plan", "peak_mb", "MB", 0),
+            row("… memory of the process before planning", "plan", "before_mb", "MB", 0),
+            row("assembling: additional memory", "publish", "grown_mb", "MB", 0),
             row("receipts, on disk", "publish", "receipts_mb", "MB", 0),
             row("index, on disk", "publish", "index_mb", "MB", 0),
             row("`dataset.json`", "publish", "dataset_json_mb", "MB"),
             row("opening a `ShardSet`", "open", "open_s", "s", 2),
-            row("… memory that it adds", "open", "open_mb", "MB"),
+            row("… additional memory", "open", "open_mb", "MB"),
             row("`order(seed, epoch)[position]`", "open", "us_a_position", "µs", 0),
-            row("… memory that ordering and reading 2,000 samples add", "open", "order_and_reads_mb", "MB"),
+            row("… additional memory after ordering and reading 2,000 samples", "open", "order_and_reads_mb", "MB"),
             "",
         ]
     )
@@ -59,16 +59,18 @@ def million(result: dict[str, Any]) -> str:
 def remote(result: dict[str, Any]) -> str:
     """Disk, cold and warm cache."""
     found = result["remote"]
-    rows = ["| | samples/s | MB/s | of the disk's |", "|---|--:|--:|--:|"]
+    rows = ["| | samples/s | MB/s | relative to disk |", "|---|--:|--:|--:|"]
     for way, text in (
         ("disk", "a folder on disk"),
-        ("cold", "over HTTP, the cache empty"),
-        ("warm", "the same again, the cache full"),
+        ("cold", "over HTTP, empty cache"),
+        ("warm", "over HTTP, full cache"),
     ):
         row = found[way]
         share = row["samples_per_s"] / found["disk"]["samples_per_s"]
         rows.append(f"| {text} | {row['samples_per_s']:.0f} | {row['mb_per_s']:.0f} | {share:.0%} |")
-    return "\n".join([*rows, "", f"{found['samples']} samples; after one round that warms up, {found['rounds']}.", ""])
+    return "\n".join(
+        [*rows, "", f"{found['samples']} samples; measured rounds: {found['rounds']}, after one warm-up round.", ""]
+    )
 
 
 def petabyte(result: dict[str, Any]) -> str:
@@ -85,22 +87,25 @@ def petabyte(result: dict[str, Any]) -> str:
     listed = 1e6 * whole["dataset_json_mb"] / whole["shards"]
     planned = 1e6 * (plan["peak_mb"] - plan["before_mb"]) / simulated
     speed = result["engines"]["ray 1"]["speed"]
-    rows = ["| | 64 samples a shard | 1,024 samples a shard | in 100 sets, 1,024 a shard: each |", "|---|--:|--:|--:|"]
+    rows = [
+        "| | 64 samples per shard | 1,024 samples per shard | each of 100 sets, 1,024 samples per shard |",
+        "|---|--:|--:|--:|",
+    ]
     plans = [(frames, 64), (frames, 1024), (frames / 100, 1024)]
     lines: list[tuple[str, Callable[[float, int], str]]] = [
         ("frames", lambda n, each: f"{n / 1e6:,.1f} million"),
-        ("bytes of a shard", lambda n, each: _bytes(frame * each)),
+        ("size of a shard", lambda n, each: _bytes(frame * each)),
         ("shards", lambda n, each: f"{n / each:,.0f}"),
         ("`dataset.json`", lambda n, each: _bytes(listed * n / each) + _over(listed * n / each)),
         ("receipts", lambda n, each: _bytes(receipt * n)),
         ("index", lambda n, each: _bytes(index * n)),
         ("memory of planning", lambda n, each: _bytes(planned * n)),
         (f"conversion by {WORKERS} workers", lambda n, each: f"{n / speed / WORKERS / 3600:,.1f} h"),
-        ("lost with a worker, at most", lambda n, each: f"{each / speed:,.0f} s of work"),
-        ("a second run that finds all done", lambda n, each: f"{2 * frame * n / DISK / 3600:,.0f} h"),
+        ("lost when a worker dies, at most", lambda n, each: f"{each / speed:,.0f} s of work"),
+        ("a second run that finds everything done", lambda n, each: f"{2 * frame * n / DISK / 3600:,.0f} h"),
     ]
     rows += [f"| {text} | {' | '.join(cell(*plan) for plan in plans)} |" for text, cell in lines]
-    return "\n".join([*rows, "", f"A frame with its targets takes {frame / 1e6:.2f} MB here.", ""])
+    return "\n".join([*rows, "", f"A frame with its targets takes {frame / 1e6:.2f} MB in this measurement.", ""])
 
 
 def _over(size: float) -> str:

@@ -37,7 +37,7 @@ def _score(value: float | None) -> str:
 
 
 def camvid(results: dict[str, dict[str, Any]]) -> str:
-    """A table a device: a row a network trained on CamVid, the best first. A GPU's name stands above its table."""
+    """A table a device: a row a network trained on CamVid, the best first. A GPU's name is above its table."""
     devices: dict[str, list[dict[str, Any]]] = {}
     for document in results.values():
         row = document
@@ -51,7 +51,8 @@ def camvid(results: dict[str, dict[str, Any]]) -> str:
 def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
     lines = [
         *([heading, ""] if heading else []),
-        "| network | mIoU | 95 % | parameters | steps x batch | crop | precision | time | images/s | MB | on |",
+        "| network | mIoU | 95 % interval | parameters | steps x batch | crop | precision | time | images/s | peak MB "
+        "| device |",
         "|---|--:|--:|--:|--:|---|---|--:|--:|--:|---|",
     ]
     for row in sorted(rows, key=lambda row: -(row["miou"] or 0)):
@@ -79,7 +80,7 @@ def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
     if beside:
         lines += [
             "",
-            f"These shared the GPU with others, and got fewer steps than alone: {', '.join(beside)}.",
+            f"These trainings shared the GPU with others and made fewer steps in their time: {', '.join(beside)}.",
         ]
     return "\n".join([*lines, ""])
 

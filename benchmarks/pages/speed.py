@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 WAYS = {
-    "a": "the script that people write (ShardWriter, Pillow, numpy majority)",
+    "a": "a typical script (ShardWriter, Pillow, numpy majority)",
     "b": "a careful script (bytes copied, stride targets, Pillow)",
     "c": "**`segdata prepare`** (majority x1 to x8, all checks and digests)",
     "z": "`segdata prepare` from the zips",
-    "d": "the floor: both files copied into a tar, CRC-32 and SHA-256",
-    "w": "as many bytes written, and nothing else",
+    "d": "minimum of work: both files copied into a tar, with CRC-32 and SHA-256",
+    "w": "the same number of bytes written, and nothing else",
 }
 READERS = {
     "segmodels": "**segmodels**, two threads",
@@ -24,7 +24,7 @@ READERS = {
 def convert(result: dict[str, Any]) -> str:
     """Pairs per second, CPU time and memory of every way; then the ratios."""
     rows = [
-        "| | pairs/s, 1 worker | pairs/s, 2 workers | CPU ms a pair | peak MB, 2 workers |",
+        "| | pairs/s, 1 worker | pairs/s, 2 workers | CPU ms per pair | peak MB, 2 workers |",
         "|---|--:|--:|--:|--:|",
     ]
     for way, text in WAYS.items():
@@ -33,17 +33,21 @@ def convert(result: dict[str, Any]) -> str:
             f"| ({way}) {text} | {one['pairs_per_s']:.1f} | {two['pairs_per_s']:.1f} | {one['cpu_ms_per_pair']:.1f} "
             f"| {two['peak_mb']:.0f} |"
         )
-    ratios = " · ".join(f"{name}: {value}" for name, value in result["ratios"].items())
-    return "\n".join([*rows, "", f"Medians of {result['rounds']} rounds. {ratios}.", ""])
+    ratios = " · ".join(f"{_counted(name)}: {value}" for name, value in result["ratios"].items())
+    return "\n".join([*rows, "", f"Medians of {result['rounds']} rounds. Ratios: {ratios}.", ""])
+
+
+def _counted(ratio: str) -> str:
+    """The name of a ratio, "… 2 worker(s)", in proper grammar."""
+    return ratio.replace("1 worker(s)", "1 worker").replace("worker(s)", "workers")
 
 
 def long_way(result: dict[str, Any]) -> str:
-    """The whole of Cityscapes' fine annotation, once."""
+    """As many frames as Cityscapes' fine annotation has, once."""
     return (
-        f"As many frames as Cityscapes' fine annotation has: {result['samples_written']} samples in {result['shards']}"
-        " shards"
-        f" took {result['wall_s']:.0f} s with two workers ({result['pairs_per_s']:.0f} pairs/s) and at most"
-        f" {result['peak_mb']:.0f} MB.\n"
+        f"Converting {result['samples_written']} samples, as many as Cityscapes' fine annotation has, into"
+        f" {result['shards']} shards took {result['wall_s']:.0f} s with two workers"
+        f" ({result['pairs_per_s']:.0f} pairs/s) and at most {result['peak_mb']:.0f} MB.\n"
     )
 
 
@@ -57,20 +61,20 @@ def loader(result: dict[str, Any]) -> str:
         cells = [f"{rates[name]:.0f} ({times[name]:.1f}x)" if name in rates else "" for name in names]
         rows.append(f"| {text} | {' | '.join(cells)} |")
     floor = rates["raw pixels"], times["raw pixels"]
-    rows += ["", f"The floor, raw pixels copied from mapped memory: {floor[0]:.0f} ({floor[1]:.1f}x)."]
+    rows += ["", f"Upper bound, raw pixels copied from mapped memory: {floor[0]:.0f} ({floor[1]:.1f}x)."]
     for codec, spent in result["cpu_ms_of_a_crop"].items():
         whole = spent["all"]
         steps = (f"{step} {each / whole:.0%}" for step, each in spent.items() if whole > each >= whole / 100)
-        rows.append(f"A crop of `{codec}` takes {whole:.1f} ms of one processor: {', '.join(steps)}.")
+        rows.append(f"A crop of `{codec}` takes {whole:.1f} ms of CPU time: {', '.join(steps)}.")
     checks = (f"{each:.1f} ms with `{codec}`" for codec, each in result["cpu_ms_of_checking_a_sample"].items())
-    rows.append(f"The first time that a process reads a sample, its digest is checked: {', '.join(checks)} more.")
+    rows.append(f"When a process reads a sample for the first time, it also checks the digest: {', '.join(checks)}.")
     return "\n".join([*rows, ""])
 
 
 def skipping(result: dict[str, Any]) -> str:
     """Time and work of the percentile network on tiles, as shares of dense; then `auto`, and gathering."""
     rows = [
-        "| active pixels | time, of dense | rounds | multiply-accumulates, of all | needed |",
+        "| active pixels | time / dense | range over rounds | multiply-accumulates / all | needed / all |",
         "|--:|--:|--:|--:|--:|",
     ]
     for row in result["rows"]:
@@ -87,8 +91,8 @@ def skipping(result: dict[str, Any]) -> str:
         "",
         f"{height}x{width}, {result['classes']} classes, batch 1, {result['precision']}, {result['rounds']} rounds,"
         f" {result['device']['threads']} threads; dense takes {result['dense_ms'] / 1000:.1f} s."
-        f" `auto` where every pixel is active: {result['auto_at_100_percent']:.2f} of dense."
-        f" At 25 % of it, convolutions alone on tiles and on gathered pixels: {ways}.",
+        f" With every pixel active, `auto` takes {result['auto_at_100_percent']:.2f} of the dense time."
+        f" Single convolutions with 25 % active pixels, time / dense on tiles and on gathered pixels: {ways}.",
     ]
     return "\n".join([*rows, ""])
 
@@ -97,7 +101,7 @@ def training(result: dict[str, Any]) -> str:
     """Steps of every network: a row in float32, reproducible; then what fast and bfloat16 make of it."""
     kinds = {(row["network"], row["precision"], row["fast"]): row for row in result["rows"]}
     lines = [
-        "| network | images/s | ms a step | waiting for data | peak MB | `--fast` | bfloat16 | both |",
+        "| network | images/s | ms per step | waiting for data | peak MB | `--fast` | bfloat16 | both |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name in dict.fromkeys(row["network"] for row in result["rows"]):
@@ -114,7 +118,7 @@ def training(result: dict[str, Any]) -> str:
         [
             *lines,
             "",
-            f"Crops of {height}x{width}, batches of {result['batch_size']}, {result['steps']} steps counted,"
+            f"Crops of {height}x{width}, batches of {result['batch_size']}, {result['steps']} measured steps,"
             f" small networks; {device['name']}, {device.get('threads', 1)} threads.",
             "",
         ]
@@ -135,11 +139,12 @@ def _deeper(result: dict[str, Any]) -> str:
     best = max(rows, key=lambda row: (row["miou"], -row["macs"]))
     lines = [
         f"**{result['set']}**, {result['images']} images of {result['split']}, width {width:g},"
-        f" {training['steps']} steps of {training['batch_size']}: after stages 1 to 3 the answer scores mIoU {listed}."
-        f" From first to last that is {last - first:+.3f}, {settled} half the width of its interval ({half:.3f})."
-        f" Over q, on {result['swept_images']} images, q = {best['value']:g} scores best.",
+        f" {training['steps']} optimizer steps with batch size {training['batch_size']}. The mIoU after stages 1, 2"
+        f" and 3 is {listed}. The change from the first to the last stage is {last - first:+.3f}, which is {settled}"
+        f" half the width of its interval ({half:.3f}). In the sweep over q, on {result['swept_images']} images,"
+        f" q = {best['value']:g} scores best.",
         "",
-        "| q | reach stage 3 | work, of all | ms | mIoU |",
+        "| q | pixels that reach stage 3 | work / all | ms | mIoU |",
         "|--:|--:|--:|--:|--:|",
     ]
     for row in rows:

@@ -3,8 +3,8 @@
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from mmap import ACCESS_READ, mmap
-from pathlib import Path
 
 import numpy as np
 
@@ -25,23 +25,20 @@ Places = dict[str, tuple[int, int]]  # member -> (offset, bytes)
 
 
 @dataclass(frozen=True)
-class ShardCheck:
-    """A work unit of `verify`: one shard and what it should hold. `changed`: its bytes are not those listed."""
+class Expected:
+    """What a shard should hold. `changed`: its bytes are not those listed."""
 
-    folder: Path
     name: str
     receipt: Receipt
     taxonomy: Taxonomy
     rule: str
-    changed: bool
+    changed: bool = False
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What came out; sizes, counts (None without x1) and sums are of what was really decoded."""
+class Content:
+    """What was found in it; sizes, counts (None without x1) and sums are of what was really decoded."""
 
-    name: str
-    samples: int
     findings: tuple[Finding, ...]
     sizes: frozenset[tuple[int, int]]
     counts: ClassCounts | None
@@ -59,7 +56,7 @@ class Checked:
 class _Shard:
     """What is known so far of the shard under check."""
 
-    unit: ShardCheck
+    due: Expected
     findings: list[Finding] = field(default_factory=list)
     sizes: set[tuple[int, int]] = field(default_factory=set)
     counts: list[ClassCounts] = field(default_factory=list)
@@ -67,26 +64,25 @@ class _Shard:
     moved: list[str] = field(default_factory=list)  # members x1 whose pixels changed
 
     def found(self, code: str, member: str, found: str) -> None:
-        self.findings.append(Finding(code, f"{self.unit.name}:{member}" if member else self.unit.name, found))
+        self.findings.append(Finding(code, f"{self.due.name}:{member}" if member else self.due.name, found))
 
     @property
     def classes(self) -> int:
-        return len(self.unit.taxonomy.classes)
+        return len(self.due.taxonomy.classes)
 
 
-def check_shard(unit: ShardCheck) -> Checked:
-    """Read a shard's members (by its headers, not by the index) and check every one of them."""
-    shard, rows = _Shard(unit), unit.receipt.samples
-    with (unit.folder / unit.name).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+def check_content(file: BufferedIOBase, due: Expected) -> Content:
+    """Read the members of a shard, a file of at least a byte, by its headers, not by the index, and check each."""
+    shard = _Shard(due)
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         places, damage = list_members(data)
         _check_members(shard, places, damage)
-        for row in rows:
+        for row in due.receipt.samples:
             at = {part: places[name] for part in row.places if (name := f"{row.key}.{part}") in places}
             _check_sample(shard, row, {part: data[offset : offset + size] for part, (offset, size) in at.items()})
     counts = ClassCounts.total(shard.counts, shard.classes) if shard.counts else None
     _tell_moves(shard, counts)
-    total = ImageSums.total(shard.sums)
-    return Checked(unit.name, len(rows), tuple(sorted(shard.findings)), frozenset(shard.sizes), counts, total)
+    return Content(tuple(sorted(shard.findings)), frozenset(shard.sizes), counts, ImageSums.total(shard.sums))
 
 
 # ---- 1. members ---------------------------------------------------------------------------------------------
@@ -127,7 +123,7 @@ def _closing_damage(data: bytes | mmap, at: int) -> str:
 
 def _check_members(shard: _Shard, places: Places, damage: str) -> None:
     """All expected members, no others, in their order; in an unchanged shard also where the receipt says."""
-    noted = {f"{row.key}.{part}": row.places[part] for row in shard.unit.receipt.samples for part in sorted(row.places)}
+    noted = {f"{row.key}.{part}": row.places[part] for row in shard.due.receipt.samples for part in sorted(row.places)}
     missing = [name for name in noted if name not in places]
     foreign = [name for name in places if name not in noted]
     if missing:
@@ -140,7 +136,7 @@ def _check_members(shard: _Shard, places: Places, damage: str) -> None:
         return
     if list(places) != list(noted):
         shard.found("bad-member", "", "its members stand in another order than they were written")
-    elif not shard.unit.changed and (moved := [name for name in noted if places[name] != noted[name]]):
+    elif not shard.due.changed and (moved := [name for name in noted if places[name] != noted[name]]):
         (at, size), (noted_at, noted_size) = places[moved[0]], noted[moved[0]]
         found = f"{size} bytes at {at}, the index says {noted_size} at {noted_at}{_more(moved)}"
         shard.found("bad-member", moved[0], found)
@@ -154,7 +150,7 @@ def _more(names: list[str]) -> str:
 
 
 def _check_sample(shard: _Shard, row: SampleReceipt, parts: Mapping[str, bytes]) -> None:
-    whole = not shard.unit.changed and parts.keys() == row.places.keys()
+    whole = not shard.due.changed and parts.keys() == row.places.keys()
     if whole and digest_sample(digest_source(parts[part]) for part in sorted(parts)) != row.digest:
         shard.found("bad-member", row.key, "its bytes do not have the digest that is noted for the sample")
     x1: U8 | None = None
@@ -174,7 +170,7 @@ def _check_sample(shard: _Shard, row: SampleReceipt, parts: Mapping[str, bytes])
 
 
 def _check_meta(shard: _Shard, row: SampleReceipt, data: bytes) -> None:
-    expected = {"key": row.key, "split": shard.unit.receipt.split, "height": row.size[0], "width": row.size[1]}
+    expected = {"key": row.key, "split": shard.due.receipt.split, "height": row.size[0], "width": row.size[1]}
     try:
         meta = decode_meta(data)
     except CodecError as error:
@@ -223,7 +219,7 @@ def _tell_damage(shard: _Shard, member: str, error: CodecError) -> None:
 def _check_target(shard: _Shard, row: SampleReceipt, part: str, target: U8, x1: U8 | None) -> bool:
     """Against the noted pixels and, where x1 is at hand, against what follows from it. Whether all is well."""
     member = f"{row.key}.{part}"
-    due = None if x1 is None else downscale(x1, int(part[-5]), shard.unit.rule, shard.classes)
+    due = None if x1 is None else downscale(x1, int(part[-5]), shard.due.rule, shard.classes)
     if digest_pixels(target) != row.pixels.get(part):
         if part == "target1.png":
             shard.moved.append(member)
@@ -232,7 +228,7 @@ def _check_target(shard: _Shard, row: SampleReceipt, part: str, target: U8, x1: 
             shard.found("changed-pixels", member, f"other pixels than were written{how}")
         return False
     if due is not None and not np.array_equal(due, target):
-        shard.found("wrong-target", member, f"by {shard.unit.rule} of x1 it differs: {_change(shard, due, target)}")
+        shard.found("wrong-target", member, f"by {shard.due.rule} of x1 it differs: {_change(shard, due, target)}")
         return False
     if target.ndim == 2:
         pixels = remap(target, IDENTITY)[1]
@@ -244,7 +240,7 @@ def _check_target(shard: _Shard, row: SampleReceipt, part: str, target: U8, x1: 
 
 
 def _change(shard: _Shard, due: U8, target: U8) -> str:
-    taxonomy = shard.unit.taxonomy
+    taxonomy = shard.due.taxonomy
     if due.ndim == 3:
         return balance(count_changes(due, target), taxonomy)
     return described(id_changes(due, target), taxonomy, taxonomy)
@@ -252,9 +248,9 @@ def _change(shard: _Shard, due: U8, target: U8) -> str:
 
 def _tell_moves(shard: _Shard, counts: ClassCounts | None) -> None:
     """Changed x1 maps are not there to compare with, but the shard's noted class counts are."""
-    noted, how = shard.unit.receipt.counts, ""
+    noted, how = shard.due.receipt.counts, ""
     if noted and counts and counts.samples == noted.samples and len(noted.pixels) == shard.classes + 1:
         moved = dict(enumerate((counts.pixels - noted.pixels).tolist()))
-        how = f": over the shard {balance(moved, shard.unit.taxonomy)}"
+        how = f": over the shard {balance(moved, shard.due.taxonomy)}"
     for member in shard.moved:
         shard.found("changed-pixels", member, f"other pixels than were written{how}")

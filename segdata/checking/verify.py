@@ -1,22 +1,22 @@
-"""Check a shard folder: the bytes of every file against its digests and, on request, every pixel.
+"""Check a shard set, in a folder or at a URL: the bytes of every file against its digest and, on request, every pixel.
 
-A damaged or forged folder gives findings, not a crash. What is trusted, in this order: dataset.json by its own
+A damaged or forged set gives findings, not a crash. What is trusted, in this order: dataset.json by its own
 fingerprint, SHA256SUMS by the digest in dataset.json, every other file by its digest in SHA256SUMS.
 """
 
-import filecmp
-import os
-import stat
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segdata.base.canonical import digest_file
-from segdata.base.files import parsing, read_file
-from segdata.checking.content import Checked, ShardCheck, check_shard
+from segdata.base.files import parsing
+from segdata.checking.content import Content, Expected
+from segdata.checking.shard import Checked, ShardCheck, check_file, check_shard, unplaced
 from segdata.engines import run
-from segdata.errors import SegdataError, ShardError, TaxonomyError
+from segdata.errors import AbsentError, ShardError, StoreError, TaxonomyError
 from segdata.findings import Finding
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.finished import Finished
@@ -30,26 +30,33 @@ from segdata.format.manifest import (
     Manifest,
     ShardEntry,
     content_digest,
+    fetch_manifest,
     parse_sums,
-    read_manifest,
+    side_limit,
 )
-from segdata.format.receipt import Receipt, read_receipt
+from segdata.format.published import REVISIONS, find_home
+from segdata.format.receipt import Receipt, parse_receipt
 from segdata.labels.targets import RULES
 from segdata.labels.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
 from segdata.making.interop import stated_content, write_loader_files
-from segdata.stores.url import Place, Url
+from segdata.stores.folder import Folder
+from segdata.stores.opening import open_files
+from segdata.stores.store import Files
+from segdata.stores.url import Place
 
+VERSION = re.compile(rf"{REVISIONS}/[0-9a-f]{{32}}/.*", re.DOTALL)  # a file of another version of a set
 Progress = Callable[[int, int], None]
 
 
 @dataclass
-class _Folder:
-    """The folder under check, and what is known of it so far."""
+class _Set:
+    """The set under check, and what is known of it so far."""
 
-    path: Path
+    files: Files  # of this version, beside its SHA256SUMS
     manifest: Manifest
     findings: list[Finding] = field(default_factory=list)
-    wrong: set[str] = field(default_factory=set)  # files that are missing, unreadable or have other bytes
+    listed: dict[str, str] = field(default_factory=dict)  # path -> sha256, of what SHA256SUMS lists beside the shards
+    wrong: set[str] = field(default_factory=set)  # of these, those that are missing, unreadable or have other bytes
 
     def found(self, code: str, where: str, found: str) -> None:
         self.findings.append(Finding(code, where, found))
@@ -57,257 +64,236 @@ class _Folder:
     def shards(self) -> Iterator[tuple[str, ShardEntry]]:
         return ((split, row) for split in self.manifest.splits for row in self.manifest.shards(split))
 
+    def check(self, path: str, sha256: str) -> None:
+        if found := check_file(self.files, path, sha256, side_limit(self.manifest)):
+            self.findings.append(found)
+            self.wrong.add(path)
 
-def verify(folder: Place, pixels: bool = False, progress: Progress | None = None, workers: int = 1) -> list[Finding]:
-    """What is wrong with a shard folder, sorted; empty when it is as `prepare` wrote it.
+    def digest(self, path: str) -> str:
+        """Of a file that is not among the wrong ones, "" where there is none."""
+        try:
+            return self.listed.get(path) or self.files.digest(path, side_limit(self.manifest))
+        except StoreError:
+            return ""
+
+
+def verify(place: Place, pixels: bool = False, progress: Progress | None = None, workers: int = 1) -> list[Finding]:
+    """What is wrong with a shard set, sorted; empty when it is as `prepare` wrote it.
 
     Of a shard whose bytes changed the findings name key and part, and say when its pixels are still the same.
-    `pixels` decodes every part of every shard; progress then counts samples, else files. Raises ShardError
-    where there is no dataset.json at all.
+    `pixels` decodes every part of every shard; progress then counts samples, else files. A web server that lists no
+    folders has no extra files. Raises ShardError where there is no dataset.json at all.
     """
     progress = progress or (lambda done, total: None)
-    if isinstance(folder, Url):
-        if pixels:
-            raise ShardError(f"{folder}: pixels are checked in a folder only. Copy the set here, or check its bytes.")
-        from segdata.checking.store import verify_store
-
-        return verify_store(folder, progress)
-    if not os.path.lexists(folder / FILE):
-        read_manifest(folder)  # raises, and says so
+    files = open_files(place)
+    if not files.has(FILE):
+        fetch_manifest(files)  # raises, and says so
     try:
-        checked = _Folder(folder, read_manifest(folder))
-    except ShardError as error:
-        return [Finding("bad-manifest", FILE, str(error).removeprefix(f"{folder / FILE}: "))]
-    _check_bytes(checked, (lambda done, total: None) if pixels else progress)
-    _check_content(checked, pixels, progress if pixels else lambda done, total: None, workers)
+        manifest = fetch_manifest(files)
+    except (ShardError, StoreError) as error:
+        return [Finding("bad-manifest", FILE, unplaced(error, files, FILE))]
+    home = find_home(files, manifest)
+    checked = _Set(open_files(place / home.rstrip("/")) if home else files, manifest)
+    _check_listing(checked)
+    _check_files(checked, (lambda done, total: None) if pixels else progress)
+    _check_shards(checked, pixels, progress, workers)
     return sorted(set(checked.findings))
 
 
-# ---- 1. bytes -----------------------------------------------------------------------------------------------
+# ---- 1. files beside the shards -----------------------------------------------------------------------------
 
 
-def _check_bytes(folder: _Folder, progress: Progress) -> None:
-    """Every file against its digest; missing and extra files."""
-    listed = _read_sums(folder)
-    if listed is None:  # without SHA256SUMS only the shards have digests
-        listed = {}
-    else:
-        for path in sorted(_files(folder.path) - set(listed) - {FILE, SUMS} - {row.name for _, row in folder.shards()}):
-            folder.found("extra-file", path, "not listed in SHA256SUMS")
-    listed |= {row.name: row.sha256 for _, row in folder.shards()}
-    for done, (path, sha256) in enumerate(sorted(listed.items())):
-        progress(done, len(listed))
-        _check_file(folder, path, sha256)
-    progress(len(listed), len(listed))
-    if CARD in listed and CARD not in folder.wrong:
-        _check_card(folder)
-
-
-def _read_sums(folder: _Folder) -> dict[str, str] | None:
-    """path -> sha256 of SHA256SUMS, None when it cannot serve."""
-    _check_file(folder, SUMS, folder.manifest.document["sha256sums"])
-    if SUMS in folder.wrong:
-        return None
+def _check_listing(files: _Set) -> None:
+    """SHA256SUMS: its own bytes, what it lists, and what lies there and is not listed."""
+    files.check(SUMS, files.manifest.document["sha256sums"])
+    if SUMS in files.wrong:
+        return  # without it only the shards have digests
     try:
-        sums = parse_sums(read_file(folder.path / SUMS, MAX_BYTES, ShardError), folder.path / SUMS)
-    except ShardError as error:
-        folder.found("bad-manifest", SUMS, str(error).removeprefix(f"{folder.path / SUMS}: "))
-        return None
-    for _, row in folder.shards():
-        if sums.get(row.name) != row.sha256:
-            folder.found("bad-manifest", SUMS, f"does not list {row.name} as dataset.json does")
-    return sums
+        sums = parse_sums(files.files.read(SUMS, limit=MAX_BYTES), files.files.place / SUMS)
+    except (ShardError, StoreError) as error:
+        files.found("bad-manifest", SUMS, unplaced(error, files.files, SUMS))
+        return
+    shards = {row.name: row.sha256 for _, row in files.shards()}
+    for name, sha256 in shards.items():
+        if sums.get(name) != sha256:
+            files.found("bad-manifest", SUMS, f"does not list {name} as {FILE} does")
+    files.listed = {path: sha256 for path, sha256 in sums.items() if path not in shards}
+    for path in _paths(files.files) - {*sums, *shards, FILE, SUMS}:
+        files.found("extra-file", path, "not listed in SHA256SUMS")
 
 
-def _check_file(folder: _Folder, path: str, sha256: str) -> None:
-    """A symlink is followed (DVC may link its cache in): what counts is that the bytes are those listed."""
+def _paths(files: Files) -> set[str]:
+    """What lies there, without other versions; nothing where that cannot be listed."""
     try:
-        if not stat.S_ISREG((folder.path / path).stat().st_mode):
-            raise OSError("not a regular file")
-        found = digest_file(folder.path / path)
-    except FileNotFoundError:
-        folder.found("missing-file", path, "no such file")
-    except OSError as error:
-        folder.found("unreadable", path, error.strerror or str(error))
-    else:
-        if found == sha256:
-            return
-        folder.found("changed-bytes", path, f"sha256 {found[:12]}…, listed is {sha256[:12]}…")
-    folder.wrong.add(path)
+        return {path for path in files.files() if not VERSION.fullmatch(path)}
+    except StoreError:
+        return set()
 
 
-def _check_card(folder: _Folder) -> None:
+def _check_files(files: _Set, progress: Progress) -> None:
+    """What SHA256SUMS lists beside the shards, against its digests."""
+    total = len(files.listed) + len(list(files.shards()))
+    for done, (path, sha256) in enumerate(sorted(files.listed.items())):
+        progress(done, total)
+        files.check(path, sha256)
+    if CARD in files.listed and CARD not in files.wrong:
+        _check_card(files)
+
+
+def _check_card(files: _Set) -> None:
     """The content that the card states, by which Hugging Face's `datasets` tells sets apart."""
-    due = content_digest(folder.manifest.document["splits"])
+    due = content_digest(files.manifest.document["splits"])
     try:
-        stated = stated_content(read_file(folder.path / CARD).decode("utf-8", "replace"))
-    except SegdataError as error:
-        folder.found("unreadable", CARD, str(error).removeprefix(f"{folder.path / CARD}: "))
+        stated = stated_content(files.files.read(CARD).decode("utf-8", "replace"))
+    except StoreError as error:
+        files.found("unreadable", CARD, unplaced(error, files.files, CARD))
         return
     if stated not in {None, due}:
-        folder.found("bad-manifest", CARD, f"states the content {stated[:12]}…, that of the shards is {due[:12]}…")
+        files.found("bad-manifest", CARD, f"states the content {stated[:12]}…, that of the shards is {due[:12]}…")
 
 
-def _files(folder: Path) -> set[str]:
-    """Paths of all that is no folder. Links to folders are not followed."""
-    found, pending = set(), [folder]
-    while pending:
-        for entry in os.scandir(pending.pop()):
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(Path(entry.path))
-            else:
-                found.add(Path(entry.path).relative_to(folder).as_posix())
-    return found
+# ---- 2. shards ----------------------------------------------------------------------------------------------
 
 
-# ---- 2. content ---------------------------------------------------------------------------------------------
-
-
-def _check_content(folder: _Folder, pixels: bool, progress: Progress, workers: int) -> None:
-    """The parts of all shards, or of those whose bytes changed, against what their receipts noted."""
-    receipts = {row.name: _receipt(folder, split, row) for split, row in folder.shards()}
-    taxonomy, rule = _taxonomy(folder), folder.manifest.document["options"]["rule"]
+def _check_shards(files: _Set, pixels: bool, progress: Progress, workers: int) -> None:
+    """The bytes of all shards; the parts of all, or of those whose bytes changed, against what their receipts noted."""
+    receipts = {row.name: _receipt(files, split, row) for split, row in files.shards()}
+    taxonomy, rule = _taxonomy(files), files.manifest.document["options"]["rule"]
     if rule not in RULES:
-        folder.found("bad-manifest", FILE, f"rule {rule!r}, expected one of {', '.join(RULES)}")
-    if taxonomy is None or rule not in RULES:
-        return
-    units = [
-        ShardCheck(folder.path, row.name, receipt, taxonomy, rule, row.name in folder.wrong)
-        for split, row in folder.shards()
-        if (pixels or row.name in folder.wrong) and (receipt := receipts[row.name]) and _is_file(folder.path / row.name)
-    ]
-    checked = _checked(units, progress, workers)
-    _note(folder, checked)
-    if pixels:
-        _check_keys(folder, receipts)
-        if all(receipts.values()):
-            _check_loader_files(folder, {name: receipt for name, receipt in receipts.items() if receipt})
-        for split in folder.manifest.splits:
-            names = [row.name for row in folder.manifest.shards(split)]
-            if all(receipts[name] for name in names):
-                _check_index(folder, split, [receipt for name in names if (receipt := receipts[name])])
-            if all(name in checked and not checked[name].findings for name in names):
-                _check_split(folder, split, [checked[name] for name in names], taxonomy)
-
-
-def _checked(units: list[ShardCheck], progress: Progress, workers: int) -> dict[str, Checked]:
-    done, total = 0, sum(len(unit.receipt.samples) for unit in units)
-    progress(done, total)
+        files.found("bad-manifest", FILE, f"rule {rule!r}, expected one of {', '.join(RULES)}")
+    units = []
+    for _, row in files.shards():
+        receipt = receipts[row.name]
+        due = Expected(row.name, receipt, taxonomy, rule) if receipt and taxonomy and rule in RULES else None
+        units.append(ShardCheck(files.files.place, row, due, pixels))
     checked: dict[str, Checked] = {}
-    for outcome in run("local" if workers > 1 else "serial", check_shard, units, workers, name=lambda unit: unit.name):
-        checked[outcome.name] = outcome
-        done += outcome.samples
+    done = 0 if pixels else len(files.listed)
+    total = done + sum(unit.row.samples if pixels else 1 for unit in units)
+    progress(done, total)
+    engine = "local" if pixels and workers > 1 else "serial"
+    for outcome in run(engine, check_shard, units, workers, name=lambda unit: unit.row.name):
+        checked[outcome.row.name] = outcome
+        files.findings += outcome.findings
+        done += outcome.row.samples if pixels else 1
         progress(done, total)
-    return checked
+    if pixels and taxonomy and rule in RULES:
+        _check_whole(files, receipts, checked, taxonomy)
 
 
-def _is_file(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
-def _receipt(folder: _Folder, split: str, row: ShardEntry) -> Receipt | None:
+def _receipt(files: _Set, split: str, row: ShardEntry) -> Receipt | None:
     """What was noted when the shard was written, if the note itself is unharmed."""
     path = f"{SIDE}/receipts/{row.name.removesuffix('.tar')}.json"
-    if path in folder.wrong:
+    if path in files.wrong:
         return None
-    receipt = read_receipt(folder.path / path)
+    try:
+        receipt = parse_receipt(files.files.read(path))
+    except StoreError:
+        receipt = None
     if receipt is None:
-        folder.found("bad-manifest", path, "no receipt that can be read")
+        files.found("bad-manifest", path, "no receipt that can be read")
     elif (receipt.split, receipt.sha256, receipt.size, len(receipt.samples)) != (
         split, row.sha256, row.size, row.samples,
     ):  # fmt: skip
-        folder.found("bad-manifest", path, f"not the receipt of the shard that {FILE} lists")
+        files.found("bad-manifest", path, f"not the receipt of the shard that {FILE} lists")
         return None
     return receipt
 
 
-def _taxonomy(folder: _Folder) -> Taxonomy | None:
-    if "taxonomy.yaml" in folder.wrong:
-        return None
-    if not _is_file(folder.path / "taxonomy.yaml"):
-        folder.found("missing-file", "taxonomy.yaml", "no such file")
+def _taxonomy(files: _Set) -> Taxonomy | None:
+    name = "taxonomy.yaml"
+    if name in files.wrong:
         return None
     try:
-        data = read_file(folder.path / "taxonomy.yaml", MAX_YAML_BYTES, TaxonomyError)
-        taxonomy = read_taxonomy(data, "taxonomy.yaml")
-    except TaxonomyError as error:
-        folder.found("bad-manifest", "taxonomy.yaml", str(error))
+        taxonomy = read_taxonomy(files.files.read(name, limit=MAX_YAML_BYTES), name)
+    except AbsentError:
+        files.found("missing-file", name, "no such file")
         return None
-    if taxonomy.digest != folder.manifest.document["taxonomy"]["digest"]:
-        folder.found("bad-manifest", "taxonomy.yaml", f"not the taxonomy that {FILE} names")
+    except (StoreError, TaxonomyError) as error:
+        files.found("bad-manifest", name, unplaced(error, files.files, name))
+        return None
+    if taxonomy.digest != files.manifest.document["taxonomy"]["digest"]:
+        files.found("bad-manifest", name, f"not the taxonomy that {FILE} names")
         return None
     return taxonomy
 
 
-def _note(folder: _Folder, checked: Mapping[str, Checked]) -> None:
-    """Take over what the shards' checks found, and say of a changed shard what its change comes to."""
-    for finding in list(folder.findings):
-        outcome = checked.get(finding.where)
-        if finding.code == "changed-bytes" and outcome:
-            folder.findings.remove(finding)
-            folder.found(finding.code, finding.where, f"{finding.found}; {outcome.verdict}")
-    folder.findings += [finding for outcome in checked.values() for finding in outcome.findings]
+# ---- 3. what follows from all shards together ---------------------------------------------------------------
 
 
-def _check_keys(folder: _Folder, receipts: Mapping[str, Receipt | None]) -> None:
+def _check_whole(
+    files: _Set, receipts: Mapping[str, Receipt | None], checked: Mapping[str, Checked], taxonomy: Taxonomy
+) -> None:
+    _check_keys(files, receipts)
+    if all(receipts.values()):
+        _check_loader_files(files, {name: receipt for name, receipt in receipts.items() if receipt})
+    for split in files.manifest.splits:
+        names = [row.name for row in files.manifest.shards(split)]
+        noted = [receipt for name in names if (receipt := receipts[name])]
+        if len(noted) == len(names):
+            _check_index(files, split, noted)
+        decoded = [content for name in names if (content := checked[name].content) and not content.findings]
+        if len(decoded) == len(names):
+            _check_split(files, split, decoded, taxonomy)
+
+
+def _check_keys(files: _Set, receipts: Mapping[str, Receipt | None]) -> None:
     first: dict[str, str] = {}
     for name, receipt in receipts.items():
         for row in receipt.samples if receipt else ():
             if (other := first.setdefault(row.key, name)) != name:
-                folder.found("duplicate-key", name, f"{row.key} also stands in {other}")
+                files.found("duplicate-key", name, f"{row.key} also stands in {other}")
 
 
-def _check_index(folder: _Folder, split: str, receipts: list[Receipt]) -> None:
+def _check_index(files: _Set, split: str, receipts: list[Receipt]) -> None:
     """The index must be what the receipts (and so the shards) give: made anew, and compared."""
     with TemporaryDirectory() as made:
         try:
             parts = write_index(Path(made), split, receipts)
         except ShardError as error:
-            folder.found("bad-member", f"{SIDE}/receipts", f"no index of {split} follows from them ({error})")
+            files.found("bad-member", f"{SIDE}/receipts", f"no index of {split} follows from them ({error})")
             return
-        if parts != folder.manifest.parts(split):
-            folder.found("bad-manifest", FILE, f"{split} has the parts {', '.join(parts)}")
+        if parts != files.manifest.parts(split):
+            files.found("bad-manifest", FILE, f"{split} has the parts {', '.join(parts)}")
         for path in sorted(Path(made).iterdir()):
             name = f"{SIDE}/{path.name}"
-            stored = folder.path / name
-            if name not in folder.wrong and not (stored.is_file() and filecmp.cmp(stored, path, shallow=False)):
-                folder.found("bad-member", name, f"does not say where the parts of {split} lie and what they hold")
+            if name not in files.wrong and files.digest(name) != digest_file(path):
+                files.found("bad-member", name, f"does not say where the parts of {split} lie and what they hold")
 
 
-def _check_loader_files(folder: _Folder, receipts: Mapping[str, Receipt]) -> None:
+def _check_loader_files(files: _Set, receipts: Mapping[str, Receipt]) -> None:
     """What other loaders read must be what the receipts give as well, as far as the set has such files."""
-    listed = folder.path / ".nv-meta/split.yaml"
-    text = read_file(listed, MAX_YAML_BYTES, ShardError).decode("utf-8", "replace") if _is_file(listed) else ""
-    order = sorted(folder.manifest.splits, key=lambda split: text.find(f"  {split}:\n"))  # as they were asked for
+    text = ""
+    with suppress(StoreError):
+        text = files.files.read(".nv-meta/split.yaml", limit=MAX_YAML_BYTES).decode("utf-8", "replace")
+    order = sorted(files.manifest.splits, key=lambda split: text.find(f"  {split}:\n"))  # as they were asked for
     shards = {
-        split: [Finished(row, Path(f"{SIDE}/receipts")) for row in folder.manifest.shards(split)] for split in order
+        split: [Finished(row, Path(f"{SIDE}/receipts")) for row in files.manifest.shards(split)] for split in order
     }
     with TemporaryDirectory() as made:
         try:
             with parsing(f"{SIDE}/receipts", ShardError):
-                write_loader_files(Path(made), folder.manifest.name, shards, receipts)
+                write_loader_files(Path(made), files.manifest.name, shards, receipts)
         except ShardError as error:
-            folder.found("bad-member", f"{SIDE}/receipts", f"no files for other loaders follow from them ({error})")
+            files.found("bad-member", f"{SIDE}/receipts", f"no files for other loaders follow from them ({error})")
             return
-        for name in sorted(_files(Path(made)) - folder.wrong):
-            stored = folder.path / name
-            if stored.is_file() and not filecmp.cmp(stored, Path(made, name), shallow=False):
-                folder.found("bad-member", name, "does not say what the shards hold")
+        for name in sorted(_paths(Folder(Path(made))) - files.wrong):
+            if files.digest(name) not in {"", digest_file(Path(made, name))}:
+                files.found("bad-member", name, "does not say what the shards hold")
 
 
-def _check_split(folder: _Folder, split: str, checked: list[Checked], taxonomy: Taxonomy) -> None:
+def _check_split(files: _Set, split: str, decoded: list[Content], taxonomy: Taxonomy) -> None:
     """Sizes and statistics of dataset.json against what was just decoded."""
-    entry = folder.manifest.document["splits"][split]
-    sizes = sorted({size for shard in checked for size in shard.sizes})
+    entry = files.manifest.document["splits"][split]
+    sizes = sorted({size for shard in decoded for size in shard.sizes})
     if entry["sizes"] != [list(size) for size in sizes]:
-        folder.found("bad-manifest", FILE, f"the images of {split} have the sizes {sizes}, listed are {entry['sizes']}")
-    counts = ClassCounts.total([shard.counts for shard in checked if shard.counts], len(taxonomy.classes))
+        files.found("bad-manifest", FILE, f"the images of {split} have the sizes {sizes}, listed are {entry['sizes']}")
+    counts = ClassCounts.total([shard.counts for shard in decoded if shard.counts], len(taxonomy.classes))
     if counts.samples and entry.get("classes") != {
         "pixels": counts.pixels.tolist(), "images": counts.images.tolist(), "samples": counts.samples,
     }:  # fmt: skip
-        folder.found("bad-manifest", FILE, f"the classes of {split} are not those counted, {counts.pixels.tolist()}")
-    sums = ImageSums.total([shard.sums for shard in checked])
+        files.found("bad-manifest", FILE, f"the classes of {split} are not those counted, {counts.pixels.tolist()}")
+    sums = ImageSums.total([shard.sums for shard in decoded])
     if "image" in entry and entry["image"] != {
         "pixels": sums.pixels, "values": sums.values.tolist(), "squares": sums.squares.tolist(),
     }:  # fmt: skip
-        folder.found("bad-manifest", FILE, f"the image sums of {split} are not those of its {sums.pixels} pixels")
+        files.found("bad-manifest", FILE, f"the image sums of {split} are not those of its {sums.pixels} pixels")

@@ -39,7 +39,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     """Check a shard folder against its digests; exit status 1 when something is wrong."""
     from segdata.checking.verify import verify as check
     from segdata.engines import default_workers
-    from segdata.reading.shardset import manifest_of
+    from segdata.format.manifest import read_manifest
 
     if sarif and sarif == json_path:
         raise click.UsageError("--json and --sarif are two files: give each its own name.")
@@ -56,7 +56,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
         if all(finding.code == "extra-file" for finding in errors):
             remedy = "Move these files out of the folder; the set is whole."
         raise SegdataError(f"{folder}: {len(errors)} findings. {remedy}")
-    manifest = manifest_of(folder)
+    manifest = read_manifest(folder)
     samples = {split: manifest.samples(split) for split in manifest.splits}
     if json_path:
         checked = {"set": manifest.name, "fingerprint": manifest.fingerprint, "samples": samples, "pixels": pixels}
@@ -90,11 +90,12 @@ def stats(folder: Place, json_path: Path | None) -> None:
 @click.option("--count", type=COUNT, default=4, show_default=True, help="How many samples are shown.")
 def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     """A contact sheet: images, their targets at every scale, the legend."""
+    from segdata.format.manifest import read_manifest
     from segdata.looking.show import show as draw
-    from segdata.reading.shardset import ShardSet, manifest_of
+    from segdata.reading.shardset import ShardSet
 
     check_file("--out", out, PICTURE)
-    chosen = split or manifest_of(folder).splits[0]
+    chosen = split or read_manifest(folder).splits[0]
     shown = draw(ShardSet(folder, chosen), out, count)
     click.echo(f"{out}: {shown} samples of {chosen}")
 

@@ -1,13 +1,15 @@
 """Run independent work units: here, on all cores, on a Ray cluster. An engine maps units to outcomes, in any order.
 
-`driver.py` gives the units out and has retries and time-outs, once for every engine; an engine is a file.
+`driver.py` gives the units out and has retries and time-outs, once for every engine that has workers: an engine is a
+file, and `worker.py` the process that both have.
 """
 
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
+from segdata.base.memory import keep_freed_memory
 from segdata.engines.driver import drive
 from segdata.engines.engine import Engine, R, U, default_workers
 from segdata.errors import SegdataError
@@ -29,26 +31,24 @@ def run(
     """Outcomes of all units as they finish.
 
     workers: as many as there are processors by default, on the cluster at `address` as many as that has. limit:
-    the seconds that a unit may take before another worker gets it (`serial` has no other). Raises SegdataError for
-    a unit that is lost again and again, and what the function raises.
+    the seconds that a unit may take before another worker gets it. `serial` computes in this process, one unit after
+    the other, where nobody can end a unit that hangs. Raises SegdataError for a unit that is lost again and again, and
+    what the function raises.
     """
-    with _opened(engine, function, workers, address) as opened:
-        yield from drive(opened, units, name, limit)
-
-
-def _opened(
-    engine: str, function: Callable[[U], R], workers: int | None, address: str | None
-) -> AbstractContextManager[Engine[U, R]]:
+    opened: AbstractContextManager[Engine[U, R]]
     if engine == "serial":
-        from segdata.engines.serial import Serial
-
-        return nullcontext(Serial(function))
+        keep_freed_memory()
+        yield from map(function, units)
+        return
     if engine == "local":
         from segdata.engines.local import Local
 
-        return Local(function, workers or default_workers())
-    if engine == "ray":
+        opened = Local(function, workers or default_workers())
+    elif engine == "ray":
         from segdata.engines.ray import Ray
 
-        return Ray(function, workers, address or os.environ.get("RAY_ADDRESS"))
-    raise SegdataError(f"no engine {engine!r}: there are {', '.join(ENGINES)}.")
+        opened = Ray(function, workers, address or os.environ.get("RAY_ADDRESS"))
+    else:
+        raise SegdataError(f"no engine {engine!r}: there are {', '.join(ENGINES)}.")
+    with opened as ready:
+        yield from drive(ready, units, name, limit)

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 from segdata.engines.engine import Begun, Done, Engine, Lost, R, U
 from segdata.errors import SegdataError
@@ -15,7 +15,7 @@ TRIES = 3  # how often a unit is given out before it is blamed for its lost work
 
 @dataclass
 class _Trial(Generic[U]):
-    """A unit that was given out, and what became of it before."""
+    """A unit that is given out, and how often it was before."""
 
     unit: U
     tries: int = 0
@@ -30,14 +30,15 @@ def drive(
     Units are taken from the iterable when their turn comes, lost ones after all others. Raises SegdataError for a
     unit that was lost again and again, and what the function raised.
     """
-    fresh, again = iter(units), deque[_Trial[U]]()
-    given: dict[int, _Trial[U]] = {}
+    fresh, again = map(_Trial, units), deque[_Trial[U]]()
+    given: dict[Any, _Trial[U]] = {}  # by ticket
     while True:
-        while len(given) < engine.slots and (trial := _next(fresh, again)):
+        while len(given) < engine.slots and (trial := next(fresh, None) or (again.popleft() if again else None)):
             given[engine.give(trial.unit)] = trial
         if not given:
             return
-        for event in engine.wait(_patience(given)):
+        first = min(trial.deadline for trial in given.values())
+        for event in engine.wait(None if first == math.inf else max(0.0, first - time.monotonic())):
             match event:
                 case Begun(ticket):
                     given[ticket].deadline = time.monotonic() + limit(given[ticket].unit)
@@ -45,28 +46,16 @@ def drive(
                     del given[ticket]
                     yield outcome
                 case Lost(ticket, reason):
-                    again.append(_tried(given.pop(ticket), reason, name))
+                    again.append(_next_trial(given.pop(ticket), reason, name))
         for ticket in [ticket for ticket, trial in given.items() if trial.deadline <= time.monotonic()]:
             engine.stop(ticket)
             trial = given.pop(ticket)
             reason = f"it took longer than {limit(trial.unit):g} s (--timeout gives it more)"
-            again.append(_tried(trial, reason, name))
+            again.append(_next_trial(trial, reason, name))
 
 
-def _next(fresh: Iterator[U], again: "deque[_Trial[U]]") -> "_Trial[U] | None":
-    for unit in fresh:
-        return _Trial(unit)
-    return again.popleft() if again else None
-
-
-def _patience(given: dict[int, _Trial[U]]) -> float | None:
-    """Seconds until the first deadline."""
-    first = min(trial.deadline for trial in given.values())
-    return None if first == math.inf else max(0.0, first - time.monotonic())
-
-
-def _tried(trial: _Trial[U], reason: str, name: Callable[[U], str]) -> _Trial[U]:
-    """The trial that comes next, or SegdataError after the last one."""
+def _next_trial(trial: _Trial[U], reason: str, name: Callable[[U], str]) -> _Trial[U]:
+    """Raises SegdataError after the last one."""
     if trial.tries + 1 < TRIES:
         return _Trial(trial.unit, trial.tries + 1)
     raise SegdataError(

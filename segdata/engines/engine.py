@@ -2,34 +2,30 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 U = TypeVar("U")
 U_contra = TypeVar("U_contra", contravariant=True)
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Begun:
+class Begun(NamedTuple):
     """The unit waits no longer, a worker has it: its time counts from here."""
 
-    ticket: int
+    ticket: Any
 
 
-@dataclass(frozen=True)
-class Done(Generic[R]):
+class Done(NamedTuple, Generic[R]):
     """The unit's outcome."""
 
-    ticket: int
+    ticket: Any
     outcome: R
 
 
-@dataclass(frozen=True)
-class Lost:
+class Lost(NamedTuple):
     """The unit will have no outcome; `reason` completes "lost, because …"."""
 
-    ticket: int
+    ticket: Any
     reason: str
 
 
@@ -42,19 +38,15 @@ class Engine(Protocol[U_contra, R]):
     @property
     def slots(self) -> int:
         """How many units it computes at once; machines may come and go."""
-        ...
 
-    def give(self, unit: U_contra) -> int:
+    def give(self, unit: U_contra) -> Any:
         """Have the unit computed; the ticket by which `wait` and `stop` name it."""
-        ...
 
     def wait(self, seconds: float | None) -> Iterable[Event[R]]:
         """What happened, in order, after at most so many seconds; raises what the function raised."""
-        ...
 
-    def stop(self, ticket: int) -> None:
+    def stop(self, ticket: Any) -> None:
         """End the worker that has this unit; no event tells of the unit any more."""
-        ...
 
 
 def default_workers() -> int:

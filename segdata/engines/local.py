@@ -1,33 +1,28 @@
-"""Processes of this machine, one unit each: a worker that dies or hangs costs its own unit alone."""
+"""Processes of this machine, one unit each: a worker that dies or hangs costs its own unit alone.
 
-import os
-import signal
-import threading
-import traceback
+Every worker has a pipe of its own. In a pool whose workers share one, a worker that dies while it hands over its
+outcome leaves half a message there and a lock that nobody opens: no other worker gets through any more.
+"""
+
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from multiprocessing import connection, get_context, parent_process
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing import connection, get_context
 from typing import Any, Generic
 
-from segdata.base.memory import keep_freed_memory
-from segdata.base.processes import environment_set
 from segdata.engines.engine import Begun, Done, Event, Lost, R, U
+from segdata.engines.worker import Worker
 
 
 class Local(Generic[U, R]):
-    """At most `slots` processes; a context manager, at whose end none is left."""
+    """At most `slots` processes; a context manager, at whose end none is left. A ticket is the worker's pipe."""
 
     def __init__(self, function: Callable[[U], R], workers: int) -> None:
         self.slots = workers
-        self.function = function
+        self._function = function
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["segdata.making.build"])
-        self._idle: list[_Worker] = []
-        self._busy: dict[int, _Worker] = {}  # by ticket
-        self._begun: list[int] = []
-        self._given = 0
+        self._context.set_forkserver_preload([function.__module__])  # imported once, not by every worker
+        self._idle: list[Worker] = []
+        self._busy: dict[Any, Worker] = {}  # by ticket
+        self._begun: list[Begun] = []
 
     def __enter__(self) -> "Local[U, R]":
         return self
@@ -36,87 +31,34 @@ class Local(Generic[U, R]):
         for worker in (*self._idle, *self._busy.values()):
             worker.end()
 
-    def give(self, unit: U) -> int:
-        self._given += 1
+    def give(self, unit: U) -> Any:
         while True:
-            worker = self._idle.pop() if self._idle else self._start()
+            worker = self._idle.pop() if self._idle else Worker(self._context, self._function)
             try:
                 worker.pipe.send(unit)
                 break
             except (BrokenPipeError, ConnectionResetError):  # it died while it had nothing to do
                 worker.end()
-        self._busy[self._given] = worker
-        self._begun.append(self._given)
-        return self._given
+        self._busy[worker.pipe] = worker
+        self._begun.append(Begun(worker.pipe))
+        return worker.pipe
 
     def wait(self, seconds: float | None) -> Iterator[Event[R]]:
         if self._begun:
-            yield from map(Begun, self._begun)
+            yield from self._begun
             self._begun.clear()
             return
-        tickets: dict[Any, int] = {worker.pipe: ticket for ticket, worker in self._busy.items()}
-        for pipe in connection.wait(list(tickets), seconds):
-            worker = self._busy.pop(tickets[pipe])
+        for pipe in connection.wait(list(self._busy), seconds):
+            worker = self._busy.pop(pipe)
             try:
                 outcome, error = worker.pipe.recv()
             except (EOFError, OSError):
-                yield Lost(tickets[pipe], f"its worker {worker.end(grace=1)}")  # it closed its pipe: it is ending
+                yield Lost(pipe, f"its worker {worker.end(grace=1)}")  # it closed its pipe: it is ending
                 continue
             self._idle.append(worker)
             if error is not None:
                 raise error
-            yield Done(tickets[pipe], outcome)
+            yield Done(pipe, outcome)
 
-    def stop(self, ticket: int) -> None:
+    def stop(self, ticket: Any) -> None:
         self._busy.pop(ticket).end()
-
-    def _start(self) -> "_Worker":
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self.function), daemon=True)
-        with environment_set():
-            process.start()
-        theirs.close()  # so that our end closes when the worker dies
-        return _Worker(process, ours)
-
-
-class _Worker:
-    """One process and our end of its pipe."""
-
-    def __init__(self, process: BaseProcess, pipe: Connection) -> None:
-        self.process, self.pipe = process, pipe
-
-    def end(self, grace: float = 0) -> str:
-        """Kill it, if it lives after so many seconds; how it ended, for people."""
-        self.process.join(grace)
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-        code = self.process.exitcode or 0
-        return f"was ended by signal {-code} (9: killed, as for memory)" if code < 0 else f"ended with status {code}"
-
-
-# ---- in the worker ------------------------------------------------------------------------------------------
-
-
-def _work(pipe: Connection, function: Callable[[U], R]) -> None:
-    """Compute what comes through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, which ends its workers
-    _die_with_parent()
-    keep_freed_memory()
-    with suppress(EOFError, OSError):
-        while True:
-            unit = pipe.recv()
-            try:
-                answer: tuple[R | None, BaseException | None] = (function(unit), None)
-            except BaseException as error:
-                error.add_note("".join(traceback.format_exception(error)))  # where it happened does not travel
-                answer = (None, error)
-            pipe.send(answer)
-
-
-def _die_with_parent() -> None:
-    """Workers of a killed driver must not go on beside the run that continues its work."""
-    parent = parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
-        threading.Thread(target=lambda: (connection.wait([sentinel]), os._exit(1)), daemon=True).start()

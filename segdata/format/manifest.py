@@ -8,10 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segdata.base.canonical import canonical_json, digest_bytes, pretty_json
-from segdata.base.files import parsing, read_file
-from segdata.errors import ShardError
+from segdata.base.files import LIMIT, parsing, read_file
+from segdata.errors import AbsentError, ShardError
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.receipt import FORMAT, HEX, PART
+from segdata.stores.opening import open_files
+from segdata.stores.store import Files
 from segdata.stores.url import Place
 
 FILE = "dataset.json"
@@ -21,6 +23,10 @@ SIDE = ".segdata"
 BESIDE = re.compile(r"README\.md|taxonomy\.yaml|SHA256SUMS|dataset\.json|(\.segdata|\.nv-meta)/.+")  # the shards
 NAMES = re.compile(rf"{BESIDE.pattern}|[^/]+-\d{{6}}\.tar(\.idx)?")  # by their kinds: which ones, SHA256SUMS says
 MAX_BYTES = 1 << 26  # about 200 bytes a shard: room for 300,000 of them
+
+MAX_SHARD = 1 << 34  # 16 GiB: a shard that is read whole is held in memory
+MAX_COLUMN = 1 << 32  # 4 GiB of the index: places of forty million samples
+ROW = 512  # bytes of a sample in a column of the index: a name of at most 255, or some 100 of numbers
 
 
 @dataclass(frozen=True)
@@ -79,14 +85,19 @@ def manifest_bytes(document: Mapping[str, Any]) -> bytes:
     return pretty_json({**document, "fingerprint": _fingerprint(document)})
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check dataset.json; raises ShardError that says why the folder is no complete shard set."""
-    path = folder / FILE
+def read_manifest(place: Place) -> Manifest:
+    """dataset.json of the set at a place, as it is now.
+
+    Raises ShardError that says why this is no complete shard set, StoreError where it cannot be read.
+    """
+    return fetch_manifest(open_files(place))
+
+
+def fetch_manifest(files: Files) -> Manifest:
     try:
-        data = read_file(path, MAX_BYTES, ShardError)
-    except FileNotFoundError:
-        raise no_manifest(folder) from None
-    return parse_manifest(data, path)
+        return parse_manifest(files.read(FILE, limit=MAX_BYTES), files.place / FILE)
+    except AbsentError:
+        raise no_manifest(files.place) from None
 
 
 def read_sums(folder: Path, manifest: Manifest) -> dict[str, str]:
@@ -109,6 +120,16 @@ def parse_sums(data: bytes, where: Place) -> dict[str, str]:
     if len(found) != len(rows):
         raise ShardError(f"{where}: {len(rows)} lines for {len(found)} files, expected one a file. Refused.")
     return found
+
+
+def shard_limit(row: ShardEntry) -> int:
+    """Bytes that are read of a shard at most to check it: what another tool encoded anew may be longer than listed."""
+    return min(2 * row.size + (1 << 20), MAX_SHARD)
+
+
+def side_limit(manifest: Manifest) -> int:
+    """Bytes of a file beside the shards: of the largest column of the index, or of a small set's documents."""
+    return min(LIMIT + ROW * sum(map(manifest.samples, manifest.splits)), MAX_COLUMN)
 
 
 def no_manifest(folder: Place) -> ShardError:

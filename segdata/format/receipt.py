@@ -9,6 +9,7 @@ from typing import Any
 
 from segdata.base.canonical import canonical_json, digest_bytes
 from segdata.base.files import read_file
+from segdata.errors import SegdataError
 from segdata.findings import Finding
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.shard import MAX_NAME
@@ -59,7 +60,15 @@ class Receipt:
 def read_receipt(path: Path) -> Receipt | None:
     """The receipt, or None where there is none that can be read: then the shard is made again."""
     try:
-        return _receipt(json.loads(read_file(path)))
+        return parse_receipt(read_file(path))
+    except (OSError, SegdataError):
+        return None
+
+
+def parse_receipt(data: bytes) -> Receipt | None:
+    """The receipt of these bytes, None where they are none."""
+    try:
+        return _receipt(json.loads(data))
     except Exception:
         return None
 

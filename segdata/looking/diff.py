@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from segdata.base.arrays import U8
 from segdata.checking.verify import verify
 from segdata.errors import ShardError
+from segdata.format.manifest import read_manifest
 from segdata.labels.changes import SHOWN, balance, count_changes, described, id_changes
 from segdata.labels.taxonomy import Taxonomy
 from segdata.pictures.codecs import JPEG_QUALITY
-from segdata.reading.shardset import ShardSet, manifest_of
+from segdata.reading.shardset import ShardSet
 from segdata.stores.url import Place
 
 
@@ -32,7 +33,7 @@ class _Side:
 
     @classmethod
     def of(cls, path: Place) -> "_Side":
-        manifest = manifest_of(path)
+        manifest = read_manifest(path)
         return cls(path, {split: ShardSet(path, split, version=manifest.fingerprint) for split in manifest.splits})
 
     @property

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.format.counts import ImageSums
-from segdata.reading.shardset import ShardSet, manifest_of
+from segdata.format.manifest import read_manifest
+from segdata.reading.shardset import ShardSet
 from segdata.stores.url import Place
 
 Progress = Callable[[int, int], None]
@@ -16,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 def stats(folder: Place, progress: Progress = lambda done, total: None) -> dict[str, Any]:
     """Split -> numbers. Class counts were taken while writing; images are decoded where they were not then."""
-    manifest = manifest_of(folder)
+    manifest = read_manifest(folder)
     sets = {split: ShardSet(folder, split, version=manifest.fingerprint) for split in manifest.splits}
     total = sum(len(shards) for shards in sets.values())
     document: dict[str, Any] = {"set": next(iter(sets.values())).manifest.name, "splits": {}}

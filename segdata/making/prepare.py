@@ -29,7 +29,7 @@ from segdata.making.plan import PlannedShard, plan_split, shard_name
 from segdata.making.survey import Survey, drop_bad_keys, look
 from segdata.output.standing import Standing, bring_back, described_change, standing
 from segdata.output.workfolder import work_folders
-from segdata.raw.root import open_tree
+from segdata.raw.tree import open_tree
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 AROUND = frozenset({"missing-split", "unused-file"})  # what these tell is not in the set

@@ -50,7 +50,7 @@ def _other(source: SceneSource, tree: Tree) -> str:
 
 def _is_there(source: SceneSource, tree: Tree) -> bool:
     wanted = [folder.path for folder in source.folders if folder.split == "train" and folder.role != "colors"]
-    return tree.held(wanted).keys() == set(wanted)
+    return tree.contents(wanted).keys() == set(wanted)
 
 
 def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
@@ -61,9 +61,9 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
     folders = {
         split: [each for each in source.folders if each.split == split] for split in splits or source.default_splits
     }
-    held = tree.held([folder.path for each in folders.values() for folder in each])
+    contents = tree.contents([folder.path for each in folders.values() for folder in each])
     for split, each in folders.items():
-        listing = list_split(source.name, tree, each, held)
+        listing = list_split(source.name, tree, each, contents)
         survey.origins[split] = listing.origin
         survey.findings += listing.findings
         if listing.scenes:
@@ -104,7 +104,7 @@ def _unused(source: SceneSource, tree: Tree) -> list[Finding]:
         return source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
 
     groups: dict[tuple[str, str], tuple[int, str]] = {}  # (first name below the root, suffix) -> count, an example
-    for top, path in tree.rest({folder.path for folder in source.folders}, known):
+    for top, path in tree.unused({folder.path for folder in source.folders}, known):
         group = (top if path else "", suffix_of(path or top))
         count, example = groups.get(group, (0, f"{top}/{path}" if path else top))
         groups[group] = count + 1, example

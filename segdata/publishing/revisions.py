@@ -5,8 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from segdata.errors import ShardError
-from segdata.format.manifest import FILE, NAMES
-from segdata.reading.remote import REVISIONS, fetch_manifest, revision
+from segdata.format.manifest import FILE, NAMES, fetch_manifest
+from segdata.format.published import REVISIONS, revision
 from segdata.stores.opening import open_store
 from segdata.stores.store import Store
 from segdata.stores.url import Url

@@ -13,15 +13,24 @@ from pathlib import Path
 
 from segdata.base.canonical import digest_bytes, digest_file
 from segdata.base.lock import locked
-from segdata.checking.store import digest_stored
 from segdata.errors import AbsentError, RangeError, SegdataError, ShardError, StoreError
-from segdata.format.manifest import FILE, MAX_BYTES, SUMS, Manifest, parse_sums, read_manifest, read_sums
+from segdata.format.manifest import (
+    FILE,
+    MAX_BYTES,
+    SUMS,
+    Manifest,
+    fetch_manifest,
+    parse_sums,
+    read_manifest,
+    read_sums,
+)
+from segdata.format.published import find_home, revision
 from segdata.making.job import Job
 from segdata.making.prepare import Prepared, Say, prepare
 from segdata.making.survey import is_painted
 from segdata.output.standing import another, described_change, differences, identity, other_frames, shared, too_few
 from segdata.output.workfolder import claim, own_folder, remove
-from segdata.reading.remote import RemoteFiles, fetch_manifest, find_home, revision
+from segdata.reading.remote import RemoteFiles
 from segdata.reading.shardset import ShardSet
 from segdata.stores.cache import cache_folder
 from segdata.stores.opening import open_store
@@ -173,7 +182,7 @@ def stands(store: Store, path: str, entry: Entry | None, local: Path, sha256: st
         return False
     digest, _, parts = entry.etag.partition("-")
     if len(digest) != 32:
-        return digest_stored(store, path, entry.size) == sha256
+        return store.digest(path, entry.size) == sha256
     return digest == (_md5_of_parts(local, int(parts)) if parts.isdecimal() else _md5(local))
 
 

@@ -13,7 +13,7 @@ from segdata.errors import SourceError
 from segdata.findings import Finding
 from segdata.raw.member import Member, Twin
 from segdata.raw.scene import Folder, Listing, Scene
-from segdata.raw.tree import Held, Tree
+from segdata.raw.tree import Contents, Tree
 from segdata.stores.url import Place
 
 Keyed = Iterable[tuple[str, Member]]
@@ -41,19 +41,19 @@ class Used:
         return f"{len(self.keyed)} {NOUNS[self.folder.role]}" + f" in {places}" * bool(places)
 
 
-def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: dict[str, list[Held]]) -> Listing:
-    """The scenes of the split whose folders these are, which `held` then has no more: of a million, memory counts.
+def list_split(name: str, tree: Tree, folders: Sequence[Folder], contents: dict[str, list[Contents]]) -> Listing:
+    """The scenes of the split whose folders these are, which `contents` then has no more: of a million, memory counts.
 
     Raises SourceError where a file lies twice, and differs.
     """
-    used = {folder.role: _use(folder, held.pop(folder.path, [])) for folder in folders}
+    used = {folder.role: _use(folder, contents.pop(folder.path, [])) for folder in folders}
     image, labels = used["image"], [used[role] for role in ("labels", "colors") if role in used]
     findings = tuple(finding for each in used.values() for finding in each.findings)
     annotated = [each for each in labels if each.keyed]
     origin = "; ".join(map(str, (image, *(annotated or labels[:1]))))
     if not image.keyed and not annotated and not findings:
         lacking = image.folder
-        found = f"{name}: no {lacking.path} in {tree.root} (found: {tree.found()}). {_advice(lacking)}."
+        found = f"{name}: no {lacking.path} in {tree.root} (found: {tree.storage.description()}). {_advice(lacking)}."
         return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
@@ -71,8 +71,8 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], held: dict[str,
 
 def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used) -> Finding:
     found = (
-        f"{name}: no {lacking.path} in {tree.root} with files {lacking.rule} (found: {tree.found()}), though there are "
-        f"{there}. {_advice(lacking)}, or name the splits that you want with --split."
+        f"{name}: no {lacking.path} in {tree.root} with files {lacking.rule} (found: {tree.storage.description()}), "
+        f"though there are {there}. {_advice(lacking)}, or name the splits that you want with --split."
     )
     return Finding(code, lacking.path, found)
 
@@ -84,8 +84,8 @@ def _advice(lacking: Folder) -> str:
 # ---- the files of a folder ----------------------------------------------------------------------------------
 
 
-def _use(folder: Folder, held: Sequence[Held]) -> Used:
-    unpacked, zipped = _chosen(folder, held)
+def _use(folder: Folder, contents: Sequence[Contents]) -> Used:
+    unpacked, zipped = _chosen(folder, contents)
     keyed, strays = list[tuple[str, Member]](), dict[str, list[str]]()
     for member in chain(unpacked, zipped):
         name = member.path.rpartition("/")[2]
@@ -94,14 +94,20 @@ def _use(folder: Folder, held: Sequence[Held]) -> Used:
         elif not folder.beside.fullmatch(name) and not DOCUMENT.fullmatch(name):
             strays.setdefault(suffix_of(name), []).append(member.path)
     used = {member.container for _, member in keyed}
-    places = [each.place for each in held if any(member.container in used for member in each.members)]
-    findings = [_stray(folder, suffix, paths) for suffix, paths in sorted(strays.items())]
+    places = [each.place for each in contents if any(member.container in used for member in each.members)]
+    findings = []
+    for suffix, paths in sorted(strays.items()):
+        where, found = paths[0], f"not {folder.rule}"
+        if len(paths) > 1:
+            where = folder.path
+            found = f"{len(paths)} files {suffix or 'without a suffix'} (such as {paths[0]}), {found}"
+        findings.append(Finding("unexpected-name", where, found))
     return Used(folder, keyed, tuple(places), tuple(findings))
 
 
-def _chosen(folder: Folder, held: Sequence[Held]) -> tuple[list[Member], list[Member]]:
+def _chosen(folder: Folder, contents: Sequence[Contents]) -> tuple[list[Member], list[Member]]:
     """The members that count, unpacked and zipped ones; what lies unpacked and in zips is read unpacked."""
-    unpacked, zips = ([each for each in held if each.zipped is zipped] for zipped in (False, True))
+    unpacked, zips = ([each for each in contents if each.zipped is zipped] for zipped in (False, True))
     if len(unpacked) > 1:
         raise _ambiguous(folder.path, str(unpacked[0].place), str(unpacked[1].place))
     packed: dict[str, Member] = {}
@@ -111,19 +117,19 @@ def _chosen(folder: Folder, held: Sequence[Held]) -> tuple[list[Member], list[Me
             others.append(member)
         elif (other := packed.setdefault(member.path, member)) is not member:
             raise _ambiguous(member.path, other.where, member.where)
-    mine = unpacked[0].members if unpacked else []
-    names = {member.path for member in mine if packed and _is_used(folder, member)}
-    if not names:
-        return mine, sorted([*packed.values(), *others])
-    if differing := sorted(names ^ packed.keys()):
-        few = f"{len(names - packed.keys())} files only in the first and {len(packed.keys() - names)} only in the other"
+    members = unpacked[0].members if unpacked else []
+    both = {member.path for member in members if packed and _is_used(folder, member)}
+    if not both:
+        return members, sorted([*packed.values(), *others])
+    if differing := sorted(both ^ packed.keys()):
+        few = f"{len(both - packed.keys())} files only in the first and {len(packed.keys() - both)} only in the other"
         there = next(each.place for each in zips if any(_is_used(folder, member) for member in each.members))
         raise _ambiguous(folder.path, str(unpacked[0].place), str(there), f", {few} ({differing[0]})")
-    return [_twin(each, packed[each.path]) if each.path in names else each for each in mine], others
-
-
-def _twin(one: Member, packed: Member) -> Member:
-    return Twin(one.path, one.container, one.inner, one.zipped, one.fault, packed)
+    members = [
+        Twin(one.path, one.container, one.inner, fault=one.fault, packed=packed[one.path]) if one.path in both else one
+        for one in members
+    ]
+    return members, others
 
 
 def _is_used(folder: Folder, member: Member) -> bool:
@@ -135,13 +141,6 @@ def _ambiguous(what: str, first: str, second: str, more: str = "") -> SourceErro
         f"{what} lies in {first} and in {second}{more}: which of them is meant cannot be known. "
         "Move one of them away, or point --root at the one that is meant."
     )
-
-
-def _stray(folder: Folder, suffix: str, paths: list[str]) -> Finding:
-    if len(paths) == 1:
-        return Finding("unexpected-name", paths[0], f"not {folder.rule}")
-    found = f"{len(paths)} files {suffix or 'without a suffix'} (such as {paths[0]}), not {folder.rule}"
-    return Finding("unexpected-name", folder.path, found)
 
 
 def suffix_of(name: str) -> str:
@@ -157,7 +156,10 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = ()) -> tuple[
     """Scenes sorted by key; what has no counterpart is a finding, as is a key that stands twice: no scene of it."""
     groups = [_grouped(keyed) for keyed in (images, labels, colors)]
     twice = {key: several[key] for one, several in reversed(groups) for key in one if key in several}
-    found = [_twice(key, members) for key, members in twice.items()]
+    found = [
+        Finding("duplicate-key", first.path, f"{key} also names {', '.join(member.path for member in others)}")
+        for key, (first, *others) in twice.items()
+    ]
     (pictures, _), (ids, _), (painted, _) = groups
     scenes = []
     for key in sorted(key for key in pictures if key not in twice):
@@ -180,8 +182,3 @@ def _grouped(keyed: Keyed) -> tuple[dict[str, Member], dict[str, list[Member]]]:
         if (first := one.setdefault(key, member)) is not member:
             several.setdefault(key, [first]).append(member)
     return one, several
-
-
-def _twice(key: str, members: list[Member]) -> Finding:
-    others = ", ".join(member.path for member in members[1:])
-    return Finding("duplicate-key", members[0].path, f"{key} also names {others}")

@@ -1,14 +1,12 @@
 """One file of a dataset, wherever it is: in a folder, in a zip, or in a store."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-from segdata.base.files import parsing, read_file
-from segdata.errors import AbsentError, LinkError, RangeError, SourceError, TooLargeError
+from segdata.base.files import parsing
+from segdata.errors import LinkError, SourceError
+from segdata.raw.storage import storage_at
 from segdata.raw.zips import INFLATE, MAX_MEMBER_BYTES, read_zipped, zip_entries
-from segdata.stores.opening import local_store
-from segdata.stores.url import Place, Url
+from segdata.stores.url import Place
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,9 +26,7 @@ class Member:
         with parsing(self.where, SourceError):
             if self.zipped:
                 return read_zipped(self.container, self.inner)
-            if isinstance(self.container, Url):
-                return _read_stored(self.container, self.inner)
-            return _read_file(self.container / self.inner)
+            return storage_at(self.container).read(self.inner, MAX_MEMBER_BYTES)
 
     @property
     def where(self) -> str:
@@ -49,18 +45,3 @@ class Twin(Member):
         if self.packed and INFLATE.crc32(data) != zip_entries(self.packed.container)[self.packed.inner].crc:
             raise SourceError(f"{self.where}: other bytes than {self.packed.where}. Move the wrong one away.")
         return data
-
-
-def _read_file(path: Path) -> bytes:
-    if (size := path.stat().st_size) > MAX_MEMBER_BYTES:
-        raise TooLargeError(f"{path}: {size} bytes where a picture of at most {MAX_MEMBER_BYTES} is due.")
-    return read_file(path, MAX_MEMBER_BYTES, SourceError)
-
-
-def _read_stored(url: Url, inner: str) -> bytes:
-    try:
-        return local_store(url, os.getpid()).read(inner, limit=MAX_MEMBER_BYTES)
-    except AbsentError as error:
-        raise SourceError(str(error)) from None
-    except RangeError as error:
-        raise TooLargeError(str(error)) from None

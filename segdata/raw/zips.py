@@ -5,21 +5,20 @@ What a zip declares of itself is bounded before it is believed: its directory, a
 
 import bz2
 import lzma
-import os
 import stat
 import struct
 import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from segdata.base.files import parsing
 from segdata.base.zlibs import first_of
 from segdata.errors import SourceError, TooLargeError
+from segdata.raw.storage import storage_at
 from segdata.raw.zipdirectory import HEADER, MAX_32, Entry, Read, SeveralError, long_numbers, read_directory
-from segdata.stores.opening import local_store
-from segdata.stores.url import Place, Url
+from segdata.stores.url import Place
 
 INFLATE = first_of("isal.isal_zlib")
 ENCRYPTED, DEFERRED = 1, 1 << 3  # bits of a member's flags; sizes and CRC-32 stand behind its bytes
@@ -57,7 +56,7 @@ def read_zipped(path: Place, inner: str) -> bytes:
         )
     if entry.flags & ENCRYPTED:
         raise SourceError(f"{path}:{inner}: is encrypted, expected a member without a password.")
-    packed = _packed_here(path, entry) if isinstance(path, Path) else _packed_there(path, entry, zipped.size)
+    packed = _packed(storage_at(path).read_range, entry, zipped.size)
     data = _unpacked(packed, entry)
     if len(data) != entry.size or INFLATE.crc32(data) != entry.crc:
         raise SourceError(f"{path}:{inner}: its length or CRC-32 is not what the zip's directory says.")
@@ -100,31 +99,18 @@ def _lzma(packed: bytes, size: int) -> lzma.LZMADecompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA1, **properties}])
 
 
-def _packed_here(path: Path, entry: Entry) -> bytes:
-    with path.open("rb") as file:
-        file.seek(entry.at)
-        header = file.read(HEADER)
-        _check_header(header + file.read(_names_length(header, entry)), entry)
-        return file.read(entry.packed)
-
-
-def _packed_there(url: Url, entry: Entry, zip_size: int) -> bytes:
-    """In one request: header, names and bytes lie together."""
-    store = local_store(url, os.getpid())
+def _packed(read: Read, entry: Entry, zip_size: int) -> bytes:
+    """The member's bytes, in one request where that is enough: header, names and bytes lie together."""
     guessed = HEADER + len(entry.raw) + _SPARE + entry.packed
-    data = store.read("", entry.at, min(entry.at + guessed, zip_size))
-    start = HEADER + _names_length(data[:HEADER], entry)
+    data = read(entry.at, min(entry.at + guessed, zip_size))
+    if data[:4] != b"PK\3\4" or len(data) < HEADER:
+        raise ValueError(f"no member at byte {entry.at}")
+    name, extra = struct.unpack_from("<HH", data, HEADER - 4)  # which may differ from those in the zip's directory
+    start = HEADER + name + extra
     if len(data) < start + entry.packed:
-        data += store.read("", entry.at + len(data), entry.at + start + entry.packed)
+        data += read(entry.at + len(data), entry.at + start + entry.packed)
     _check_header(data[:start], entry)
     return data[start : start + entry.packed]
-
-
-def _names_length(header: bytes, entry: Entry) -> int:
-    """Of the member's name and extra field, which may differ from those in the zip's directory."""
-    if header[:4] != b"PK\3\4" or len(header) < HEADER:
-        raise ValueError(f"no member at byte {entry.at}")
-    return sum(struct.unpack("<HH", header[26:]))
 
 
 def _check_header(data: bytes, entry: Entry) -> None:
@@ -144,14 +130,15 @@ def _check_header(data: bytes, entry: Entry) -> None:
 
 
 def _directory(path: Place) -> _Directory:
-    return _read_directory(path, path.stat().st_mtime_ns if isinstance(path, Path) else 0)
+    return _read_directory(path, storage_at(path).version())
 
 
 @lru_cache(maxsize=16)
-def _read_directory(path: Place, mtime_ns: int) -> _Directory:
+def _read_directory(path: Place, version: int) -> _Directory:
+    storage = storage_at(path)
     with parsing(path, SourceError, "Expected a complete zip. Download it again."):
         try:
-            size, listed = _listed_here(path) if isinstance(path, Path) else _listed_there(path)
+            listed = read_directory(storage.read_range, size := storage.size())
         except SeveralError as error:
             raise SourceError(f"{path}: {error}.") from None
         entries: dict[str, Entry] = {}
@@ -167,26 +154,6 @@ def _read_directory(path: Place, mtime_ns: int) -> _Directory:
                     "not the same. Pack the zip again with the right one, or download it again."
                 )
     return _Directory(entries, size)
-
-
-def _listed_here(path: Path) -> tuple[int, list[Entry]]:
-    with path.open("rb") as file:
-
-        def read(start: int, stop: int) -> bytes:
-            file.seek(start)
-            return file.read(stop - start)
-
-        size = os.fstat(file.fileno()).st_size
-        return size, read_directory(read, size)
-
-
-def _listed_there(url: Url) -> tuple[int, list[Entry]]:
-    store = local_store(url, os.getpid())
-    size = store.size("")
-    if size is None:
-        raise SourceError(f"{url}: the server does not say how long it is. Download it, and give its path.")
-    read: Read = lambda start, stop: store.read("", start, stop)  # noqa: E731
-    return size, read_directory(read, size)
 
 
 def _is_folder(entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""A shard set in a store: its index comes once, its samples one by one, each checked and kept in the cache.
+"""A split in a store: its index comes once, its samples one by one, each checked and kept in the cache.
 
 Only dataset.json is fetched anew each time. A digest says nothing of length, and whoever made the set may mean harm:
 what is fetched has a bound before it is asked for.
@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,18 +16,15 @@ from segdata.base.canonical import digest_bytes
 from segdata.base.files import LIMIT, open_regular
 from segdata.base.pinned import Opened, PinnedFile
 from segdata.errors import AbsentError, RangeError, ShardError
-from segdata.format.index import Index, open_index
-from segdata.format.manifest import FILE, MAX_BYTES, SIDE, SUMS, Manifest, no_manifest, parse_manifest, parse_sums
-from segdata.reading.local import MAX_COLUMN, MAX_SHARD, check_length, check_split
+from segdata.format.manifest import FILE, MAX_SHARD, fetch_manifest, side_limit
+from segdata.format.published import find_home
 from segdata.reading.prefetch import Prefetch
+from segdata.reading.split import SplitFiles
 from segdata.stores.cache import Cache, default_cache
 from segdata.stores.opening import open_store
-from segdata.stores.store import Store
 from segdata.stores.url import Url
 
-REVISIONS = "revisions"
 MAX_SAMPLE = 1 << 30  # its image, targets and json; a picture alone has at most MAX_MEMBER_BYTES before it is packed
-ROW = 512  # bytes of a sample in a column of the index: a name of at most 255, or some 100 of numbers
 
 
 class _Sample(NamedTuple):
@@ -39,68 +35,19 @@ class _Sample(NamedTuple):
     data: bytes
 
 
-class RemoteSet:
-    """A published set: its manifest, and its files as they are when fetched and checked."""
-
-    def __init__(self, url: Url, cache: Cache | None = None) -> None:
-        self.url, self.cache = url, cache or default_cache()
-        self.store = open_store(url)
-        self.manifest = fetch_manifest(self.store)
-        self.home = find_home(self.store, self.manifest)
-        self.piece = self.manifest.fingerprint[:32]  # the folder of its pieces in the cache
-        self.sums = parse_sums(self._file(SUMS, self.manifest.document["sha256sums"]).read_bytes(), url / SUMS)
-
-    def side(self, name: str, limit: int) -> bytes | None:
-        """A file that SHA256SUMS lists."""
-        return bytes(self._pinned(name, limit).map) if name in self.sums else None
-
-    def column(self, name: str) -> PinnedFile | None:
-        """A part of the index, mapped in the cache."""
-        inner = f"{SIDE}/{name}"
-        return self._pinned(inner, MAX_COLUMN) if inner in self.sums else None
-
-    def _pinned(self, name: str, limit: int) -> PinnedFile:
-        """The copy in the cache, which others may evict before it is open, where there is hardly room for it."""
-        for _ in range(2):
-            copy = self._file(name, self.sums[name])
-            with suppress(FileNotFoundError):
-                return PinnedFile(copy, Opened(open_regular(copy, limit, ShardError)), self.sums[name])
-        raise ShardError(f"cache {self.cache.folder}: {name} was evicted twice. Set SEGDATA_CACHE_SIZE to more.")
-
-    def _file(self, name: str, sha256: str) -> Path:
-        def is_good(data: bytes) -> bool:
-            return digest_bytes(data) == sha256
-
-        def fetch() -> bytes:
-            data = read_listed(self.store, self.home + name, limit=side_limit(self.manifest))
-            if not is_good(data):
-                raise changed(self.url / (self.home + name))
-            return data
-
-        return self.cache.file(f"{self.piece}/{name}", is_good, fetch)
-
-
-class RemoteFiles:
-    """One split of a set in a store (a `shardfiles.SplitFiles`). Any number of threads may read.
-
-    From a server without range requests a sample comes with its whole shard, all of which is kept in the cache.
-    """
+class RemoteFiles(SplitFiles):
+    """From a server without range requests a sample comes with its whole shard, all of which is kept in the cache."""
 
     def __init__(self, url: Url, split: str, cache: Cache | None = None) -> None:
-        self._set = RemoteSet(url, cache)
-        self.manifest: Manifest = self._set.manifest
-        check_split(url, self.manifest, split)
-        self.split = split
-        self._index = open_index(self._set.column, url, split, self.manifest.parts(split))
-        check_length(url, self.manifest, split, self._index)
-        self._shards = self.manifest.shards(split)
+        self.url, self.cache = url, cache or default_cache()
+        self._store = open_store(url)
+        manifest = fetch_manifest(self._store)
+        self._home = find_home(self._store, manifest)
+        self._pieces = manifest.fingerprint[:32]  # the folder of its pieces in the cache
+        self._side_limit = side_limit(manifest)
         self._has_ranges = True  # as long as the server does not show otherwise
+        super().__init__(url, split, manifest)
         self._start()
-
-    @property
-    def index(self) -> Index:
-        self._index.check()
-        return self._index
 
     def part(self, i: int, part: str) -> bytes:
         self._check_fork()
@@ -113,26 +60,47 @@ class RemoteFiles:
     def shard(self, number: int) -> bytes:
         self._check_fork()
         row = self._shards[number]
-        path = self._set.home + row.name
-        data = read_listed(self._set.store, path, limit=min(row.size, MAX_SHARD))
+        data = self._read(row.name, limit=min(row.size, MAX_SHARD))
         if digest_bytes(data) != row.sha256:
-            raise changed(self._set.url / path)
+            raise changed(self.url / (self._home + row.name))
         return data
-
-    def side(self, name: str, limit: int) -> bytes | None:
-        return self._set.side(name, limit)
-
-    def column(self, name: str) -> PinnedFile | None:
-        return self._set.column(name)
 
     def prefetch(self, wanted: Sequence[int]) -> None:
         if self._pid == os.getpid():
             self._ahead.announce(wanted)
 
+    def _pinned(self, name: str, sha256: str, limit: int) -> PinnedFile:
+        """The copy in the cache, which others may evict before it is open, where there is hardly room for it."""
+
+        def is_good(data: bytes) -> bool:
+            return digest_bytes(data) == sha256
+
+        def fetch() -> bytes:
+            data = self._read(name, limit=self._side_limit)
+            if not is_good(data):
+                raise changed(self.url / (self._home + name))
+            return data
+
+        for _ in range(2):
+            copy = self.cache.file(f"{self._pieces}/{name}", is_good, fetch)
+            with suppress(FileNotFoundError):
+                return PinnedFile(copy, Opened(open_regular(copy, limit, ShardError)), sha256)
+        raise ShardError(f"cache {self.cache.folder}: {name} was evicted twice. Set SEGDATA_CACHE_SIZE to more.")
+
+    def _read(self, name: str, start: int = 0, stop: int | None = None, limit: int = LIMIT) -> bytes:
+        """A file that must be there, or a part of it."""
+        path = self._home + name
+        try:
+            return self._store.read(path, start, stop, limit)
+        except AbsentError:
+            raise ShardError(
+                f"{self.url / path}: no such file, though {FILE} lists it: the set is incomplete. Publish it again."
+            ) from None
+
     def _check_fork(self) -> None:
         """After a fork, connections and threads stayed with the parent."""
         if self._pid != os.getpid():
-            self._set.store = open_store(self._set.url)
+            self._store = open_store(self.url)
             self._start()
 
     def _start(self) -> None:
@@ -147,7 +115,7 @@ class RemoteFiles:
         size = self._shards[shard].size if shard < len(self._shards) else 0
         if not start < stop <= min(size, start + MAX_SAMPLE):
             raise ShardError(
-                f"{self._set.url}: the index of {self.split} places sample {i} at bytes {start} to {stop} of shard "
+                f"{self.url}: the index of {self.split} places sample {i} at bytes {start} to {stop} of shard "
                 f"{shard}, which has {size}. Publish the set again."
             )
         return shard, start, stop
@@ -163,19 +131,19 @@ class RemoteFiles:
         return self._fetch_with_shard(i) if data is None else data
 
     def _cached(self, i: int) -> bytes | None:
-        data = self._set.cache.get(self._name(i), MAX_SAMPLE)
+        data = self.cache.get(self._name(i), MAX_SAMPLE)
         if data is None or self._is_good(i, data):
             return data
-        self._set.cache.drop(self._name(i))
+        self.cache.drop(self._name(i))
         return None
 
     def _fetch(self, i: int) -> bytes:
         shard, start, stop = self._range(i)
-        path = self._set.home + self._shards[shard].name
-        data = read_listed(self._set.store, path, start, stop)
+        name = self._shards[shard].name
+        data = self._read(name, start, stop)
         if not self._is_good(i, data):
-            raise changed(self._set.url / path)
-        self._set.cache.put(self._name(i), data)
+            raise changed(self.url / (self._home + name))
+        self.cache.put(self._name(i), data)
         return data
 
     def _fetch_with_shard(self, i: int) -> bytes:
@@ -186,7 +154,7 @@ class RemoteFiles:
             shard = self.shard(number)
             for other in self._neighbours(i):
                 _, first, end = self._range(other)
-                self._set.cache.put(self._name(other), shard[first:end])
+                self.cache.put(self._name(other), shard[first:end])
             return shard[start:stop]
 
     def _neighbours(self, i: int) -> Iterator[int]:
@@ -196,45 +164,11 @@ class RemoteFiles:
 
     def _name(self, i: int) -> str:
         """Of the piece in the cache."""
-        return f"{self._set.piece}/{self.split}/{i // 1000}/{i}"
+        return f"{self._pieces}/{self.split}/{i // 1000}/{i}"
 
     def _is_good(self, i: int, data: bytes) -> bool:
         start = self._range(i)[1]
         return self.index.is_sample(i, (data[at - start : at - start + size] for at, size in self.index.spans(i)))
-
-
-def fetch_manifest(store: Store) -> Manifest:
-    """dataset.json as it is now. Raises ShardError where there is none, or one that is damaged."""
-    try:
-        return parse_manifest(store.read(FILE, limit=MAX_BYTES), store.url / FILE)
-    except AbsentError:
-        raise no_manifest(store.url) from None
-
-
-def find_home(store: Store, manifest: Manifest) -> str:
-    """Where the set's files are: "revisions/…/" as `publish` lays them out, "" beside dataset.json."""
-    home = revision(manifest)
-    return home if store.has(home + FILE) else ""
-
-
-def revision(manifest: Manifest) -> str:
-    """The folder of one version of a set, below the set's URL."""
-    return f"{REVISIONS}/{manifest.fingerprint[:32]}/"
-
-
-def side_limit(manifest: Manifest) -> int:
-    """Bytes of a file beside the shards: of the largest column of the index, or of a small set's documents."""
-    return min(LIMIT + ROW * sum(map(manifest.samples, manifest.splits)), MAX_COLUMN)
-
-
-def read_listed(store: Store, path: str, start: int = 0, stop: int | None = None, limit: int = LIMIT) -> bytes:
-    """A file that must be there, or a part of it."""
-    try:
-        return store.read(path, start, stop, limit)
-    except AbsentError:
-        raise ShardError(
-            f"{store.url / path}: no such file, though {FILE} lists it: the set is incomplete. Publish it again."
-        ) from None
 
 
 def changed(where: Url) -> ShardError:

@@ -18,11 +18,12 @@ from segdata.base.pinned import replaced
 from segdata.errors import CodecError, ShardError
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.index import Index, parsed_digests
-from segdata.format.manifest import SUMS, Manifest, read_manifest
+from segdata.format.manifest import SUMS, Manifest
 from segdata.labels.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
 from segdata.pictures.codecs import decode_image, decode_map, decode_meta, decode_planes
-from segdata.reading.local import LocalFiles, SplitFiles
+from segdata.reading.local import LocalFiles
 from segdata.reading.order import Permutation
+from segdata.reading.split import SplitFiles
 from segdata.stores.url import Place, place
 
 if TYPE_CHECKING:
@@ -146,10 +147,11 @@ class ShardSet:
         if missing := [scale for scale in wanted if scale not in self._target_parts]:
             have = ", ".join(f"x{scale}" for scale in self.scales) or "none"
             raise ShardError(f"{self.path}: no targets x{missing[0]} in {self.split} (it has {have}).")
-        self._check_window(i, window, wanted)
+        size = self.size_of(i)
+        self._check_window(i, size, window, wanted)
         try:
-            image = self._picture(i, self._image_part, part, window)
-            targets = {scale: self._picture(i, self._target_parts[scale], part, window) for scale in wanted}
+            image = self._picture(self._image_part, part, size, window)
+            targets = {scale: self._picture(self._target_parts[scale], part, size, window) for scale in wanted}
             meta = decode_meta(part("json"))
         except CodecError as error:
             raise self._damaged(i, error) from error
@@ -158,7 +160,7 @@ class ShardSet:
     def picture(self, i: int, part: str) -> U8:
         """One part of sample i: the image (H, W, 3), ids (H/S, W/S) or counts (K+1, H/S, W/S)."""
         try:
-            return self._picture(i, part, lambda name: self.bytes(i, name), None)
+            return self._picture(part, lambda name: self.bytes(i, name), self.size_of(i), None)
         except CodecError as error:
             raise self._damaged(i, error) from error
 
@@ -192,8 +194,10 @@ class ShardSet:
     def __setstate__(self, state: "tuple[Place, str, Cache | None, str]") -> None:
         self.__init__(*state)  # type: ignore[misc]  # a worker opens the same version for itself
 
-    def _picture(self, i: int, name: str, part: Callable[[str], builtins.bytes], window: Window | None) -> U8:
-        data, (height, width) = part(name), self.size_of(i)
+    def _picture(
+        self, name: str, part: Callable[[str], builtins.bytes], image: tuple[int, int], window: Window | None
+    ) -> U8:
+        data, (height, width) = part(name), image
         if name.startswith("image."):
             return decode_image(data, window, (height, width))
         scale = _scale(name)
@@ -208,10 +212,10 @@ class ShardSet:
         found = str(error).rstrip(".")
         return ShardError(f"{self.path}: {self.key(i)} in {self.split} is damaged: {found}. Run `segdata verify`.")
 
-    def _check_window(self, i: int, window: Window | None, scales: Sequence[int]) -> None:
+    def _check_window(self, i: int, size: tuple[int, int], window: Window | None, scales: Sequence[int]) -> None:
         if window is None:
             return
-        height, width = self.size_of(i)
+        height, width = size
         top, left, rows, columns = window
         if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
             raise ShardError(f"window {window} (top, left, height, width) leaves {self.key(i)} of {height}x{width}.")
@@ -233,17 +237,8 @@ def _scale(part: str) -> int:
     return int("".join(filter(str.isdigit, part)))
 
 
-def manifest_of(path: Place) -> Manifest:
-    """The manifest of a folder, or of a set in a store."""
-    if isinstance(path, Path):
-        return read_manifest(path)
-    from segdata.reading.remote import fetch_manifest
-    from segdata.stores.opening import open_store
-
-    return fetch_manifest(open_store(path))
-
-
 def _open(path: Place, split: str, cache: "Cache | None") -> SplitFiles:
+    """The one place that chooses between the two readers."""
     if isinstance(path, Path):
         return LocalFiles(path, split)
     from segdata.reading.remote import RemoteFiles

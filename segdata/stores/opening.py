@@ -1,13 +1,21 @@
-"""The store behind a URL, by its scheme."""
+"""What lies at a place: a folder, or the store behind a URL, by its scheme. Nobody else asks which of them it is."""
 
+import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from segdata.errors import StoreError
-from segdata.stores.store import READ_ONLY, FsspecStore, Store
-from segdata.stores.url import Url
+from segdata.stores.folder import Folder
+from segdata.stores.store import READ_ONLY, Files, FsspecStore, Store
+from segdata.stores.url import Place, Url
 
 INSTALL = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+
+
+def open_files(place: Place) -> Files:
+    """The files at a place; a store is opened once a process. Raises StoreError."""
+    return Folder(place) if isinstance(place, Path) else local_store(place, os.getpid())
 
 
 def open_store(url: Url) -> Store:

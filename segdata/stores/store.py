@@ -1,17 +1,21 @@
-"""Object stores and web servers behind five verbs: read, list, write, copy, remove.
+"""What lies at a place: its Files, which are read and listed; and a Store, in which they are also written and removed.
 
 fsspec does the work (extra `remote`), and finds credentials by the means of each store. It is imported when a
 URL is opened, not before. A store is not trusted: what is read from it has a bound, in bytes and in time.
 """
 
+import hashlib
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from segdata.base.files import LIMIT
-from segdata.errors import AbsentError, RangeError, StoreError
-from segdata.stores.url import Url
+from segdata.errors import AbsentError, LongError, RangeError, SegdataError, StoreError
+from segdata.stores.url import Place, Url
 
 TRIES = 5
 STALLS = 2  # tries where nothing comes: each of them takes PATIENCE
@@ -27,6 +31,7 @@ FINAL = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryErr
 HOPELESS = frozenset(  # botocore's and aiohttp's
     {"NoCredentialsError", "PartialCredentialsError", "TooManyRedirects", "NonHttpUrlRedirectClientError"}
 )
+SHOWN = 400  # characters of an error: some libraries quote what a server sent, all of it
 ABSENT, DENIED = frozenset({404, 410}), frozenset({401, 403})  # HTTP statuses
 TRANSIENT = frozenset({408, 425, 429})  # HTTP statuses below 500 that may pass
 Result = TypeVar("Result")
@@ -39,8 +44,37 @@ class Entry(NamedTuple):
     etag: str
 
 
-class Store(Protocol):
-    """The files below one URL, each named by its path from there. Raises StoreError, AbsentError for no such file."""
+class Files(Protocol):
+    """The files below one place, each named by its path from there.
+
+    Raises StoreError: AbsentError for no such file, LongError for one of more bytes than `limit`.
+    """
+
+    @property
+    def place(self) -> Place: ...
+    def read(self, path: str, *, limit: int = LIMIT) -> bytes:
+        """All bytes of a file."""
+        ...
+
+    def has(self, path: str) -> bool:
+        """Whether the file is there; False where the store denies it, as some do for what is not there."""
+        ...
+
+    def files(self) -> dict[str, Entry]:
+        """All files, by path."""
+        ...
+
+    def digest(self, path: str, limit: int) -> str:
+        """SHA-256 of a file, read piece by piece."""
+        ...
+
+    def opened(self, path: str, limit: int) -> AbstractContextManager[BufferedIOBase]:
+        """A file, open at its start and with a descriptor that can be mapped: itself, or a copy that leaves nothing."""
+        ...
+
+
+class Store(Files, Protocol):
+    """The files below one URL."""
 
     @property
     def url(self) -> Url: ...
@@ -51,16 +85,8 @@ class Store(Protocol):
         """
         ...
 
-    def has(self, path: str) -> bool:
-        """Whether the file is there; False where the store denies it, as some do for what is not there."""
-        ...
-
     def size(self, path: str) -> int | None:
         """Bytes of a file, None where the server does not say."""
-        ...
-
-    def files(self) -> dict[str, Entry]:
-        """All files, by path."""
         ...
 
     def write(self, path: str, data: bytes) -> None:
@@ -80,15 +106,15 @@ def chunk_size(size: int) -> int:
     return max(CHUNK, -(-size // MAX_PARTS))
 
 
-def too_long(where: Url, found: str, limit: int) -> RangeError:
-    return RangeError(f"{where}: {found} bytes, expected at most {limit}: not the file that belongs there. Not read.")
+def too_long(where: Place, found: str, limit: int) -> LongError:
+    return LongError(f"{where}: {found} bytes, expected at most {limit}: not the file that belongs there. Not read.")
 
 
 class FsspecStore:
     """A Store on any file system of fsspec. Reads are tried again where a connection breaks."""
 
     def __init__(self, url: Url, fs: Any, root: str) -> None:
-        self.url = url
+        self.url = self.place = url
         self._fs, self._root = fs, root.partition("?")[0].rstrip("/")
 
     def read(self, path: str, start: int = 0, stop: int | None = None, limit: int = LIMIT) -> bytes:
@@ -124,6 +150,28 @@ class FsspecStore:
             if names[name]
         }
 
+    def digest(self, path: str, limit: int) -> str:
+        digest = hashlib.sha256()
+        for block in self._blocks(path, limit):
+            digest.update(block)
+        return digest.hexdigest()
+
+    @contextmanager
+    def opened(self, path: str, limit: int) -> Iterator[BufferedIOBase]:
+        """A copy on the disk, which the system removes once it is closed, even by a kill."""
+        with tempfile.TemporaryFile() as file:
+            for block in self._blocks(path, limit):
+                try:
+                    file.write(block)
+                    file.flush()
+                except OSError as error:
+                    folder = tempfile.gettempdir()
+                    raise SegdataError(
+                        f"{folder}: no copy of {self.url / path} ({error.strerror}). Set TMPDIR to another folder."
+                    ) from None
+            file.seek(0)
+            yield file
+
     def write(self, path: str, data: bytes) -> None:
         self._refuse_read_only()
         self._tried(path, lambda: self._fs.pipe_file(self._at(path), data))
@@ -142,6 +190,16 @@ class FsspecStore:
         self._refuse_read_only()
         for path in paths:
             self._tried(path, lambda path=path: self._fs.rm_file(self._at(path)))  # type: ignore[misc]
+
+    def _blocks(self, path: str, limit: int) -> Iterator[bytes]:
+        """The file piece by piece; in one where the server does not say how long it is."""
+        size = self.size(path)
+        if size is None:
+            yield self.read(path, limit=limit)
+        elif size > limit:
+            raise too_long(self.url / path, str(size), limit)
+        for start in range(0, size or 0, CHUNK):
+            yield self.read(path, start, min(start + CHUNK, size or 0))
 
     def _bytes(self, path: str, start: int, stop: int | None, limit: int) -> bytes:
         """What `read` gives, without a second try."""
@@ -210,7 +268,7 @@ class FsspecStore:
         where = self.url / path if path else self.url
         if _is_absent(error):
             return AbsentError(f"{where}: no such file.")
-        text = self.url.redacted(str(error)) or type(error).__name__
+        text = " ".join(self.url.redacted(str(error)[: 10 * SHOWN]).split())[:SHOWN] or type(error).__name__
         if type(error).__name__ in HOPELESS:  # some of these say it by their names only
             text = f"{type(error).__name__}: {text}"
         if _is_denied(error):

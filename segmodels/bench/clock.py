@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 WARM_UP = 3  # forwards: kernels are chosen and compiled, caches filled, clocks raised
 FEWEST, MOST = 5, 2000  # that are timed
@@ -45,7 +45,7 @@ def series(forward: Callable[[], object], device: torch.device, seconds: float) 
     return found
 
 
-def clocked(forward: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
+def clocked(forward: Callable[[], T], device: torch.device) -> tuple[T, float]:
     """What one forward gives, and its milliseconds: until its result is there, on CUDA by the device's own clock."""
     if device.type != "cuda":
         before = perf_counter()

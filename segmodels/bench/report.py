@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from segdata.base.canonical import pretty_json
 from segdata.base.ownership import headed, json_kind, write_result
 from segmodels.bench.rows import Plan, Row
+from segmodels.documents import csv_table
 
 FORMAT = 1
 JSON = json_kind("rows of `bench`", "format", "plan", "rows")
@@ -57,11 +56,8 @@ def write_json(path: Path, rows: Sequence[Row], plan: Plan) -> None:
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """A line a row; sizes as HxW, options as name=value. Raises SegmodelsError."""
     columns = [each.name for each in fields(Row) if each.name not in {"environment", "no_energy"}]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_plain(name, getattr(row, name)) for name in columns] for row in rows)
-    write_result("--csv", path, CSV, text.getvalue().encode())
+    lines = ([_plain(name, getattr(row, name)) for name in columns] for row in rows)
+    write_result("--csv", path, CSV, csv_table(columns, lines))
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -14,8 +14,7 @@ from segmodels.calibration.pixels import look_closely
 from segmodels.calibration.search import search
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
-from segmodels.knobs.point import q_points
-from segmodels.knobs.quantiles import percentile
+from segmodels.knobs.point import knob_points
 from segmodels.knobs.sweep import Row, sweep
 from segmodels.networks.percentile.macs import needed_macs
 from segmodels.networks.percentile.network import PercentileNet
@@ -75,7 +74,7 @@ class Trials:
     def __call__(self, q: Q) -> Candidate:
         if q not in self.rows:
             (self.rows[q],) = sweep(
-                q_points(self.segmenter, [q]),
+                knob_points(self.segmenter, self.segmenter.declared.knob("q", "calibrate"), [q]),
                 self.shards,
                 forwards=self.forwards,
                 every=self.every,
@@ -102,7 +101,8 @@ def calibrate(
 
     Raises SegmodelsError where the network has no q, the shards are not its, or the budget cannot be met.
     """
-    network = percentile(segmenter, "calibrate")
+    segmenter.declared.knob("q", "calibrate")
+    network = cast(PercentileNet, segmenter.network)  # the one family that has it
     if network.as_published:
         raise SegmodelsError(
             "calibrate: the run has as_published=true, whose q are those of ten classes and of the batch"

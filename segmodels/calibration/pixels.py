@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from segdata import Record, ShardSet
 from segdata.base.arrays import U8
-from segmodels.data.batches import samples
+from segmodels.data.images import samples
 from segmodels.inference.segmenter import Segmenter
-from segmodels.knobs.quantiles import percentile
 
 MOST = 250_000  # pixels that are kept, on a regular grid of each image
 STAGES = 3
@@ -37,7 +36,7 @@ def look_closely(
     segmenter: Segmenter, shards: ShardSet, *, every: int, workers: int, most: int = MOST, progress: Progress = iter
 ) -> Pixels:
     """One pass over each `every`-th image of the split at q = 1. Raises SegmodelsError."""
-    percentile(segmenter, "calibrate").set_q(1.0)
+    segmenter.declared.knob("q", "calibrate").turn(segmenter.network, 1.0)
     chosen = range(0, len(shards), every)
     total = sum(height * width for height, width in (shards.size_of(i) for i in chosen))
     step = max(1, isqrt(-(-total // most) - 1) + 1)  # of the grid: the smallest that leaves at most so many

@@ -13,6 +13,7 @@ from segmodels.cli.bench import bench
 from segmodels.cli.calibrate import calibrate
 from segmodels.cli.networks import list_networks, summary
 from segmodels.cli.report import report
+from segmodels.cli.sweep import sweep
 from segmodels.cli.train import train, verify
 from segmodels.cli.use import evaluate, export, predict
 
@@ -28,5 +29,5 @@ def cli() -> None:
     """Train, evaluate and run segmentation networks from the shards that segdata writes."""
 
 
-for command in (list_networks, summary, train, verify, evaluate, predict, export, bench, calibrate, report):
+for command in (list_networks, summary, train, verify, evaluate, predict, export, bench, sweep, calibrate, report):
     cli.add_command(command)

@@ -1,44 +1,43 @@
-"""`segmodels bench`: what networks cost, and what the knobs of trained ones trade."""
+"""`segmodels bench`: what networks cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from segdata.base.files import resolved
 from segdata.base.numbers import distinct
 from segdata.base.numbers import size as one_size
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT, Number, Whole
-from segmodels.cli.parameters import (
-    ANY_PATH,
-    THREADS,
-    network_options,
-    parse_list,
-    parse_numbers,
-    progress_bar,
-    shard_set,
-    workers_option,
-)
+from segmodels.cli.parameters import ANY_PATH, THREADS, network_options, parse_list
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
 from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
-    from segdata.stores.url import Place
-    from segmodels.bench.case import Case, Setting, Subject
-    from segmodels.bench.rows import Plan
+    from segmodels.bench.case import Subject
     from segmodels.spec import Size
 
 SECONDS = Number(0, 86400, "seconds")
 SMALL = (128, 256)  # the size of --all: the smallest that every network takes at 1 : 2
-OF_SWEEPS = {"values", "shards", "split", "every", "forwards", "workers", "out"}
-OF_BOTH = {"targets", "precision", "arithmetic", "device", "threads", "sweep"}
+OF_SWEEP = {"--sweep", "--values", "--shards", "--split", "--every", "--forwards", "--workers", "--out"}
+
+
+class Bench(Command):
+    """`bench` was two commands once: who types the other one is told its name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in OF_SWEEP:
+                raise
+            new = "segmodels sweep RUN --knob q --shards SHARDS --out DIR"
+            raise click.UsageError(f"{error.option_name} belongs to another command: {new}") from None
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[Size, ...]:
@@ -49,55 +48,90 @@ def _words(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, 
     return parse_list(text, str)
 
 
-def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
-    return None if text is None else parse_numbers(ctx, param, text)
-
-
 def _targets(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Names, or runs, which are the same wherever a path to them begins and whether their weights are named."""
     try:
-        distinct(texts, lambda text: text if text in names() else str(_weights(Path(text))))
+        distinct(texts, lambda text: text if text in names() else str(weights_of(Path(text))))
     except ValueError as error:
         raise click.BadParameter(f"{' '.join(texts)!r} {error}.") from None
     return texts
 
 
-def _weights(run: Path) -> Path:
+def weights_of(run: Path) -> Path:
+    """Where the weights of a run lie, or of a weights file, however the path to it is spelt."""
     from segmodels.runs.run import Run
 
     return resolved(Run(run).weights if run.is_dir() else run)
 
 
-@click.command(cls=Command)
+@click.command(cls=Bench)
 @click.argument("targets", nargs=-1, callback=_targets, metavar="[NETWORK|RUN]...")
-@click.option("--all", is_flag=True, help="Every network of `segmodels list`.")
+@click.option("--all", is_flag=True, help="Measure every network of `segmodels list`.")
 @click.option(
-    "--classes", type=Whole(2, MOST_CLASSES), metavar="N", help="Of networks by name. [default: their source's]"
+    "--classes",
+    type=Whole(2, MOST_CLASSES),
+    metavar="N",
+    show_default="their source's",
+    help="Build networks by name for N classes.",
 )
-@click.option("--size", metavar="HxW,…", callback=_sizes, help="[default: its own; with --all 128x256]")
+@click.option(
+    "--size",
+    metavar="HxW,…",
+    callback=_sizes,
+    show_default="its own; with --all 128x256",
+    help="Measure at these heights and widths of the image.",
+)
 @network_options
-@click.option("--precision", metavar="fp32,bf16", callback=_words, default="fp32", show_default=True)
-@click.option("--layout", metavar="contiguous,channels_last", callback=_words, default="contiguous", show_default=True)
-@click.option("--arithmetic", metavar="reproducible,fast", callback=_words, default="reproducible", show_default=True)
-@click.option("--compile", metavar="no,yes", callback=_words, default="no", show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=THREADS, metavar="N", help="Of the CPU. [default: as many as torch takes]")
-@click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="Of each figure, at least.")
-@click.option("--rounds", type=COUNT, default=1, show_default=True, help="Of latency, settings in turns.")
-@click.option("--largest-batch", type=COUNT, default=256, show_default=True, help="That is tried.")
-@click.option("--json", type=ANY_PATH, metavar="FILE", help="Write the rows here as JSON.")
-@click.option("--csv", type=ANY_PATH, metavar="FILE", help="Write the rows here as CSV.")
-@click.option("--sweep", type=click.Choice(("q", "steps", "scale")), help="Turn a knob of RUN on images of --shards.")
-@click.option("--values", metavar="V,V,…", callback=_values, help="Its positions. [default: q by tenths, every step]")
-@click.option("--shards", type=shard_set, help="Shards of the run's taxonomy: a folder or URL.")
-@click.option("--split", default="val", show_default=True)
-@click.option("--every", type=COUNT, default=1, show_default=True, metavar="N", help="Each N-th image.")
-@click.option("--forwards", type=COUNT, default=20, show_default=True, help="At each position, at least.")
-@workers_option
-@click.option("--out", type=ANY_PATH, metavar="DIR", help="Folder for sweep.json, sweep.csv and sweep.svg.")
-@click.pass_context
+@click.option(
+    "--precision",
+    metavar="fp32,bf16",
+    callback=_words,
+    default="fp32",
+    show_default=True,
+    help="Compute in float32, or in bfloat16 where autocast allows it.",
+)
+@click.option(
+    "--layout",
+    metavar="contiguous,channels_last",
+    callback=_words,
+    default="contiguous",
+    show_default=True,
+    help="Keep tensors in this memory layout.",
+)
+@click.option(
+    "--arithmetic",
+    metavar="reproducible,fast",
+    callback=_words,
+    default="reproducible",
+    show_default=True,
+    help="Use deterministic kernels, or allow TF32 and kernels chosen by timing.",
+)
+@click.option(
+    "--compile",
+    metavar="no,yes",
+    callback=_words,
+    default="no",
+    show_default=True,
+    help="Compile the network with torch.compile first.",
+)
+@click.option("--device", default="auto", show_default=True, help="Compute on auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--threads", type=THREADS, metavar="N", show_default="as many as torch takes", help="Use N threads of the CPU."
+)
+@click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="Measure each figure for this long.")
+@click.option(
+    "--rounds",
+    type=COUNT,
+    default=1,
+    show_default=True,
+    help="Measure the latency this many times; in each round every setting has its turn.",
+)
+@click.option(
+    "--largest-batch", type=COUNT, default=256, show_default=True, help="Try no batch that is larger than this."
+)
+@click.option("--json", type=ANY_PATH, metavar="FILE", help="Write the rows to this file as JSON.")
+@click.option("--csv", type=ANY_PATH, metavar="FILE", help="Write the rows to this file as CSV.")
 def bench(
-    ctx: click.Context,
     targets: tuple[str, ...],
     all: bool,  # noqa: A002  # as the option is called
     classes: int | None,
@@ -114,57 +148,30 @@ def bench(
     largest_batch: int,
     json: Path | None,
     csv: Path | None,
-    sweep: str | None,
-    values: tuple[float, ...] | None,
-    shards: Place | None,
-    split: str,
-    every: int,
-    forwards: int,
-    workers: int,
-    out: Path | None,
 ) -> None:
     """Measure networks, by name or as trained in a RUN: latency at batch 1, throughput at the best batch, memory.
 
     Every figure is taken in a process of its own, on noise, from normalised images on the device to logits. Where an
-    option takes a list by commas, there is a row for each combination.
-
-    With --sweep, a trained network's knob is turned through its positions on the images of a split, and time, work
-    and miou are measured at each: q of `percentile`; the steps of iterative and hourglass networks, which then stop
-    early; the scale of several RUNs that were trained at different ones.
+    option takes a list by commas, there is a row for each combination. What the knob of a trained network trades on
+    real images is measured by `segmodels sweep`.
     """
     from segmodels.bench.case import cases, settings
-    from segmodels.bench.rows import Plan
-    from segmodels.compute.device import choose_device
-
-    _check_given(ctx, sweep)
-    axes = {"precision": precision, "layout": layout, "arithmetic": arithmetic, "compile": compile}
-    chosen = settings(axes, str(choose_device(device)), threads)
-    if not sweep:
-        subjects = _subjects(targets, all, classes, options)
-        groups = [cases(each, size or [SMALL if all else each.size], chosen) for each in subjects]
-        _bench(groups, Plan(seconds, rounds, largest_batch), json, csv)
-        return
-    if not targets or shards is None or out is None:
-        raise SegmodelsError(
-            "--sweep turns a knob of a RUN on the images of --shards, and writes to --out: give all three"
-        )
-    if len(chosen) > 1:
-        raise SegmodelsError("--sweep measures in one setting: give one --precision and one --arithmetic")
-    _sweep(sweep, targets, values, shards, split, chosen[0], out, forwards=forwards, every=every, workers=workers)
-
-
-def _bench(groups: Sequence[Sequence[Case]], plan: Plan, json: Path | None, csv: Path | None) -> None:
-    """Print rows as they come, then write them."""
     from segmodels.bench.report import CSV, HEADER, JSON, line, write_csv, write_json
+    from segmodels.bench.rows import Plan
     from segmodels.bench.rows import bench as measure
+    from segmodels.compute.device import choose_device
     from segmodels.runs.results import check_file
 
+    axes = {"precision": precision, "layout": layout, "arithmetic": arithmetic, "compile": compile}
+    chosen = settings(axes, str(choose_device(device)), threads)
+    subjects = _subjects(targets, all, classes, options)
+    groups = [cases(each, size or [SMALL if all else each.size], chosen) for each in subjects]
     if json and json == csv:
         raise SegmodelsError("--json and --csv are two files: give each its own name")
     for option, path, kind in (("--json", json, JSON), ("--csv", csv, CSV)):
         if path:
             check_file(option, path, kind)
-    rows = []
+    plan, rows = Plan(seconds, rounds, largest_batch), []
     click.echo(HEADER)
     for group in groups:
         for row in measure(group, plan):
@@ -176,46 +183,6 @@ def _bench(groups: Sequence[Sequence[Case]], plan: Plan, json: Path | None, csv:
         write_json(json, rows, plan)
     if csv:
         write_csv(csv, rows)
-
-
-def _sweep(
-    knob: str,
-    runs: Sequence[str],
-    values: Sequence[float] | None,
-    shards: Place,
-    split: str,
-    setting: Setting,
-    out: Path,
-    *,
-    forwards: int,
-    every: int,
-    workers: int,
-) -> None:
-    """Print and write the rows of a sweep."""
-    import torch
-
-    from segdata import ShardSet
-    from segmodels.compute.device import arithmetic, choose_device
-    from segmodels.inference.trained import load_trained
-    from segmodels.knobs.point import points
-    from segmodels.knobs.report import FILES, table, write_sweep
-    from segmodels.knobs.sweep import sweep
-    from segmodels.runs.results import check_out
-
-    if setting.threads:
-        torch.set_num_threads(setting.threads)
-    device = choose_device(setting.device)
-    with arithmetic(fast=setting.arithmetic == "fast"):
-        segmenters = [replace(load_trained(Path(run), device), precision=setting.precision) for run in runs]
-        positions, images = points(knob, segmenters, values), ShardSet(shards, split)
-        check_out(out, FILES)
-        shown = progress_bar(-(-len(images) // every))
-        rows = sweep(positions, images, forwards=forwards, every=every, workers=workers, progress=shown)
-        about = {"precision": setting.precision, "arithmetic": setting.arithmetic, "every": every}
-        write_sweep(out, knob, rows, images, device, about)
-    for line in table(knob, rows):
-        click.echo(line)
-    click.echo(f"{out}: sweep.json, sweep.csv and sweep.svg")
 
 
 def _subjects(targets: Sequence[str], everything: bool, classes: int | None, options: dict[str, str]) -> list[Subject]:
@@ -233,12 +200,3 @@ def _subjects(targets: Sequence[str], everything: bool, classes: int | None, opt
         trained(Path(target)) if target in runs else named(target, classes, options)
         for target in (names() if everything else targets)
     ]
-
-
-def _check_given(ctx: click.Context, sweep: str | None) -> None:
-    """Raise SegmodelsError where an option was given that would be passed over."""
-    for param in ctx.command.params:
-        name = str(param.name)
-        given = ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if given and name not in OF_BOTH and (name in OF_SWEEPS) != bool(sweep):
-            raise SegmodelsError(f"{param.opts[0]} is {'not for' if sweep else 'for'} a --sweep")

@@ -21,24 +21,32 @@ SHARE, MILLISECONDS = Number(0, 1, "a share", above=True), Number(0, MOST, "mill
 
 @click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
-@click.option("--shards", type=shard_set, required=True, help="Shards of the run's taxonomy: a folder or URL.")
-@click.option("--split", default="val", show_default=True)
+@click.option("--shards", type=shard_set, required=True, help="Read the images from these shards (a folder or a URL).")
+@click.option("--split", default="val", show_default=True, help="Take the images of this split.")
 @click.option(
     "--budget",
     type=SHARE,
     metavar="SHARE",
-    help="Of the multiply-accumulates of q = 1, above 0 up to 1.",
+    help="Spend at most this share of the multiply-accumulates of q = 1.",
 )
 @click.option(
     "--latency",
     type=MILLISECONDS,
     metavar="MS",
-    help="Of an image on this device (median), instead of --budget.",
+    help="Spend at most these milliseconds an image (median, on this device), instead of --budget.",
 )
-@click.option("--out", type=ANY_PATH, metavar="FILE", required=True, help="What `--q` of evaluate and predict takes.")
-@click.option("--every", type=COUNT, default=1, show_default=True, metavar="N", help="Each N-th image.")
-@click.option("--forwards", type=COUNT, default=20, show_default=True, help="Timed for --latency, at least.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--out",
+    type=ANY_PATH,
+    metavar="FILE",
+    required=True,
+    help="Write this file, which --q of evaluate and predict takes.",
+)
+@click.option("--every", type=COUNT, default=1, show_default=True, metavar="N", help="Take only each N-th image.")
+@click.option(
+    "--forwards", type=COUNT, default=20, show_default=True, help="For --latency, time at least this many forwards."
+)
+@click.option("--device", default="auto", show_default=True, help="Compute on auto, cpu, cuda or cuda:N.")
 @workers_option
 def calibrate(
     run: Path,

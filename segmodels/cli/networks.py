@@ -45,10 +45,12 @@ def list_networks() -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--classes", type=Whole(1, MOST_CLASSES), required=True, help="Number of target classes.")
-@click.option("--size", metavar="HxW", callback=parse_size, required=True, help="Height and width of images.")
+@click.option("--classes", type=Whole(1, MOST_CLASSES), required=True, help="Build the network for this many classes.")
+@click.option(
+    "--size", metavar="HxW", callback=parse_size, required=True, help="Build it for images of this height and width."
+)
 @network_options
-@click.option("--depth", type=Whole(0, MOST), default=2, show_default=True, help="Levels of modules shown.")
+@click.option("--depth", type=Whole(0, MOST), default=2, show_default=True, help="Show modules down to this level.")
 def summary(name: str, classes: int, size: Size, options: dict[str, str], depth: int) -> None:
     """Show what a network is made of, layer by layer, and the options that it takes.
 

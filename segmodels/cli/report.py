@@ -13,13 +13,17 @@ from segmodels.cli.parameters import ANY_PATH
 
 
 @click.command(cls=Command)
-@click.option("--runs", type=ANY_PATH, required=True, help="A folder of run folders.")
-@click.option("--scores", type=ANY_PATH, required=True, help="What `evaluate` wrote: a folder a run, named like it.")
-@click.option("--stats", type=ANY_PATH, required=True, help="What `segdata stats` wrote: a JSON file a shard set.")
-@click.option("--shards", type=ANY_PATH, required=True, help="A folder of shard sets.")
-@click.option("--bench", type=ANY_PATH, help="What `bench --sweep` wrote: a folder a run, named like it.")
-@click.option("--out", type=ANY_PATH, required=True, help="Folder for index.html and results.json.")
-@click.option("--images", type=COUNT, default=4, show_default=True, help="Images shown of each split.")
+@click.option("--runs", type=ANY_PATH, required=True, help="Read the runs in this folder.")
+@click.option(
+    "--scores", type=ANY_PATH, required=True, help="Read what `evaluate` wrote: for each run a folder of its name."
+)
+@click.option(
+    "--stats", type=ANY_PATH, required=True, help="Read what `segdata stats` wrote: for each shard set a JSON file."
+)
+@click.option("--shards", type=ANY_PATH, required=True, help="Read the shard sets in this folder.")
+@click.option("--bench", type=ANY_PATH, help="Read what `sweep` and `bench` wrote: for each run a folder of its name.")
+@click.option("--out", type=ANY_PATH, required=True, help="Write index.html and results.json into this folder.")
+@click.option("--images", type=COUNT, default=4, show_default=True, help="Show this many images of each split.")
 def report(runs: Path, scores: Path, stats: Path, shards: Path, bench: Path | None, out: Path, images: int) -> None:
     """Show all runs on one page: leaderboard, curves, predictions beside ground truth, datasets, provenance.
 

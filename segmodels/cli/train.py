@@ -13,8 +13,22 @@ from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT
 from segdata.stores.url import Place
 from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share, workers_option
-from segmodels.config.options import TRAIN_OPTIONS, Read
+from segmodels.config.config import TrainConfig
+from segmodels.config.options import Read, options_of
+from segmodels.config.recipes import make_config
 from segmodels.networks import spec
+
+
+def train_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that the fields of TrainConfig declare; what is not given is None."""
+    for each in reversed(options_of(TrainConfig)):
+        if each.read is None:
+            decorate = click.option(f"{each.flag}/{each.off}", default=None, help=each.text)
+        else:
+            read, required = _reader(each.read), each.required
+            decorate = click.option(each.flag, metavar=each.metavar, callback=read, required=required, help=each.text)
+        command = decorate(command)
+    return command
 
 
 def _reader(read: Read) -> Callable[[click.Context, click.Parameter, str | None], object]:
@@ -27,31 +41,17 @@ def _reader(read: Read) -> Callable[[click.Context, click.Parameter, str | None]
     return callback
 
 
-def train_options(command: Callable[..., None]) -> Callable[..., None]:
-    """An option for every field of TrainConfig; what is not given is None."""
-    for row in reversed(TRAIN_OPTIONS):
-        if row.read is None:
-            decorate = click.option(f"--{row.name}/--no-{row.name}", default=None, help=row.help)
-        else:
-            decorate = click.option(f"--{row.name}", metavar=row.metavar, callback=_reader(row.read), help=row.help)
-        command = decorate(command)
-    return command
-
-
 @click.command(cls=Command)
 @click.argument("network")
-@click.option("--shards", type=shard_set, required=True, help="What `segdata prepare` wrote: a folder, or its URL.")
-@click.option("--out", type=ANY_PATH, metavar="RUN", required=True, help="The run's folder.")
-@click.option("--recipe", default="default", show_default=True, help="default, or published: the network's own.")
 @network_options
 @train_options
-def train(network: str, recipe: str, options: dict[str, str], **given: Any) -> None:
+def train(network: str, recipe: str | None, options: dict[str, str], **given: Any) -> None:
     """Train a network from shards into a run folder.
 
-    The same command again continues a killed run, and does nothing on a finished one. Values in brackets are
-    the recipe `default`; an option overrides its recipe. Started by torchrun, all its processes share the work.
+    The same command again continues a killed run, and does nothing on a finished one. The defaults below are those
+    of `--recipe default`; an option that is given overrides its recipe. Started by torchrun, all its processes share
+    the work.
     """
-    from segmodels.config.config import make_config
     from segmodels.runs.progress import Console
     from segmodels.training.train import train as run_training
 

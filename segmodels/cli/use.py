@@ -17,20 +17,34 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
-@click.option("--shards", type=shard_set, required=True, help="A shard set of the run's taxonomy: a folder, or a URL.")
-@click.option("--out", type=ANY_PATH, help="Folder for metrics.json, classes.csv, images.csv and confusion.npy.")
-@click.option("--split", default="val", show_default=True)
+@click.option(
+    "--shards", type=shard_set, required=True, help="Score on these shards of the run's taxonomy (a folder or a URL)."
+)
+@click.option(
+    "--out", type=ANY_PATH, help="Write metrics.json, classes.csv, images.csv and confusion.npy into this folder."
+)
+@click.option("--split", default="val", show_default=True, help="Take the images of this split.")
 @view_options
-@click.option("--q", metavar="Q|Q,Q,…|FILE", help="Of `percentile`: for all classes, for each, or of `calibrate`.")
+@click.option(
+    "--q",
+    metavar="Q|Q,Q,…|FILE",
+    help="Set q of `percentile`: one number, one for each class, or a file of `segmodels calibrate`.",
+)
 @click.option("--official", is_flag=True, help="Run cityscapesScripts' own evaluator as well.")
 @click.option(
     "--ground-truth",
     "truth",
     type=ANY_PATH,
     metavar="ROOT",
-    help="For --official: the folder that holds gtFine. [default: rebuilt from the shards, without instances]",
+    show_default="rebuilt from the shards, without instances",
+    help="Give --official the ground truth of this folder, which holds gtFine.",
 )
-@click.option("--submission", type=ANY_PATH, metavar="DIR", help="Write the files that Cityscapes' benchmark takes.")
+@click.option(
+    "--submission",
+    type=ANY_PATH,
+    metavar="DIR",
+    help="Write the files that the benchmark of Cityscapes takes into this folder.",
+)
 @workers_option
 def evaluate(
     run: Path,
@@ -98,10 +112,14 @@ def evaluate(
 @click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
 @click.argument("images", type=ANY_PATH, nargs=-1, required=True)
-@click.option("--out", type=ANY_PATH, required=True, help="Folder for the pictures.")
-@click.option("--stages", is_flag=True, help="Also draw every stage, or refinement step, on the way to the answer.")
+@click.option("--out", type=ANY_PATH, required=True, help="Write the pictures into this folder.")
+@click.option("--stages", is_flag=True, help="Also draw every stage, or every iteration, on the way to the answer.")
 @view_options
-@click.option("--q", metavar="Q|Q,Q,…|FILE", help="Of `percentile`: for all classes, for each, or of `calibrate`.")
+@click.option(
+    "--q",
+    metavar="Q|Q,Q,…|FILE",
+    help="Set q of `percentile`: one number, one for each class, or a file of `segmodels calibrate`.",
+)
 def predict(
     run: Path,
     images: tuple[Path, ...],
@@ -136,8 +154,14 @@ def predict(
 
 @click.command(cls=Command)
 @click.argument("run", type=ANY_PATH)
-@click.option("--out", type=ANY_PATH, required=True, help="FILE.pt2 (torch.export) or FILE.onnx.")
-@click.option("--size", metavar="HxW", callback=parse_size, help="The images' size. [default: that of training]")
+@click.option("--out", type=ANY_PATH, required=True, help="Write this file: FILE.pt2 (torch.export) or FILE.onnx.")
+@click.option(
+    "--size",
+    metavar="HxW",
+    callback=parse_size,
+    show_default="that of training",
+    help="Export for images of this size.",
+)
 def export(run: Path, out: Path, size: Size | None) -> None:
     """Write the network of RUN as one file that needs no segmodels, and check that it computes the same."""
     import torch

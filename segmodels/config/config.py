@@ -1,85 +1,27 @@
 """TrainConfig: everything that decides what a training does, one field per `segmodels train` option.
 
-The defaults are the recipe `default`. What was `published` with each network stands in `recipes.py`.
+A field declares its option, once. The defaults are the recipe `default`; `recipes.py` has the others.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from segdata.base.canonical import canonical_json
 from segdata.base.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.stores.url import Place, Url, place
-from segmodels.config.recipes import IMAGENET_MEAN, IMAGENET_STD, recipe_values
+from segmodels.config.options import Bound, Colour, angles, describe, factors, option, options_of, pair
 from segmodels.documents import make
 from segmodels.errors import SegmodelsError
 from segmodels.spec import SCALES, Size, Value
 
-Colour = tuple[float, float, float]
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "loss": ("ce", "ce+dice", "ohem"),
-    "class_weights": ("none", "inverse", "median", "effective"),
-    "optimizer": ("adam", "adamw", "sgd"),
-    "schedule": ("constant", "poly", "cosine", "step", "plateau"),
-    "precision": ("fp32", "bf16"),
-    "reader": ("shards", "stream"),
-    "recipe": ("default", "published"),
-}
-
-
-class Bound(NamedTuple):
-    """From `low` to `high`, both finite; `what` tells the unit where another one is the likely mistake."""
-
-    low: float
-    high: float
-    what: str = ""
-    to: bool = True  # `high` is allowed
-    above: bool = False  # `low` is not
-
-    def holds(self, value: float) -> bool:
-        low = value > self.low if self.above else value >= self.low
-        return low and (value <= self.high if self.to else value < self.high)
-
-    def __str__(self) -> str:
-        low, high = "above " * self.above + f"{self.low}", "below " * (not self.to) + f"{self.high}"
-        return f"{low} to {high}" + f": {self.what}" * bool(self.what)
-
-
 SHARE_OF_RUN = Bound(0, 1, "a share of the run")
 STRENGTH = Bound(0, 1, "20 per cent is 0.2")
-BOUNDS = {
-    "epochs": Bound(1, MOST),
-    "steps": Bound(1, MOST),
-    "validate_every": Bound(1, MOST),
-    "early_stop": Bound(0, MOST),
-    "batch_size": Bound(1, MOST),
-    "accumulate": Bound(1, MOST),
-    "crop": Bound(1, LARGEST_SIDE, "height x width in pixels"),
-    "scale": Bound(*SCALES, "factors, of which 1 leaves the size; 50 per cent is 0.5"),
-    "rotations": Bound(0, 180, "degrees, to either side"),
-    "brightness": STRENGTH,
-    "contrast": STRENGTH,
-    "saturation": STRENGTH,
-    "mean": Bound(0, 1, "colours lie in 0 … 1; divide those of 0 … 255 by 255"),
-    "std": Bound(0, 1, "colours lie in 0 … 1; divide those of 0 … 255 by 255", above=True),
-    "lr": Bound(1e-12, 1e12),
-    "momentum": Bound(0, 1, to=False),
-    "weight_decay": Bound(0, 100),
-    "trunk_lr": Bound(1e-12, 1e6, "times --lr"),
-    "warmup": SHARE_OF_RUN,
-    "clip": Bound(0, 1e12),
-    "ema": Bound(0, 1, to=False),
-    "seed": Bound(0, LARGEST_SEED),
-    "workers": Bound(0, MOST_WORKERS),
-}
+COLOUR = "colours lie in 0 … 1; divide those of 0 … 255 by 255"
 FACTOR = Bound(0, 1000, "times --lr", above=True)  # of a milestone
-NEEDS = {"momentum": ("optimizer", "sgd")}  # option: what another has to be for it to be read
-# Where it runs and lies, not what is computed. Of `device` only the kind counts, of `init` the file's digest.
-NOT_DIGESTED = ("shards", "out", "init", "recipe", "workers", "replace")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -87,73 +29,154 @@ class TrainConfig:
     """One training. Raises SegmodelsError, naming the option, where values do not make sense."""
 
     network: str
-    shards: Place
-    out: Path
+    shards: Place = field(
+        metadata=describe("Train on the shards that `segdata prepare` wrote to this folder or URL.", digested=False)
+    )
+    out: Path = field(metadata=describe("Write the run into this folder.", metavar="RUN", digested=False))
     options: tuple[tuple[str, Value], ...] = ()  # of the network: complete, sorted by name
 
     # how long: epochs or steps, the other is None
-    epochs: int | None = 100
-    steps: int | None = None  # optimiser steps
-    validate_every: int = 1  # epochs
-    early_stop: int = 0  # validations without a better miou before the end; 0 = never
+    epochs: int | None = option(100, "Train for this number of epochs: passes over the training split.", Bound(1, MOST))
+    steps: int | None = option(
+        None, "Train for this number of optimiser steps. It takes the place of --epochs.", Bound(1, MOST)
+    )
+    validate_every: int = option(1, "Validate after every N epochs.", Bound(1, MOST))
+    early_stop: int = option(
+        0,
+        "End the training after N validations without a better miou, and keep the best weights. 0 never ends it early.",
+        Bound(0, MOST),
+    )
 
     # batches
-    batch_size: int = 8  # samples of an optimiser step, over all ranks
-    accumulate: int = 1  # parts that a batch is computed in, one after the other
-    crop: Size | None = None  # (H, W); None = the whole image
-    centre_crop: bool = False  # instead of a random place
+    batch_size: int = option(
+        8, "Every optimiser step sees this number of samples, over all processes together.", Bound(1, MOST)
+    )
+    accumulate: int = option(
+        1, "Compute a batch in this number of equal parts, one after the other, to save memory.", Bound(1, MOST)
+    )
+    crop: Size | None = option(
+        None,
+        "Train on crops of this height and width in pixels. Without it, whole images are used.",
+        Bound(1, LARGEST_SIDE, "height x width in pixels"),
+    )
+    centre_crop: bool = option(False, "Crop the middle of an image instead of a random place.")
 
     # augmentation
-    scale: tuple[float, float] = (0.5, 2.0)  # drawn between; (1, 1) = off
-    flip: bool = True  # horizontally, every second sample
-    vertical_flip: bool = False
-    rotations: tuple[float, ...] = ()  # degrees: every second sample by one of them, to either side
-    brightness: float = 0.2  # factor drawn from 1 ± this
-    contrast: float = 0.2
-    saturation: float = 0.2
-    mean: Colour = IMAGENET_MEAN  # of red, green, blue in 0 … 1: subtracted
-    std: Colour = IMAGENET_STD  # then divided by
+    scale: tuple[float, float] = option(
+        (0.5, 2.0),
+        "Resize every sample by a random factor between these two. 1,1 switches it off.",
+        Bound(*SCALES, "factors, of which 1 leaves the size; 50 per cent is 0.5"),
+        metavar="LOW,HIGH",
+        read=pair,
+    )
+    flip: bool = option(True, "Mirror every second sample left to right.")
+    vertical_flip: bool = option(False, "Mirror every second sample upside down.")
+    rotations: tuple[float, ...] = option(
+        (),
+        "Turn every second sample by one of these angles in degrees, to either side. Without it, none is turned.",
+        Bound(0, 180, "degrees, to either side"),
+        metavar="DEGREES,…",
+        read=angles,
+    )
+    brightness: float = option(0.2, "Multiply the brightness by a random factor from 1-X to 1+X.", STRENGTH)
+    contrast: float = option(0.2, "Multiply the contrast by a random factor from 1-X to 1+X.", STRENGTH)
+    saturation: float = option(0.2, "Multiply the saturation by a random factor from 1-X to 1+X.", STRENGTH)
+    mean: Colour = option(
+        IMAGENET_MEAN, "Subtract this colour from every pixel. Colours lie in 0 to 1.", Bound(0, 1, COLOUR)
+    )
+    std: Colour = option(
+        IMAGENET_STD, "Divide every pixel by this colour after --mean is subtracted.", Bound(0, 1, COLOUR, above=True)
+    )
 
     # loss
-    loss: str = "ce"
-    class_weights: str = "none"
+    loss: str = option(
+        "ce",
+        "Minimise the cross entropy (ce), the same plus soft Dice, or the cross entropy of hard pixels only (ohem).",
+        choices=("ce", "ce+dice", "ohem"),
+    )
+    class_weights: str = option(
+        "none",
+        "Give rare classes more weight in the loss: by the inverse or the median of their frequency, or by the "
+        "effective number of their pixels.",
+        choices=("none", "inverse", "median", "effective"),
+    )
 
     # optimisation
-    optimizer: str = "adamw"
-    lr: float = 1e-3
-    momentum: float = 0.9  # SGD only
-    weight_decay: float = 0.01  # of convolution weights only
-    trunk_lr: float = 1.0  # times lr, for the part named `trunk`
-    schedule: str = "cosine"
-    milestones: tuple[tuple[float, float], ...] = ()  # of `step`: (share of the run, factor from there on)
-    warmup: float = 0.05  # share of the run
-    clip: float = 1.0  # largest gradient norm; 0 = off
-    ema: float = 0.999  # decay; 0 = off
-    init: Path | None = None  # weights to start from
+    optimizer: str = option("adamw", "Change the weights by this optimiser.", choices=("adam", "adamw", "sgd"))
+    lr: float = option(
+        1e-3, "Train with this learning rate, which --warmup and --schedule change during the run.", Bound(1e-12, 1e12)
+    )
+    momentum: float = option(
+        0.9, "Use this momentum, which only --optimizer sgd has.", Bound(0, 1, to=False), needs=("optimizer", "sgd")
+    )
+    weight_decay: float = option(0.01, "Use this weight decay, for the weights of convolutions only.", Bound(0, 100))
+    trunk_lr: float = option(
+        1.0,
+        "Multiply the learning rate of a pretrained trunk by this factor.",
+        Bound(1e-12, 1e6, "times --lr"),
+    )
+    schedule: str = option(
+        "cosine",
+        "Change the learning rate during the run by this schedule.",
+        choices=("constant", "poly", "cosine", "step", "plateau"),
+    )
+    milestones: tuple[tuple[float, float], ...] = option(
+        (),
+        "Multiply --lr by this factor from this share of the run on. It needs --schedule step.",
+        metavar="SHARE:FACTOR,…",
+        read=factors,
+    )
+    warmup: float = option(
+        0.05, "Let the learning rate rise from 0 to --lr during this share of the run.", SHARE_OF_RUN
+    )
+    clip: float = option(
+        1.0, "Scale the gradient down where its norm is larger than this. 0 switches it off.", Bound(0, 1e12)
+    )
+    ema: float = option(
+        0.999,
+        "Keep a moving average of the weights with this decay, and publish it. 0 switches it off.",
+        Bound(0, 1, to=False),
+    )
+    init: Path | None = option(
+        None,
+        "Start from the weights of this run or file, which may hold those of a ResNet trunk alone.",
+        metavar="RUN|FILE",
+        digested=False,  # what counts is the file's digest
+    )
 
     # numbers
-    seed: int = 0
-    reader: str = "shards"  # in the order of (seed, epoch); stream: in webdataset's
-    precision: str = "fp32"
-    channels_last: bool = False
-    fast: bool = False  # gives up reproducibility
-    compile: bool = False
+    seed: int = option(0, "Derive every random number from this seed.", Bound(0, LARGEST_SEED))
+    reader: str = option(
+        "shards",
+        "Read shards by index in the order of the seed, or stream them through webdataset, whose order is another.",
+        choices=("shards", "stream"),
+    )
+    precision: str = option("fp32", "Compute the network in this precision.", choices=("fp32", "bf16"))
+    channels_last: bool = option(False, "Keep the channels of a pixel together in memory, which suits tensor cores.")
+    fast: bool = option(False, "Give up reproducibility for speed.")
+    compile: bool = option(False, "Compile the network before the first step.")
 
     # where and how, not what
-    recipe: str = "default"
-    workers: int = 2
-    device: str = "auto"  # auto, cpu, cuda, cuda:N
-    replace: bool = False  # start anew in a folder that holds another run
+    recipe: str = option(
+        "default",
+        "Start from the values that this help shows, or from those that were published with the network.",
+        choices=("default", "published"),
+        digested=False,  # its values are
+    )
+    workers: int = option(
+        2, "Read and decode samples with this number of threads.", Bound(0, MOST_WORKERS), digested=False
+    )
+    device: str = option(
+        "auto", "Train on this device: cpu, cuda, cuda:N, or auto, which is cuda where there is a GPU."
+    )  # of which only the kind counts
+    replace: bool = option(False, "Start anew where --out holds another run.", digested=False)
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            _expect(getattr(self, name) in choices, self, name, "one of " + ", ".join(choices))
-        for name, bound in BOUNDS.items():
-            value = getattr(self, name)
-            each = value if isinstance(value, tuple) else () if value is None else (value,)
-            _expect(
-                all(map(bound.holds, each)), self, name, f"{bound}{self._as_share(each) if name == 'warmup' else ''}"
-            )
+        for each in options_of(type(self)):
+            value = getattr(self, each.field)
+            if wanted := each.wanted(value):
+                share = self._as_share([value]) if each.bound is SHARE_OF_RUN else ""
+                _expect(False, self, each.field, wanted + share)
         _expect((self.epochs is None) != (self.steps is None), self, "epochs", "this or steps, not both")
         _expect(self.batch_size % self.accumulate == 0, self, "accumulate", f"a divisor of {self.batch_size}")
         _expect(self.crop is not None or not self.centre_crop, self, "centre_crop", "a crop to go with it")
@@ -190,30 +213,7 @@ class TrainConfig:
     @property
     def digest(self) -> str:
         """sha256 of what decides the result: equal digests, equal training (on equal shards)."""
-        return hashlib.sha256(canonical_json(decisive(self.document()))).hexdigest()
-
-
-def make_config(network: str, recipe: str, given: Mapping[str, Any]) -> TrainConfig:
-    """The recipe's values, overridden by what was given on the command line (None = not given)."""
-    values = recipe_values(recipe, network) | {name: value for name, value in given.items() if value is not None}
-    for one, other in (("epochs", "steps"), ("steps", "epochs")):
-        if given.get(one) is not None and given.get(other) is None:
-            values[other] = None
-    if "steps" in values and "epochs" not in values:
-        values["epochs"] = None
-    if given.get("milestones") is None and values.get("schedule") != "step":
-        values.pop("milestones", None)  # the recipe's, whose schedule another was given for
-    _check_of_use(values, given)
-    return TrainConfig(network=network, recipe=recipe, **values)
-
-
-def _check_of_use(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise SegmodelsError where an option was given that nothing reads, as the others are."""
-    for name, (of, needed) in NEEDS.items():
-        if given.get(name) is not None and (found := values.get(of, getattr(TrainConfig, of))) != needed:
-            raise SegmodelsError(
-                f"--{name} {given[name]} is for --{of} {needed}, and --{of} is {found}: leave it out, or change that"
-            )
+        return _digest(decisive(self.document()))
 
 
 def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
@@ -230,10 +230,14 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
             f"unknown {strange or 'nothing'}. Train again, or use the version that the run names"
         )
     values = {name: _tuples(value) for name, value in document.items()}
-    values["shards"] = place(values["shards"])
-    for name in ("out", "init"):
-        values[name] = None if values[name] is None else Path(values[name])
+    for each in options_of(TrainConfig):
+        if each.read in {Path, place} and values[each.field] is not None:  # which JSON holds as text
+            values[each.field] = each.read(values[each.field])
     return make(TrainConfig, values)
+
+
+# Where it runs and lies, not what is computed. Of `device` only the kind counts, of `init` the file's digest.
+NOT_DIGESTED = tuple(each.field for each in options_of(TrainConfig) if not each.digested)
 
 
 def decisive(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +248,13 @@ def decisive(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_id(config: TrainConfig, shards_digest: str, init_digest: str | None) -> str:
     """What a run is: sha256 over the configuration, the shards and the weights it starts from."""
-    return hashlib.sha256(canonical_json([config.digest, shards_digest, init_digest])).hexdigest()
+    return _digest([config.digest, shards_digest, init_digest])
+
+
+def _digest(document: Any) -> str:
+    from segdata.base.canonical import canonical_json  # brings numpy, which `--help` does without
+
+    return hashlib.sha256(canonical_json(document)).hexdigest()
 
 
 def _expect(holds: bool, config: TrainConfig, name: str, wanted: str) -> None:

@@ -1,32 +1,48 @@
-"""The options of `segmodels train`: one for every field of TrainConfig, how its text is read, and what it means.
+"""How an option of `segmodels train` is declared: once, as a field of TrainConfig.
 
-Needs nothing but Python, so that `--help` is instant. That names, choices and defaults are TrainConfig's is
-held by a test.
+The option of the command line, the check of its values and its part in a run's identity follow from the field. Needs
+nothing but Python, so that `--help` is instant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from segdata.base.numbers import distinct, number, numbers, parts, size, whole
+from segdata.stores.url import Place, place
+from segmodels.spec import Size
 
+Colour = tuple[float, float, float]  # red, green, blue in 0 … 1
 Read = Callable[[str], object]  # raises ValueError
 
 
-class TrainOption(NamedTuple):
-    """`--name METAVAR`; without `read` a switch, `--name / --no-name`."""
+class Bound(NamedTuple):
+    """From `low` to `high`, both finite; `what` tells the unit where another one is the likely mistake."""
 
-    name: str
-    help: str
-    metavar: str = ""
-    read: Read | None = None
+    low: float
+    high: float
+    what: str = ""
+    to: bool = True  # `high` is allowed
+    above: bool = False  # `low` is not
+
+    def holds(self, value: float) -> bool:
+        low = value > self.low if self.above else value >= self.low
+        return low and (value <= self.high if self.to else value < self.high)
+
+    def __str__(self) -> str:
+        low, high = "above " * self.above + f"{self.low}", "below " * (not self.to) + f"{self.high}"
+        return f"{low} to {high}" + f": {self.what}" * bool(self.what)
 
     @property
-    def field(self) -> str:
-        """The field of TrainConfig."""
-        return self.name.replace("-", "_")
+    def range(self) -> str:
+        """As Click writes it: `0<=x<1`."""
+        return f"{as_typed(self.low)}<{'' if self.above else '='}x<{'=' if self.to else ''}{as_typed(self.high)}"
+
+
+# ---- how a text is read -------------------------------------------------------------------------------------
 
 
 def pair(text: str) -> tuple[float, ...]:
@@ -39,7 +55,7 @@ def colour(text: str) -> tuple[float, ...]:
     return _so_many(3, text, "0.485,0.456,0.406")
 
 
-def milestones(text: str) -> tuple[tuple[float, float], ...]:
+def factors(text: str) -> tuple[tuple[float, float], ...]:
     """`0.5:0.1,0.75:0.01`."""
     found = [part.split(":") for part in parts(text)]
     if not all(len(part) == 2 for part in found):
@@ -59,51 +75,118 @@ def _so_many(count: int, text: str, example: str) -> tuple[float, ...]:
     return found
 
 
-TRAIN_OPTIONS = (
-    TrainOption("epochs", "Passes over the training split [100].", "N", whole),
-    TrainOption("steps", "Optimiser steps, instead of --epochs.", "N", whole),
-    TrainOption("validate-every", "Epochs from one validation to the next [1].", "N", whole),
-    TrainOption(
-        "early-stop", "End after N validations without a better miou, keep the best; 0: never [0].", "N", whole
-    ),
-    TrainOption("batch-size", "Samples of a step, over all processes [8].", "N", whole),
-    TrainOption("accumulate", "Parts that a batch is computed in, one after the other [1].", "N", whole),
-    TrainOption("crop", "Height and width of training images; the whole image if not given.", "HxW", size),
-    TrainOption("centre-crop", "Crop the middle, not a random place."),
-    TrainOption("scale", "Resize by a factor drawn between these; 1,1: off [0.5,2].", "LOW,HIGH", pair),
-    TrainOption("flip", "Mirror every second sample left to right [on]."),
-    TrainOption("vertical-flip", "Mirror every second sample upside down [off]."),
-    TrainOption("rotations", "Turn every second sample by one of these angles, to either side.", "DEGREES,…", angles),
-    TrainOption("brightness", "Factor drawn from 1 ± this [0.2].", "X", number),
-    TrainOption("contrast", "Factor drawn from 1 ± this [0.2].", "X", number),
-    TrainOption("saturation", "Factor drawn from 1 ± this [0.2].", "X", number),
-    TrainOption("mean", "Colour that is subtracted, in 0…1 [ImageNet's].", "R,G,B", colour),
-    TrainOption("std", "What colours are divided by [ImageNet's].", "R,G,B", colour),
-    TrainOption("loss", "ce (cross entropy), ce+dice or ohem [ce].", "NAME", str),
-    TrainOption("class-weights", "none, inverse, median or effective: against rare classes [none].", "NAME", str),
-    TrainOption("optimizer", "adam, adamw or sgd [adamw].", "NAME", str),
-    TrainOption("lr", "Learning rate [0.001].", "X", number),
-    TrainOption("momentum", "Of sgd [0.9].", "X", number),
-    TrainOption("weight-decay", "Of the weights of convolutions [0.01].", "X", number),
-    TrainOption("trunk-lr", "Learning rate of a pretrained trunk, times --lr [1].", "X", number),
-    TrainOption("schedule", "constant, poly, cosine, step or plateau [cosine].", "NAME", str),
-    TrainOption(
-        "milestones",
-        "Of --schedule step: from this share of the run on, --lr times this factor.",
-        "SHARE:FACTOR,…",
-        milestones,
-    ),
-    TrainOption("warmup", "Share of the run in which the learning rate rises [0.05].", "X", number),
-    TrainOption("clip", "Largest norm of the gradient; 0: off [1].", "X", number),
-    TrainOption("ema", "Decay of the average of the weights; 0: off [0.999].", "X", number),
-    TrainOption("init", "Weights to start from: a run, its weights, or a file with a ResNet trunk.", "RUN|FILE", Path),
-    TrainOption("seed", "Decides every random number [0].", "N", whole),
-    TrainOption("reader", "shards, or stream: through webdataset, whose order is another [shards].", "NAME", str),
-    TrainOption("precision", "fp32 or bf16 [fp32].", "NAME", str),
-    TrainOption("channels-last", "Memory layout that suits tensor cores."),
-    TrainOption("fast", "Give up reproducibility for speed."),
-    TrainOption("compile", "Compile the network first."),
-    TrainOption("workers", "Threads that read and decode [2].", "N", whole),
-    TrainOption("device", "auto, cpu, cuda or cuda:N [auto].", "NAME", str),
-    TrainOption("replace", "Start anew where --out holds another run."),
-)
+KINDS: dict[Any, tuple[str, Read | None]] = {  # type of a field: how --help writes a value, how its text is read
+    bool: ("", None),  # a switch: --flip / --no-flip
+    int: ("N", whole),
+    float: ("X", number),
+    str: ("NAME", str),
+    Path: ("PATH", Path),
+    Place: ("FOLDER|URL", place),
+    Size: ("HxW", size),
+    Colour: ("R,G,B", colour),
+}
+
+
+# ---- what is declared ---------------------------------------------------------------------------------------
+
+
+def option(default: Any, says: str, bound: Bound | None = None, **declared: Any) -> Any:
+    """A field of TrainConfig with that default, which is an option of `segmodels train`; see `describe`."""
+    return field(default=default, metadata=describe(says, bound, **declared))
+
+
+def describe(
+    says: str,
+    bound: Bound | None = None,
+    *,
+    choices: tuple[str, ...] = (),
+    metavar: str = "",
+    read: Read | None = None,
+    needs: tuple[str, str] | None = None,
+    digested: bool = True,
+) -> Mapping[str, Any]:
+    """What a field declares about itself: what `--help` says in whole sentences, and what its values may be.
+
+    `bound` holds for every number in a value. `metavar` and `read` are those of its type (`KINDS`), unless given.
+    `needs` names another field and the value it must have for this one to be read. `digested` is False where the
+    result of a training does not depend on it at all: it is then no part of a run's identity.
+    """
+    return {
+        "help": says,
+        "bound": bound,
+        "choices": choices,
+        "metavar": metavar,
+        "read": read,
+        "needs": needs,
+        "digested": digested,
+    }
+
+
+@dataclass(frozen=True)
+class TrainOption:
+    """One option of `segmodels train`, as its field declares it; without `read` a switch."""
+
+    field: str  # of TrainConfig
+    default: Any  # MISSING where it has to be given
+    help: str
+    bound: Bound | None
+    choices: tuple[str, ...]
+    metavar: str
+    read: Read | None
+    needs: tuple[str, str] | None
+    digested: bool
+
+    @property
+    def flag(self) -> str:
+        """As it is typed."""
+        return "--" + self.field.replace("_", "-")
+
+    @property
+    def off(self) -> str:
+        """A switch's other side."""
+        return "--no-" + self.field.replace("_", "-")
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    def wanted(self, value: Any) -> str:
+        """What was expected instead of `value`; nothing where it is right."""
+        if self.choices and value not in self.choices:
+            return "one of " + ", ".join(self.choices)
+        each = value if isinstance(value, tuple) else () if value is None else (value,)
+        return "" if self.bound is None or all(map(self.bound.holds, each)) else str(self.bound)
+
+    @property
+    def text(self) -> str:
+        """What `--help` says of it: its help, its default as it is typed, its bounds."""
+        if isinstance(self.default, bool):
+            default = (self.flag if self.default else self.off).removeprefix("--")
+        else:
+            default = "" if self.required or self.default is None else as_typed(self.default)
+        facts = [f"default: {default}" if default else "", self.bound.range if self.bound else ""]
+        told = "; ".join(filter(None, facts))
+        return f"{self.help}  [{told}]" if told else self.help
+
+
+def options_of(config: type[Any]) -> tuple[TrainOption, ...]:
+    """The options of TrainConfig, in the order of its fields."""
+    return tuple(_declared(each) for each in fields(config) if each.metadata)
+
+
+def _declared(each: Field[Any]) -> TrainOption:
+    inside = [kind for kind in get_args(each.type) if kind is not type(None)]
+    optional = type(None) in get_args(each.type)
+    metavar, read = KINDS.get(inside[0] if optional and len(inside) == 1 else each.type, ("", None))
+    declared = dict(each.metadata)
+    choices = f"[{'|'.join(declared['choices'])}]" if declared["choices"] else ""
+    declared["metavar"] = declared["metavar"] or choices or metavar
+    declared["read"] = declared["read"] or read
+    return TrainOption(each.name, each.default, **declared)
+
+
+def as_typed(value: Any) -> str:
+    """A value as somebody types it: `0.5,2`, `0.001`, `cosine`."""
+    if isinstance(value, tuple):
+        return ",".join(map(as_typed, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,16 +1,16 @@
-"""How each network was trained where it was published, as values of TrainConfig's fields.
+"""How each network was trained where it was published, as values of TrainConfig's fields, and what is made of them.
 
 What a source does not say stays as in the recipe `default`, which is TrainConfig's defaults.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from segmodels.config.config import TrainConfig
+from segmodels.config.options import options_of
 from segmodels.errors import SegmodelsError
 
 Recipe = dict[str, Any]  # values of TrainConfig's fields
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Nothing but the source's own: no scaling, flipping or jitter, no decay, warm-up, clipping or average.
 PLAIN: Recipe = {
@@ -104,3 +104,31 @@ def recipe_values(recipe: str, network: str) -> Recipe:
     if network not in PUBLISHED:
         raise SegmodelsError(f"no recipe was published for {network!r}: use --recipe default")
     return dict(PUBLISHED[network])
+
+
+def make_config(network: str, recipe: str | None, given: Mapping[str, Any]) -> TrainConfig:
+    """The recipe's values, overridden by what was given on the command line (None = not given)."""
+    recipe = recipe or TrainConfig.recipe
+    values = recipe_values(recipe, network) | {name: value for name, value in given.items() if value is not None}
+    for one, other in (("epochs", "steps"), ("steps", "epochs")):
+        if given.get(one) is not None and given.get(other) is None:
+            values[other] = None
+    if "steps" in values and "epochs" not in values:
+        values["epochs"] = None
+    if given.get("milestones") is None and values.get("schedule") != "step":
+        values.pop("milestones", None)  # the recipe's, whose schedule another was given for
+    _check_of_use(values, given)
+    return TrainConfig(network=network, recipe=recipe, **values)
+
+
+def _check_of_use(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise SegmodelsError where an option was given that nothing reads, as the others are."""
+    for each in options_of(TrainConfig):
+        if each.needs is None or given.get(each.field) is None:
+            continue
+        of, needed = each.needs
+        if (found := values.get(of, getattr(TrainConfig, of))) != needed:
+            raise SegmodelsError(
+                f"{each.flag} {given[each.field]} is for --{of} {needed}, and --{of} is {found}: leave it out, or "
+                "change that"
+            )

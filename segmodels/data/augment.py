@@ -206,8 +206,8 @@ def _start(room: int, place: float, grid: int, resamples: bool) -> int:
     """
     if room < 0 and not resamples:
         return 0
-    steps = int(place * (abs(room) // grid + 1)) * grid
-    return steps if room >= 0 else -steps
+    start = int(place * (abs(room) // grid + 1)) * grid
+    return start if room >= 0 else -start
 
 
 def _span(first: int, count: int, start: int, length: int, side: int) -> tuple[int, int]:

@@ -1,31 +1,25 @@
-"""Shards to batches: what a step sees is a pure function of (seed, epoch, step), whoever reads it.
-
-Training takes `Batches`, evaluation `samples`, `pad` and `windows`.
-"""
+"""Shards to batches: what a step sees is a pure function of (seed, epoch, step), whoever reads it."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from segdata import Record, ShardSet
-from segdata.base.arrays import U8, Window
+from segdata import ShardSet
+from segdata.base.arrays import U8
 from segdata.labels.targets import IDENTITY, make_targets
 from segmodels.data.augment import Augmentation, Draw, draw
-from segmodels.data.inorder import in_order
+from segmodels.data.images import check_not_empty, in_order, swapped
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
 
-AHEAD = 16  # samples that evaluation announces to a remote set at a time
 
-
-class Sample(NamedTuple):
-    """One sample of a batch: its place in the split, and what gives its parts ("target8.png") as they are stored."""
+class Stored(NamedTuple):
+    """A sample as it is stored: its place in the split, and what gives its parts ("target8.png")."""
 
     i: int
     part: Callable[[str], bytes]
@@ -37,9 +31,6 @@ class Batch(NamedTuple):
     keys: tuple[str, ...]
     images: Tensor
     targets: Tensor
-
-
-# ---- training -------------------------------------------------------------------------------------------
 
 
 def crop_size(shards: ShardSet, geometry: Geometry, crop: Size | None) -> Size:
@@ -73,12 +64,6 @@ def crop_size(shards: ShardSet, geometry: Geometry, crop: Size | None) -> Size:
     return crop
 
 
-def swapped(size: Size, image: Size) -> str:
-    """A question, where a size that is too large for an image would fit the other way round."""
-    fits = size[1] <= image[0] and size[0] <= image[1]
-    return f"Sizes are HxW: did you mean {size[1]}x{size[0]}? " if fits else ""
-
-
 class Batches:
     """The batches of a training, addressed by step: `batches[step]`, or ahead of time by `between(start, stop)`.
 
@@ -102,7 +87,7 @@ class Batches:
         ranks: int = 1,
         workers: int = 0,
         pin: bool = False,
-        stream: Callable[[int, int], Iterator[list[Sample]]] | None = None,
+        stream: Callable[[int, int], Iterator[list[Stored]]] | None = None,
     ) -> None:
         _check_targets(shards, geometry.stride, how)
         if len(shards) < batch_size:
@@ -113,14 +98,11 @@ class Batches:
         if batch_size % ranks:
             raise SegmodelsError(f"--batch-size {batch_size} is not a multiple of the {ranks} processes that share it.")
         self.shards, self.how, self.seed = shards, how, seed
+        self.steps_per_epoch = len(shards) // batch_size
         self.batch_size, self.rank, self.share = batch_size, rank, batch_size // ranks
         self.scale, self.rule = geometry.stride, shards.rule
         self.workers, self.pin = workers, pin
         self._stream, self._streamed = stream, deque[tuple[int, tuple[str, ...]]](maxlen=2)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(self.shards) // self.batch_size
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of step 0, 1, …, counted over all epochs."""
@@ -150,12 +132,12 @@ class Batches:
             for row, sample in enumerate(samples):
                 yield _Slot(step // self.steps_per_epoch, sample, self.shards.key(sample.i), row, images, targets)
 
-    def _chosen(self, start: int, stop: int) -> Iterator[list[Sample]]:
+    def _chosen(self, start: int, stop: int) -> Iterator[list[Stored]]:
         """This rank's samples of every step, announced as soon as they are known."""
         for step in range(start, stop):
             own = self._order(step)[self.rank * self.share : (self.rank + 1) * self.share]
             self.shards.prefetch(own)
-            yield [Sample(i, partial(self.shards.bytes, i)) for i in own]
+            yield [Stored(i, partial(self.shards.bytes, i)) for i in own]
 
     def _order(self, step: int) -> list[int]:
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -198,7 +180,7 @@ class _Slot(NamedTuple):
     """One row of a batch that is being filled."""
 
     epoch: int
-    sample: Sample
+    sample: Stored
     key: str
     row: int
     images: Tensor
@@ -206,7 +188,7 @@ class _Slot(NamedTuple):
 
 
 def _check_targets(shards: ShardSet, scale: int, how: Augmentation) -> None:
-    _check_not_empty(shards)
+    check_not_empty(shards)
     have = ", ".join(f"x{each}" for each in shards.scales)
     if not have:
         raise SegmodelsError(f"{shards.path}: {shards.split} has no labels, so nothing can be learnt from it.")
@@ -221,72 +203,3 @@ def _check_targets(shards: ShardSet, scale: int, how: Augmentation) -> None:
         f"{shards.path}: {why}, but {shards.split} has only {have}. Prepare again with --scale 1"
         + (f" --scale {scale}." if scale > 1 else ".")
     )
-
-
-# ---- evaluation -----------------------------------------------------------------------------------------
-
-
-def samples(
-    shards: ShardSet, scales: Sequence[int], *, workers: int = 0, rank: int = 0, ranks: int = 1
-) -> Iterator[Record]:
-    """Every sample whole and as it is, in stored order, with its targets at `scales`: for rank r each R-th."""
-    if missing := [scale for scale in scales if scale not in shards.scales]:
-        have = ", ".join(f"x{scale}" for scale in shards.scales) or "no labels"
-        options = " ".join(f"--scale {scale}" for scale in sorted({*shards.scales, *missing}))
-        raise SegmodelsError(
-            f"{shards.path}: evaluation at x{missing[0]}, but {shards.split} has {have}. Prepare again with {options}."
-        )
-    _check_not_empty(shards)
-    wanted = _announced(shards, range(rank, len(shards), ranks))
-    return in_order(lambda i: shards.read(i, None, scales), wanted, workers, ahead=2 * workers)
-
-
-def _announced(shards: ShardSet, wanted: range) -> Iterator[int]:
-    """`wanted`, with a hint to a remote set of what comes next."""
-    for start in range(0, len(wanted), AHEAD):
-        shards.prefetch(wanted[start : start + AHEAD])
-        yield from wanted[start : start + AHEAD]
-
-
-def pad(images: Tensor, geometry: Geometry) -> Tensor:
-    """Normalised images (B, 3, H, W), with zeros (the mean colour) at the bottom and right up to a size that fits.
-
-    Logits at stride s belong to the image in their first H/s rows and W/s columns.
-    """
-    height, width = images.shape[-2:]
-    return F.pad(images, (0, geometry.neighbours(width)[1] - width, 0, geometry.neighbours(height)[1] - height))
-
-
-def windows(size: Size, window: Size, stride: int = 1) -> list[Window]:
-    """Windows (top, left, height, width) that cover an image of `size`, evenly spread: neighbours share about 1/3.
-
-    They lie on the grid of `stride`. Raises SegmodelsError where the image has to be padded before: it is smaller
-    than the window, or `stride` does not divide the difference.
-    """
-    tops, lefts = (_starts(side - part, part, stride) for side, part in zip(size, window, strict=True))
-    return [(top, left, *window) for top in tops for left in lefts]
-
-
-def _starts(room: int, part: int, stride: int) -> list[int]:
-    if room < 0 or room % stride:
-        raise SegmodelsError(f"windows of {part} on a grid of {stride} do not cover {part + room}: pad the image.")
-    steps = -(-3 * room // (2 * part))  # rounded up
-    return [room * k // (steps * stride) * stride if steps else 0 for k in range(steps + 1)]
-
-
-# ---- for both -------------------------------------------------------------------------------------------
-
-
-def _check_not_empty(shards: ShardSet) -> None:
-    if not len(shards):
-        raise SegmodelsError(f"{shards.path}: {shards.split} is empty, expected at least one sample. Prepare it again.")
-
-
-def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(B, H, W, 3) uint8 to (image / 255 - mean) / std as (B, 3, H, W) float32, channels last in memory."""
-    B, H, W, C = images.shape
-    std_255 = 255 * torch.tensor(std, dtype=torch.float64)
-    factor = (1 / std_255).to(images.device, torch.float32).repeat(W)
-    shift = (255 * torch.tensor(mean, dtype=torch.float64) / std_255).to(images.device, torch.float32).repeat(W)
-    rows = images.reshape(B, H, W * C).float().mul_(factor).sub_(shift)  # whole rows: three times faster than pixels
-    return rows.view(B, H, W, C).permute(0, 3, 1, 2)

@@ -6,15 +6,16 @@ Their order is webdataset's: shards shuffled, then samples among the BUFFER that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import islice
 from types import ModuleType
 from typing import Any
 
 from segdata import ShardSet
-from segmodels.data.batches import Sample
-from segmodels.data.inorder import in_order
+from segmodels.config.config import TrainConfig
+from segmodels.data.batches import Stored
+from segmodels.data.images import in_order
 from segmodels.errors import SegmodelsError
 
 BUFFER = 256  # samples in memory, as they are stored, that are shuffled
@@ -40,7 +41,7 @@ class Stream:
             f"samples among {BUFFER}), not that of --reader shards"
         )
 
-    def between(self, start: int, stop: int) -> Iterator[list[Sample]]:
+    def between(self, start: int, stop: int) -> Iterator[list[Stored]]:
         """The samples of steps start … stop - 1, counted over all epochs, of which each drops what is left over."""
         steps = len(self.shards) // self.batch_size
         while start < stop:
@@ -50,7 +51,7 @@ class Stream:
                 yield list(islice(samples, self.batch_size))
                 start += 1
 
-    def _epoch(self, epoch: int) -> Iterator[Sample]:
+    def _epoch(self, epoch: int) -> Iterator[Stored]:
         """All samples once."""
         wds, count = self._webdataset, len(self._numbers)
         pipeline = wds.DataPipeline(
@@ -62,7 +63,7 @@ class Stream:
             wds.detshuffle(BUFFER, BUFFER, self.seed, epoch - 1),
         )
         for found in pipeline:
-            yield Sample(self._positions[found["__key__"]], found.__getitem__)
+            yield Stored(self._positions[found["__key__"]], found.__getitem__)
 
     def _opened(self, sources: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Every shard whole and checked, as a file; the next one is on its way meanwhile."""
@@ -71,6 +72,17 @@ class Stream:
             return source | {"stream": BytesIO(self.shards.shard(self._numbers[source["url"]]))}
 
         return in_order(fetch, sources, workers=1, ahead=1)
+
+
+def open_stream(config: TrainConfig, shards: ShardSet, processes: int, show: Callable[[str], None]) -> Stream | None:
+    """What `--reader stream` reads through, having said whose order that is; None for any other reader."""
+    if config.reader != "stream":
+        return None
+    if processes > 1:
+        raise SegmodelsError(f"--reader stream is for one process, found {processes}. Use --reader shards")
+    stream = Stream(shards, config.seed, config.batch_size)
+    show(stream.order)
+    return stream
 
 
 def _import_webdataset() -> ModuleType:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segmodels.prediction import Prediction
+    from segmodels.spec import Stages
 
 ACCEPTED, SETTLED, GOES_ON = 255, 96, 0  # grey levels of an accepted region
 
@@ -39,23 +40,23 @@ def grey(confidence: NDArray[Any]) -> U8:
     return np.asarray(np.rint(confidence * 255), np.uint8)
 
 
-def step_pictures(steps: Sequence[Tensor], taxonomy: Taxonomy) -> Iterator[tuple[str, U8]]:
-    """Name and picture of every refinement step's classes and confidence, from its logits (1, K, H, W)."""
-    for number, step in enumerate(steps, start=1):
-        ids, confidence = answer(step)
+def output_pictures(outputs: Sequence[Tensor], taxonomy: Taxonomy) -> Iterator[tuple[str, U8]]:
+    """Name and picture of every output's classes and confidence, from its logits (1, K, H, W)."""
+    for number, logits in enumerate(outputs, start=1):
+        ids, confidence = answer(logits)
         yield f"step{number:02}_color", colours(ids, taxonomy)
         yield f"step{number:02}_confidence", grey(confidence)
 
 
-def stage_pictures(prediction: Prediction, taxonomy: Taxonomy) -> Iterator[tuple[str, U8]]:
+def stage_pictures(prediction: Prediction, stages: Stages, taxonomy: Taxonomy) -> Iterator[tuple[str, U8]]:
     """Name and picture of every stage of a staged network's answer to one image.
 
     Its confidence; the region that it accepts (white; what was settled before is grey, what goes on black); the
     classes that it settles there (all else black).
     """
     classes = colours(answer(prediction.logits)[0], taxonomy)  # (H, W, 3)
-    confidences = prediction.extras["confidences"][0].cpu().numpy()  # (S, H, W)
-    reached = prediction.extras["masks"][0].cpu().numpy()  # (S, H, W)
+    confidences = prediction.extras[stages.confidences][0].cpu().numpy()  # (S, H, W)
+    reached = prediction.extras[stages.reached][0].cpu().numpy()  # (S, H, W)
     goes_on = np.concatenate([reached[1:], np.zeros_like(reached[:1])])
     for i, (here, on) in enumerate(zip(reached, goes_on, strict=True)):
         accepted = here & ~on

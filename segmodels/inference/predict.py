@@ -13,10 +13,10 @@ from segdata.base.arrays import U8
 from segdata.base.ownership import PICTURE
 from segdata.looking.show import overlay
 from segmodels.compute.device import enough_memory
-from segmodels.data.batches import pad
 from segmodels.data.imagefiles import read_image
+from segmodels.data.images import pad
 from segmodels.errors import SegmodelsError
-from segmodels.inference.draw import answer, colours, grey, original_ids, save_png, stage_pictures, step_pictures
+from segmodels.inference.draw import answer, colours, grey, original_ids, output_pictures, save_png, stage_pictures
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.views import Views, at_full_size, average, crop, look, outputs
 from segmodels.prediction import Prediction
@@ -39,7 +39,7 @@ def predict(
     """Write the pictures of every image (from `find_images`) into `out`. Raises SegmodelsError.
 
     Of the image named x: x_labels.png (original ids), x_color.png, x_overlay.png, x_confidence.png (grey level 255 is
-    probability 1), and with `stages` what `stage_pictures` or `step_pictures` draws.
+    probability 1), and with `stages` what `stage_pictures` or `output_pictures` draws.
     """
     if stages and not (views.single and views.window == segmenter.window):
         raise SegmodelsError("--stages shows how one answer came about: leave --flip, --scales and --window away")
@@ -80,28 +80,30 @@ def _pictures(segmenter: Segmenter, pixels: U8, views: Views, *, stages: bool) -
     taxonomy = segmenter.taxonomy
     found, prediction = _see(segmenter, pixels, views)
     if stages and len(found) == 1:
-        raise SegmodelsError(f"--stages: {segmenter.name} answers in one step, so there are none to show")
+        raise SegmodelsError(
+            f"--stages: {segmenter.name} answers at once: it has neither stages nor iterations to show"
+        )
     size = (pixels.shape[0], pixels.shape[1])
     stride = segmenter.geometry.stride if views.single else 1
     ids, confidence = answer(at_full_size(found[-1], stride, size))
     pictures = original_ids(ids, taxonomy), colours(ids, taxonomy), overlay(pixels, ids, taxonomy), grey(confidence)
     yield from zip(KINDS, pictures, strict=True)
-    if stages and prediction and "masks" in prediction.extras:
-        yield from stage_pictures(prediction, taxonomy)
+    if stages and prediction and segmenter.declared.stages:
+        yield from stage_pictures(prediction, segmenter.declared.stages, taxonomy)
     elif stages:
-        yield from step_pictures([at_full_size(each, stride, size) for each in found], taxonomy)
+        yield from output_pictures([at_full_size(each, stride, size) for each in found], taxonomy)
 
 
 def _see(segmenter: Segmenter, pixels: U8, views: Views) -> tuple[list[Tensor], Prediction | None]:
     """The outputs, of a single view at the network's stride; and what it said where it saw the image once and whole."""
     views.check((pixels.shape[0], pixels.shape[1]), segmenter.window)
-    image, network, geometry = segmenter.input(pixels), segmenter.network, segmenter.geometry
+    image, geometry = segmenter.input(pixels), segmenter.geometry
     if not views.single:
-        return average(network, image, geometry, views), None
+        return average(segmenter, image, views), None
     if views.window:
-        return look(network, image, geometry, views.window), None
-    prediction: Prediction = network(pad(image, geometry))
-    return crop(outputs(prediction), geometry.stride, (pixels.shape[0], pixels.shape[1])), prediction
+        return look(segmenter, image, views.window), None
+    prediction: Prediction = segmenter.network(pad(image, geometry))
+    return crop(outputs(segmenter, prediction), geometry.stride, (pixels.shape[0], pixels.shape[1])), prediction
 
 
 def _images_below(folder: Path, out: Path | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A network in use: from pixels to logits to the integers that every score is computed from."""
+"""A network in use: what must be known to show it images, and how it is loaded."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from segdata.base.arrays import U8
 from segdata.base.canonical import canonical_json
 from segdata.base.files import parsing
 from segdata.labels.taxonomy import Taxonomy, read_taxonomy
-from segmodels.compute.device import autocast
-from segmodels.data.batches import normalise
+from segmodels.data.images import normalise
 from segmodels.documents import check_types
 from segmodels.errors import SegmodelsError
-from segmodels.inference.views import at_full_size, look
 from segmodels.networks import spec
 from segmodels.runs.checkpoint import load_weights, misfit
 from segmodels.runs.document import AboutWeights
-from segmodels.spec import Geometry, Size
+from segmodels.spec import Geometry, ModelSpec, Size
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,12 @@ class Segmenter:
     device: torch.device
     precision: str = "fp32"
     run: str = ""  # id of the run that its weights come from
-    q: tuple[float, ...] | None = None  # of a percentile network, where another one was set than it was trained with
+    q: tuple[float, ...] | None = None  # of the knob q, where it was turned away from that of the training
+
+    @property
+    def declared(self) -> ModelSpec:
+        """What the network declares about itself: its knobs, its stages."""
+        return spec(self.name)
 
     @property
     def window(self) -> Size | None:
@@ -103,14 +106,3 @@ def _at_most(tensors: int) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@torch.inference_mode()
-def logits_at_full_size(segmenter: Segmenter, image: U8) -> Tensor:
-    """The answer for an image (H, W, 3) of any size: logits (1, K, H, W), float32.
-
-    Padded to what the network takes and cropped back, or seen through windows, then interpolated.
-    """
-    with autocast(segmenter.device, segmenter.precision):
-        found = look(segmenter.network, segmenter.input(image), segmenter.geometry, segmenter.window)
-    return at_full_size(found[-1].float(), segmenter.geometry.stride, (image.shape[0], image.shape[1]))

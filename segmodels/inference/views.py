@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from segdata.base.arrays import U8
 from segmodels.compute.deterministic import resize
-from segmodels.data.batches import pad, swapped, windows
+from segmodels.compute.device import autocast
+from segmodels.data.images import pad, swapped, windows
 from segmodels.errors import SegmodelsError
-from segmodels.spec import Geometry, Size
+from segmodels.inference.segmenter import Segmenter
+from segmodels.spec import Size
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from segmodels.prediction import Prediction
 
@@ -45,28 +48,30 @@ class Views:
         return not self.flip and self.scales == (1.0,)
 
 
-def outputs(prediction: Prediction) -> Sequence[Tensor]:
-    """What the network would answer if it stopped after each step: (B, K, H/s, W/s) each, its answer last.
+def outputs(segmenter: Segmenter, prediction: Prediction) -> Sequence[Tensor]:
+    """What the network would answer if it stopped after each output: (B, K, H/s, W/s) each, its answer last.
 
     A stage of a staged network answers for the pixels that reached it; the others have their answer.
     """
-    if "masks" not in prediction.extras:
+    stages = segmenter.declared.stages
+    if stages is None:
         return prediction.steps
-    answers = list(prediction.steps[:1])
-    for reached, step in zip(torch.split(prediction.extras["masks"], 1, dim=1)[1:], prediction.steps[1:], strict=True):
-        answers.append(torch.where(reached, step, answers[-1]))
+    first, *later = prediction.steps
+    answers = [first]
+    for reached, output in zip(torch.split(prediction.extras[stages.reached], 1, dim=1)[1:], later, strict=True):
+        answers.append(torch.where(reached, output, answers[-1]))
     return answers
 
 
-def look(network: nn.Module, image: Tensor, geometry: Geometry, window: Size | None) -> list[Tensor]:
+def look(segmenter: Segmenter, image: Tensor, window: Size | None) -> list[Tensor]:
     """The outputs (1, K, ceil(H/s), ceil(W/s)) for a normalised image (1, 3, H, W) of any size.
 
     Through windows the mean of the logits of all that see a pixel counts.
     """
-    size = (image.shape[-2], image.shape[-1])
+    geometry, size = segmenter.geometry, (image.shape[-2], image.shape[-1])
     if window:
-        return crop(_slide(network, image, geometry.stride, window), geometry.stride, size)
-    return crop(outputs(network(pad(image, geometry))), geometry.stride, size)
+        return crop(_slide(segmenter, image, window), geometry.stride, size)
+    return crop(outputs(segmenter, segmenter.network(pad(image, geometry))), geometry.stride, size)
 
 
 def crop(found: Sequence[Tensor], stride: int, size: Size) -> list[Tensor]:
@@ -82,16 +87,16 @@ def at_full_size(logits: Tensor, stride: int, size: Size) -> Tensor:
     return resize(logits, (h * stride, w * stride), align_corners=False)[..., : size[0], : size[1]]
 
 
-def average(network: nn.Module, image: Tensor, geometry: Geometry, views: Views) -> list[Tensor]:
+def average(segmenter: Segmenter, image: Tensor, views: Views) -> list[Tensor]:
     """The outputs at the image's size: logarithms (1, K, H, W) of probabilities averaged over all views."""
-    size = (image.shape[-2], image.shape[-1])
+    size, stride = (image.shape[-2], image.shape[-1]), segmenter.geometry.stride
     total: list[Tensor] = []
     for scale, mirror in product(views.scales, (False, True) if views.flip else (False,)):
         scaled = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         seen = resize(image, scaled, align_corners=False)
-        found = look(network, seen.flip(3) if mirror else seen, geometry, views.window)
+        found = look(segmenter, seen.flip(3) if mirror else seen, views.window)
         for number, logits in enumerate(found):
-            full = resize(at_full_size(logits, geometry.stride, scaled), size, align_corners=False)
+            full = resize(at_full_size(logits, stride, scaled), size, align_corners=False)
             probabilities = (full.flip(3) if mirror else full).softmax(dim=1)
             if number == len(total):
                 total.append(probabilities)
@@ -101,7 +106,8 @@ def average(network: nn.Module, image: Tensor, geometry: Geometry, views: Views)
     return [(each / count).log() for each in total]
 
 
-def _slide(network: nn.Module, image: Tensor, stride: int, window: Size) -> Sequence[Tensor]:
+def _slide(segmenter: Segmenter, image: Tensor, window: Size) -> Sequence[Tensor]:
+    stride = segmenter.geometry.stride
     padded = [max(part, -(-side // stride) * stride) for side, part in zip(image.shape[-2:], window, strict=True)]
     image = F.pad(image, (0, padded[1] - image.shape[-1], 0, padded[0] - image.shape[-2]))
     total: list[Tensor] = []
@@ -109,9 +115,20 @@ def _slide(network: nn.Module, image: Tensor, stride: int, window: Size) -> Sequ
     for place in windows((padded[0], padded[1]), window, stride):
         top, left, height, width = place
         cells = (slice(top // stride, (top + height) // stride), slice(left // stride, (left + width) // stride))
-        found = outputs(network(image[..., top : top + height, left : left + width]))
+        found = outputs(segmenter, segmenter.network(image[..., top : top + height, left : left + width]))
         total = total or [counts.new_zeros(*each.shape[:2], *counts.shape) for each in found]
         for sums, logits in zip(total, found, strict=True):
             sums[..., cells[0], cells[1]] += logits
         counts[cells] += 1
     return [sums / counts for sums in total]
+
+
+@torch.inference_mode()
+def logits_at_full_size(segmenter: Segmenter, image: U8) -> Tensor:
+    """The answer for an image (H, W, 3) of any size: logits (1, K, H, W), float32.
+
+    Padded to what the network takes and cropped back, or seen through windows, then interpolated.
+    """
+    with autocast(segmenter.device, segmenter.precision):
+        found = look(segmenter, segmenter.input(image), segmenter.window)
+    return at_full_size(found[-1].float(), segmenter.geometry.stride, (image.shape[0], image.shape[1]))

@@ -1,1 +1,1 @@
-"""`segmodels bench --sweep`: what each position of a knob costs on real images, and what it is worth."""
+"""`segmodels sweep`: what each position of a knob costs on real images, and what it is worth."""

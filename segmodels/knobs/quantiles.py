@@ -1,4 +1,4 @@
-"""The q of a percentile network in use: a number, one for each class, or a file of `segmodels calibrate`."""
+"""The knob q of a network in use: a number, one for each class, or a file of `segmodels calibrate`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from segdata.base.ownership import json_kind, write_result
 from segmodels.documents import check_types, read_json
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
-from segmodels.networks.percentile.network import PercentileNet
 from segmodels.pretrained.naming import some
 
 FORMAT = 1
 CALIBRATION = json_kind("a calibration", "format", "q", "run", "taxonomy")
 
 
-class _Calibration(TypedDict):
+class _Quantiles(TypedDict):
     format: int
     q: list[float]
     taxonomy: str
 
 
-class Calibration(_Calibration, total=False):
+class Quantiles(_Quantiles, total=False):
     """What is read of a file of `segmodels calibrate`, or of one written by hand."""
 
     classes: list[str]  # whose q these are
@@ -40,20 +39,14 @@ def with_q(segmenter: Segmenter, text: str | None) -> Segmenter:
     """
     if text is None:
         return segmenter
-    network = percentile(segmenter, "--q")
+    knob = segmenter.declared.knob("q", "--q")
     numbers = _numbers(text)
     try:
-        network.set_q(_read(Path(text), segmenter) if numbers is None else numbers)
+        knob.turn(segmenter.network, _read(Path(text), segmenter) if numbers is None else numbers)
     except SegmodelsError as error:
         raise SegmodelsError(f"--q {text}: {error}") from None
-    return replace(segmenter, q=network.q)
-
-
-def percentile(segmenter: Segmenter, what: str) -> PercentileNet:
-    """The network, whose q can be set. Raises SegmodelsError for one of another family."""
-    if not isinstance(segmenter.network, PercentileNet):
-        raise SegmodelsError(f"{what}: {segmenter.name} has no q, which is a knob of `percentile` alone")
-    return segmenter.network
+    q = knob.now(segmenter.network)
+    return replace(segmenter, q=q if isinstance(q, tuple) else (q,))
 
 
 def write_q(path: Path, q: Sequence[float], segmenter: Segmenter, about: dict[str, Any]) -> None:
@@ -78,7 +71,7 @@ def _read(path: Path, segmenter: Segmenter) -> tuple[float, ...]:
         raise SegmodelsError("no number, no list of numbers, and no file. Expected one of them, as 0.5")
     document = read_json(path, "Calibrate again.")
     with parsing("no file of `segmodels calibrate`", SegmodelsError, "Calibrate again."):
-        check_types(document, Calibration)
+        check_types(document, Quantiles)
         values = tuple(float(each) for each in document["q"])
     if document["format"] != FORMAT:
         raise SegmodelsError(

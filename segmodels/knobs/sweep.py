@@ -12,8 +12,8 @@ import torch
 
 from segdata import Record, ShardSet
 from segmodels.bench.clock import times
-from segmodels.data.batches import samples
-from segmodels.inference.segmenter import logits_at_full_size
+from segmodels.data.images import samples
+from segmodels.inference.views import logits_at_full_size
 from segmodels.knobs.point import Point, Work
 from segmodels.knobs.watch import Watch
 from segmodels.scoring import metrics

@@ -1,13 +1,14 @@
-"""The TAS500 family: one loop and one table for thirteen networks.
+"""Stacked hourglass networks and their relatives: one loop and one table for thirteen networks.
 
 Distillation, iterative refinement and stacked hourglass networks of github.com/chokladmousse/Semantic_Segmentation,
-after Newell et al., Stacked Hourglass Networks for Human Pose Estimation (ECCV 2016). A prenet distils the image to
-(f, H/s, W/s), bodies refine it in S steps, one classifier reads off every step's segmentation; all are supervised.
+made for TAS500, after Newell et al., Stacked Hourglass Networks for Human Pose Estimation (ECCV 2016). A prenet distils
+the image to (f, H/s, W/s), bodies refine it in S iterations, one classifier reads off the segmentation after each; all
+are supervised. The option for S is called `steps`, as in the original.
 
 Deviations: every base runs with every norm (in the original resUnet and UPresUnet need layerHW); the last segmentation
 of v1 and v3 goes through the classifier's norm, and v3's copy input through its own; parameters that never receive a
-gradient are left out. With norm=batch the steps of a shared body also share its running statistics, which fit none of
-them: iterative networks then evaluate far worse than they train. The layer norms keep no statistics.
+gradient are left out. With norm=batch the iterations of a shared body also share its running statistics, which fit
+none of them: iterative networks then evaluate far worse than they train. The layer norms keep no statistics.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from segmodels.blocks import check_image
+from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
-from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
+from segmodels.spec import Geometry, Knob, ModelSpec, Option, Published, Size
 
 Many = Literal["none", "shared", "own"]
 
@@ -31,10 +33,10 @@ Many = Literal["none", "shared", "own"]
 class Wiring:
     """A row of the family's table."""
 
-    initial: bool  # step 0 has a network of its own
-    bodies: Many  # one body for all steps, or one each
-    copy: Many  # the distilled image is copied into every step by an extractor
-    residual: bool  # what went into the step before is added to a step's input
+    initial: bool  # iteration 0 has a network of its own
+    bodies: Many  # one body for all iterations, or one each
+    copy: Many  # the distilled image is copied into every iteration by an extractor
+    residual: bool  # what went into the iteration before is added to the input of the next
 
 
 DISTILL = Wiring(initial=False, bodies="own", copy="none", residual=False)  # and S = 1
@@ -128,8 +130,8 @@ class Level(nn.Module):
 class Tas500Net(nn.Module):
     """Any of the thirteen: `wiring` is its row of the table.
 
-    x0 is the distilled image, h_i the hidden state after step i, s_i its segmentation, e_i the copied input.
-    α and β are scalars where the steps share a body, vectors (S - 1,) where each has its own.
+    x0 is the distilled image, h_i the hidden state after iteration i, s_i its segmentation, e_i the copied input.
+    α and β are scalars where the iterations share a body, vectors (S - 1,) where each has its own.
     """
 
     def __init__(
@@ -149,8 +151,8 @@ class Tas500Net(nn.Module):
         steps: int,
     ) -> None:
         super().__init__()
-        self.wiring, self.steps, self.size = wiring, steps, size
-        self.stop_after = steps  # from 1 up to `steps`; no weight: fewer may be asked for at any time
+        self.wiring, self.iterations, self.size = wiring, steps, size
+        self.stop_after = steps  # see `set_iterations`
         self.geometry = _geometry(prenet, depth, norm)
         layers = Layers(base, growth, norm, alpha_init)
         scale = self.geometry.stride
@@ -171,24 +173,30 @@ class Tas500Net(nn.Module):
         if wiring.residual:
             self.beta = nn.Parameter(self.alpha.detach().clone())
 
+    def set_iterations(self, count: float) -> None:
+        """Stop after so many iterations, from 1 up to all that were trained. It is no weight: ask at any time."""
+        if count not in range(1, self.iterations + 1):
+            raise SegmodelsError(f"steps is {count:g}, expected a whole number from 1 to {self.iterations}")
+        self.stop_after = int(count)
+
     def forward(self, image: Tensor) -> Prediction:
         check_image(image, self.geometry, self.size)
         x0 = self.prenet(image)  # (B, f, H/s, W/s), as everything but the segmentations
         hidden, previous = self._start(x0)
         segmentations = [self.classify(hidden)]  # (B, K, H/s, W/s)
-        for step in range(1, self.stop_after):
+        for i in range(1, self.stop_after):
             decoded = self.back(segmentations[-1])
-            added = self._copy(step, x0, hidden) if self.copies else hidden
-            body = self.bodies[step % len(self.bodies)]
-            hidden = body(self._mix(step, decoded, added, previous.popleft()))
+            added = self._copy(i, x0, hidden) if self.copies else hidden
+            body = self.bodies[i % len(self.bodies)]
+            hidden = body(self._mix(i, decoded, added, previous.popleft()))
             previous.append(added if self.copies else hidden)
             segmentations.append(self.classify(hidden))
         return Prediction(segmentations[-1], tuple(segmentations), {})
 
     def _start(self, x0: Tensor) -> tuple[Tensor, deque[Tensor]]:
-        """h_0, and the queue from which each step takes its residual p.
+        """h_0, and the queue from which each iteration takes its residual p.
 
-        The iterative networks with a copy input add e_{i-1}. The others look two steps back: x0, h_0, and then
+        The iterative networks with a copy input add e_{i-1}. The others look two iterations back: x0, h_0, and then
         h_1, h_2, … or, where an hourglass has a copy input, e_1, e_2, …
         """
         if self.wiring.bodies == "own":
@@ -200,17 +208,17 @@ class Tas500Net(nn.Module):
         hidden = self.initial(start) if self.initial else self.bodies[0](self.alpha * start)
         return hidden, deque((start,) if self.copies else (x0, hidden))
 
-    def _copy(self, step: int, x0: Tensor, hidden: Tensor) -> Tensor:
+    def _copy(self, i: int, x0: Tensor, hidden: Tensor) -> Tensor:
         """E: the distilled image beside the hidden state."""
-        extractor = self.copies[(step - 1) % len(self.copies)]
+        extractor = self.copies[(i - 1) % len(self.copies)]
         copied: Tensor = extractor(torch.cat((x0, hidden), dim=1))
         return copied
 
-    def _mix(self, step: int, decoded: Tensor, added: Tensor, previous: Tensor) -> Tensor:
-        """The input of step i >= 1; `added` is e_i where there is a copy input, else h_{i-1}."""
-        alpha = self.alpha.expand(self.steps - 1)[step - 1]
+    def _mix(self, i: int, decoded: Tensor, added: Tensor, previous: Tensor) -> Tensor:
+        """The input of iteration i >= 1; `added` is e_i where there is a copy input, else h_{i-1}."""
+        alpha = self.alpha.expand(self.iterations - 1)[i - 1]
         if self.wiring.residual:
-            return self.beta.expand(self.steps - 1)[step - 1] * decoded + alpha * added + previous
+            return self.beta.expand(self.iterations - 1)[i - 1] * decoded + alpha * added + previous
         if self.wiring.bodies == "shared":
             return decoded + alpha * added
         return alpha * decoded + (alpha * added if self.copies else added)
@@ -251,10 +259,17 @@ BODY_OPTIONS = {
     "alpha_init": Option(0.0, "every α and β at the start", low=-100, high=100),
     "plain_logits": Option(False, "true: no norm and activation behind the classifier"),
 }
-STEP_OPTIONS = {
+ITERATION_OPTIONS = {
     "prenet": Option("x8", "how far the image is distilled", choices=PRENETS),
     "steps": Option(8, "S: refinements, each supervised", low=2, high=64),
 }
+
+ITERATIONS = Knob(
+    name="steps",
+    positions=lambda network: tuple(range(1, network.iterations + 1)),
+    turn=Tas500Net.set_iterations,
+    now=lambda network: network.stop_after,
+)
 
 V6_AT_X2 = {"prenet": "x2", "width": 60, "growth": 1.5, "steps": 3}
 PUBLISHED = {  # counts of the originals, dead parameters included
@@ -289,8 +304,9 @@ def _spec(name: str, wiring: Wiring, prenet: str = "") -> ModelSpec:
         citation="Newell, Yang and Deng, Stacked Hourglass Networks for Human Pose Estimation (ECCV 2016)",
         rule=lambda options: _geometry(options.get("prenet", prenet), options["depth"], options["norm"]),
         published=PUBLISHED.get(name, ()),
-        options=BODY_OPTIONS if prenet else BODY_OPTIONS | STEP_OPTIONS,
+        options=BODY_OPTIONS if prenet else BODY_OPTIONS | ITERATION_OPTIONS,
         unpublished=None if name in PUBLISHED else SETTING,
+        knobs=() if prenet else (ITERATIONS,),
     )
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from segdata import Record, ShardSet
-from segmodels.data.batches import samples
-from segmodels.inference.segmenter import Segmenter, logits_at_full_size
+from segmodels.data.images import samples
+from segmodels.inference.segmenter import Segmenter
+from segmodels.inference.views import logits_at_full_size
 from segmodels.scoring.metrics import ConfusionMatrix, confusion
 
 

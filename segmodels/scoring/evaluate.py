@@ -23,7 +23,7 @@ from segdata.labels.targets import IDENTITY, make_targets
 from segdata.labels.taxonomy import IGNORE, Taxonomy
 from segdata.looking.show import most_covered
 from segmodels.compute.device import enough_memory
-from segmodels.data.batches import samples
+from segmodels.data.images import samples
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.views import Views, at_full_size, average, look
@@ -49,7 +49,7 @@ SINGLE, NOTHING = Views(), Benchmark()
 
 
 class Maps(NamedTuple):
-    """Predicted class ids of one image, step by step."""
+    """Predicted class ids of one image, output by output."""
 
     full: list[U8]  # (H, W)
     coarse: list[U8]  # (H/s, W/s); empty where Matrices.coarse is None
@@ -134,16 +134,16 @@ def measure(
 
 @torch.inference_mode()
 def predict_maps(segmenter: Segmenter, pixels: U8, views: Views) -> Maps:
-    """The classes of every pixel of an image (H, W, 3) after each step."""
+    """The classes of every pixel of an image (H, W, 3) after each of the network's outputs."""
     views.check((pixels.shape[0], pixels.shape[1]), segmenter.window)
     image = segmenter.input(pixels)
     if not views.single:
-        full = average(segmenter.network, image, segmenter.geometry, views)
+        full = average(segmenter, image, views)
         return Maps([_ids(each) for each in full], [], full[-1])
     stride = segmenter.geometry.stride
-    found = look(segmenter.network, image, segmenter.geometry, views.window)
+    found = look(segmenter, image, views.window)
     maps = []
-    for logits in found:  # one after the other: at full size a step can be a quarter of a gigabyte
+    for logits in found:  # one after the other: at full size an output can be a quarter of a gigabyte
         answer = at_full_size(logits, stride, pixels.shape[:2])
         maps.append(_ids(answer))
     return Maps(maps, [_ids(each) for each in found] if stride > 1 else [], answer)

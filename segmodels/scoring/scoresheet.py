@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from segdata.base.canonical import pretty_json
 from segdata.base.files import replacing, unlink, write_file
 from segdata.base.ownership import headed, json_kind, marked
 from segdata.labels.taxonomy import Taxonomy
+from segmodels.documents import csv_table
 from segmodels.runs.results import check_out
 from segmodels.scoring import metrics
 from segmodels.scoring.metrics import ConfusionMatrix
@@ -36,7 +35,7 @@ FILES = {  # and how those that `evaluate` wrote are known again
 
 @dataclass(frozen=True)
 class Matrices:
-    """Confusion matrices (S, N, K, K) of S steps on N images; the last step is the answer."""
+    """Confusion matrices (S, N, K, K) of a network's S outputs on N images; the last is the answer."""
 
     keys: tuple[str, ...]
     full: ConfusionMatrix  # at the labels' resolution
@@ -55,7 +54,7 @@ def write_scoresheet(
 
     metrics.json    `about`, then the scores of `metrics.py` by their names, null where undefined; `interval` (95 %,
                     bootstrap over images), `class_iou`, `category_iou`; the same scores in `own_stride` and, for
-                    networks of several steps, in `steps`; the evaluator's averages in `official`
+                    networks of several outputs, in `steps`; the evaluator's averages in `official`
     classes.csv     a row a class; images.csv: a row an image
     confusion.npy   (N, K, K) int64 in the order of images.csv, rows are ground truth
     official.json   all that Cityscapes' evaluator says, where it ran
@@ -94,16 +93,19 @@ def _document(matrices: Matrices, taxonomy: Taxonomy, stride: int) -> dict[str, 
     if matrices.coarse is not None:
         document["own_stride"] = {"stride": stride, **metrics.scores(matrices.coarse[-1], evaluated)}
     if len(matrices.full) > 1:
-        document["steps"] = {f"{number:02}": step for number, step in _steps(matrices, evaluated)}
+        document["steps"] = _outputs(matrices, evaluated)
     return document
 
 
-def _steps(matrices: Matrices, evaluated: Sequence[bool]) -> Iterable[tuple[int, dict[str, Any]]]:
+def _outputs(matrices: Matrices, evaluated: Sequence[bool]) -> dict[str, Any]:
+    """The scores of each output by its number, from 01."""
+    found = {}
     for index, full in enumerate(matrices.full):
-        step: dict[str, Any] = dict(metrics.scores(full, evaluated))
+        scores: dict[str, Any] = dict(metrics.scores(full, evaluated))
         if matrices.coarse is not None:
-            step["own_stride"] = metrics.scores(matrices.coarse[index], evaluated)
-        yield index + 1, step
+            scores["own_stride"] = metrics.scores(matrices.coarse[index], evaluated)
+        found[f"{index + 1:02}"] = scores
+    return found
 
 
 def _class_rows(total: ConfusionMatrix, taxonomy: Taxonomy) -> Iterable[Sequence[object]]:
@@ -145,11 +147,7 @@ def _share(part: int, whole: int) -> float:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """CSV with an empty field where a value is undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_plain(value) for value in row] for row in rows)
-    return text.getvalue().encode()
+    return csv_table(header, ([_plain(value) for value in row] for row in rows))
 
 
 def _plain(value: Any) -> Any:

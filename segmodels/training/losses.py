@@ -1,4 +1,4 @@
-"""What training minimises, one number per image, deterministic on CPU and CUDA.
+"""What training minimises, one number per image, deterministic on CPU and CUDA; and its gradient over a batch.
 
 A loss maps logits (B, K, h, w) and a target to (B,): each image's loss is the mean over its own pixels
 that count and never depends on its batch mates. So the mean over a batch is the same whether it is
@@ -19,12 +19,17 @@ from torch import Tensor
 
 from segdata.format.counts import ClassCounts
 from segdata.labels.taxonomy import IGNORE
+from segmodels.config.config import TrainConfig
+from segmodels.data.batches import Batch
+from segmodels.data.images import normalise
 from segmodels.errors import SegmodelsError
+from segmodels.prediction import Prediction
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # logits, target, class weights → (B,)
 
 OHEM_PROBABILITY = 0.7
 OHEM_KEPT = 1 / 16
+CPU = torch.device("cpu")
 
 
 def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -74,20 +79,42 @@ def cross_entropy_dice(logits: Tensor, target: Tensor, weight: Tensor | None = N
 LOSSES: dict[str, Loss] = {"ce": cross_entropy, "ce+dice": cross_entropy_dice, "ohem": ohem}
 
 
-def over_steps(
+def backward(
+    forward: Callable[[Tensor], Prediction],
+    batch: Batch,
+    config: TrainConfig,
+    shares: Callable[[int], tuple[float, ...]],  # of so many outputs in the loss
+    weight: Tensor | None,
+    device: torch.device,
+) -> Tensor:
+    """Add the gradient of the mean loss over the whole batch, part by part; the images' own losses (B,)."""
+    losses = []
+    parts = zip(batch.images.chunk(config.accumulate), batch.targets.chunk(config.accumulate), strict=True)
+    for images, targets in parts:
+        x = normalise(images.to(device, non_blocking=True), config.mean, config.std)  # (b, 3, H, W)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):  # losses are float32
+            outputs = forward(x if config.channels_last else x.contiguous()).steps  # of every iteration
+        target = targets.to(device, non_blocking=True)
+        each = over_outputs(LOSSES[config.loss], outputs, target, shares(len(outputs)), weight)  # (b,)
+        (each.sum() / config.batch_size).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        losses.append(each.detach())
+    return torch.cat(losses)
+
+
+def over_outputs(
     loss: Loss,
-    steps: Sequence[Tensor],
+    outputs: Sequence[Tensor],
     target: Tensor,
-    step_weights: Sequence[float],
+    shares: Sequence[float],
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Σ of `loss` over every supervised output of a Prediction, times its step's weight: (B,)."""
-    losses = [loss(logits, target, weight) * w for logits, w in zip(steps, step_weights, strict=True)]
+    """Σ of `loss` over every supervised output of a Prediction, times its share: (B,)."""
+    losses = [loss(logits, target, weight) * w for logits, w in zip(outputs, shares, strict=True)]
     return torch.stack(losses).sum(0)
 
 
-def class_weights(scheme: str, counts: ClassCounts) -> Tensor | None:
-    """Weights (K,) against rare classes from the training split's counts, None for `none`.
+def class_weights(scheme: str, counts: ClassCounts, device: torch.device = CPU) -> Tensor | None:
+    """Weights (K,) on that device against rare classes from the training split's counts, None for `none`.
 
     Scaled so that the mean weight of a pixel is 1: the loss keeps its size, and with it the learning
     rate its meaning. A class that never occurs has weight 0 or none that matters.
@@ -104,7 +131,7 @@ def class_weights(scheme: str, counts: ClassCounts) -> Tensor | None:
         case _:
             raise SegmodelsError(f"class weights are {scheme!r}, expected none, inverse, median or effective")
     labelled = counts.pixels[:-1]
-    return torch.from_numpy(weights * labelled.sum() / (weights * labelled).sum()).float()
+    return torch.from_numpy(weights * labelled.sum() / (weights * labelled).sum()).float().to(device)
 
 
 def _pixel_losses(logits: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

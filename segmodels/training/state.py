@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from segmodels.data.batches import Batches
 from segmodels.errors import SegmodelsError
 from segmodels.runs.checkpoint import Checkpoint, Weights, misfit
-from segmodels.runs.run import environment
+from segmodels.runs.identity import environment
 from segmodels.training.optim import restore_optimizer
 from segmodels.training.ranks import Ranks
 

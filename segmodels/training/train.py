@@ -6,55 +6,43 @@ that is started again gives the same bytes as one that was never stopped, with a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from segdata import ShardSet
 from segdata.base.canonical import digest_bytes, digest_file, pretty_json
 from segdata.base.files import parsing
-from segmodels.compute.device import arithmetic, autocast, choose_device, compiled, threads
+from segmodels.compute.device import arithmetic, choose_device, compiled, threads
 from segmodels.config.config import TrainConfig
 from segmodels.data.augment import augmentation
-from segmodels.data.batches import Batch, Batches, crop_size, normalise, samples
-from segmodels.data.stream import Stream
+from segmodels.data.batches import Batches, crop_size
+from segmodels.data.images import samples
+from segmodels.data.stream import open_stream
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import weights_file
 from segmodels.networks import spec
-from segmodels.prediction import Prediction
 from segmodels.pretrained.pretrained import Colours, load_init
-from segmodels.runs.checkpoint import Weights, load_checkpoint, save_checkpoint, save_weights, weights_digest
+from segmodels.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_digest
+from segmodels.runs.identity import about_weights, describe
+from segmodels.runs.opening import load_best, open_run, start_anew
 from segmodels.runs.progress import Pace, Show, read_timing, silent
-from segmodels.runs.run import (
-    Run,
-    about_weights,
-    check_results,
-    describe,
-    load_best,
-    open_run,
-    start_anew,
-    write_document,
-    write_history,
-)
-from segmodels.scoring.confusions import count_confusions
-from segmodels.scoring.metrics import ConfusionMatrix, class_iou, scores
-from segmodels.training.ema import start_ema, update_ema, using_weights
+from segmodels.runs.run import Run, check_results, write_document, write_history
+from segmodels.scoring.metrics import ConfusionMatrix, scores
+from segmodels.training.ema import start_ema, update_ema
 from segmodels.training.interrupt import interruptible
-from segmodels.training.losses import LOSSES, class_weights, over_steps
+from segmodels.training.losses import backward, class_weights
 from segmodels.training.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
-from segmodels.training.ranks import Ranks, join_ranks
-from segmodels.training.state import Row, State, best_row, described_end, is_best, out_of_patience
+from segmodels.training.ranks import join_ranks
+from segmodels.training.state import State, best_row, described_end, is_best, out_of_patience
+from segmodels.training.validation import IN_HISTORY, epoch_line, metrics_document, tell_other_score, validate
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
 GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
-IN_HISTORY = ("miou", "pixel_accuracy")
 
 
 class Outcome(NamedTuple):
@@ -89,7 +77,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         val = ShardSet(config.shards, "val", version=shards.digest)
         samples(val, (1,))
         crop = crop_size(shards, geometry, config.crop)
-        stream = open_stream(config, shards, ranks, show)
+        stream = open_stream(config, shards, ranks.count, show)
         batches = Batches(
             shards,
             geometry,
@@ -112,9 +100,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         torch.manual_seed(config.seed)
         network = declared.build(len(shards.taxonomy.classes), crop, options)
         colours = Colours(config.mean, config.std)
-        started = (
-            load_init(network, declared, options, crop, shards.taxonomy, config.init, colours) if config.init else ""
-        )
+        origin = load_init(network, declared, options, crop, shards.taxonomy, init, colours) if init else ""
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:
@@ -126,8 +112,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         if run.finished:
             check_results(run)
             show(f"{run.path} is finished: nothing to do")
-            results = run.results() if ranks.rank == 0 else {}
-            return Outcome(run, results, run.document().get("weights", {}))
+            return Outcome(run, run.results() if ranks.rank == 0 else {}, run.document().get("weights", {}))
 
         begun = run.document()
         count = begun["device"].get("threads") if device.type == "cpu" else None  # on which the order of sums depends
@@ -136,8 +121,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         stack.enter_context(threads(count))
 
         # ---- the network ------------------------------------------------------------------------------------
-        if started:
-            show(started)
+        if origin:
+            show(origin)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
         forward = compiled(network) if config.compile else network
@@ -153,7 +138,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             network, config.network, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
         )
         evaluated = [row.evaluated for row in shards.taxonomy.classes]
-        weight = _class_weights(config, shards, device)
+        counts = shards.statistics[0]
+        weight = class_weights(config.class_weights, counts, device) if counts else None
         torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks, the start did not
 
         # ---- where it was killed ----------------------------------------------------------------------------
@@ -181,12 +167,14 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         saved = perf_counter()
 
         def save() -> None:
+            nonlocal saved
             state.read_losses(batches)
             state.check_finite()
             checkpoint = state.checkpoint(begun, ranks, device)
             if ranks.rank == 0:
                 save_checkpoint(run.last, checkpoint)
                 write_document(run.timing_so_far, timing.document(device))
+            saved = perf_counter()
 
         # ---- the loop ---------------------------------------------------------------------------------------
         network.train()
@@ -204,7 +192,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             )
             set_learning_rate(optimizer, lr)
             optimizer.zero_grad()
-            losses = _backward(forward, batch, config, declared.step_weights, weight, device)
+            losses = backward(forward, batch, config, declared.step_weights, weight, device)
             ranks.sum_gradients(network)
             if config.clip:
                 clip_gradients(network, config.clip)
@@ -226,19 +214,17 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 row = {"epoch": epoch + 1, "step": state.step, "lr": lr, "loss": state.mean_loss}
                 if (epoch + 1) % config.validate_every == 0 or state.step == total:
                     with timing.validating():
-                        matrices = _validate(segmenter, val, state.published, ranks, config.workers)
-                    validated = state.step, matrices
-                    found = scores(matrices, evaluated)
+                        matrices = validate(segmenter, val, state.published, ranks, config.workers)
+                    validated, found = (state.step, matrices), scores(matrices, evaluated)
                     row |= {name: found[name] for name in IN_HISTORY}
                 state.history.append(row)
                 state.running.clear()
-                show(_epoch_line(row))
+                show(epoch_line(row))
                 if ranks.rank == 0:
                     write_history(run.history, state.history)
                 if is_best(state.history):
                     if config.early_stop:  # first, so that the best weights are of an epoch that the checkpoint knows
                         save()
-                        saved = perf_counter()
                     if ranks.rank == 0:
                         save_weights(run.best, state.published, about_weights(document, crop, state.step))
                 if out_of_patience(state.history, config.early_stop):
@@ -249,7 +235,6 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             wish = ranks.highest(STOP if stopped.is_set() else SAVE if due else GO_ON, device)
             if wish >= SAVE:
                 save()
-                saved = perf_counter()
             if wish == STOP:
                 raise SegmodelsError(f"stopped after step {state.step} of {total}. The same command goes on")
         save()
@@ -267,10 +252,10 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             step = int(best["step"])
             weights = {n: t.to(device) for n, t in load_best(run, document, step, state.published).items()}
         if validated is None or validated[0] != step:
-            validated = step, _validate(segmenter, val, weights, ranks, config.workers)
-        metrics = _metrics(validated[1], segmenter, step)
+            validated = step, validate(segmenter, val, weights, ranks, config.workers)
+        metrics = metrics_document(validated[1], segmenter, step)
         if best is not None and metrics["miou"] != best["miou"]:
-            _tell_other_score(run, metrics["miou"], best, show)
+            tell_other_score(run, metrics["miou"], best, show)
         if ranks.rank == 0:
             save_weights(run.weights, weights, about_weights(document, crop, step))
             write_history(run.history, state.history)
@@ -287,82 +272,3 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             write_document(run.metrics, metrics)
         ranks.wait()
         return Outcome(run, metrics if ranks.rank == 0 else {}, state.digests)
-
-
-def _backward(
-    forward: Callable[[Tensor], Prediction],
-    batch: Batch,
-    config: TrainConfig,
-    step_weights: Callable[[int], tuple[float, ...]],
-    weight: Tensor | None,
-    device: torch.device,
-) -> Tensor:
-    """Add the gradient of the mean loss over the whole batch, part by part; the images' own losses (B,)."""
-    losses = []
-    parts = zip(batch.images.chunk(config.accumulate), batch.targets.chunk(config.accumulate), strict=True)
-    for images, targets in parts:
-        x = normalise(images.to(device, non_blocking=True), config.mean, config.std)  # (b, 3, H, W)
-        with autocast(device, config.precision):
-            steps = forward(x if config.channels_last else x.contiguous()).steps
-        target = targets.to(device, non_blocking=True)
-        each = over_steps(LOSSES[config.loss], steps, target, step_weights(len(steps)), weight)  # (b,)
-        (each.sum() / config.batch_size).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        losses.append(each.detach())
-    return torch.cat(losses)
-
-
-def _validate(segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int) -> ConfusionMatrix:
-    """One confusion matrix an image of the validation split, with these weights: (N, K, K)."""
-    network = segmenter.network
-    network.eval()
-    with using_weights(network, weights):
-        matrices = count_confusions(segmenter, val, workers=workers, rank=ranks.rank, ranks=ranks.count)
-    network.train()
-    return ranks.interleave(matrices)
-
-
-def _tell_other_score(run: Run, miou: float | None, best: Row, show: Show) -> None:
-    """Raise SegmodelsError where the best weights do not score what the history has of them; warn where they may."""
-    what = f"{run.best} scores miou {miou}, by the history {best['miou']} after step {best['step']:.0f}"
-    document = run.document()
-    if document["deterministic"] and "resumed" not in document:
-        raise SegmodelsError(f"{what}: they do not belong together. To mend it, {start_anew(run)}")
-    show(f"warning: {what}. Such a run's last bits are not promised, so that a small difference is no fault")
-
-
-def _class_weights(config: TrainConfig, shards: ShardSet, device: torch.device) -> Tensor | None:
-    counts = shards.statistics[0]
-    if config.class_weights == "none" or counts is None:
-        return None
-    weight = class_weights(config.class_weights, counts)
-    return None if weight is None else weight.to(device)
-
-
-def _metrics(matrices: ConfusionMatrix, segmenter: Segmenter, step: int) -> dict[str, Any]:
-    """metrics.json: every score of the validation split, `miou` first among equals; null where undefined."""
-    rows = segmenter.taxonomy.classes
-    evaluated = [row.evaluated for row in rows]
-    ious = class_iou(matrices.sum(0), evaluated).tolist()
-    of_classes = {row.name: _defined(iou) for row, iou in zip(rows, ious, strict=True) if row.evaluated}
-    of_split = {name: _defined(score) for name, score in scores(matrices, evaluated).items()}
-    return {"split": "val", "images": len(matrices), "step": step, "class_iou": of_classes} | of_split
-
-
-def _defined(score: float) -> float | None:
-    return None if math.isnan(score) else score
-
-
-def _epoch_line(row: Row) -> str:
-    found = "".join(f"  {name} {row[name]:.4f}" for name in IN_HISTORY if name in row)
-    return f"epoch {row['epoch']:.0f}: loss {row['loss']:.4f}{found}"
-
-
-def open_stream(config: TrainConfig, shards: ShardSet, ranks: Ranks, show: Show) -> Stream | None:
-    """What `--reader stream` reads through, having said whose order that is; None for any other reader."""
-    if config.reader != "stream":
-        return None
-    if ranks.count > 1:
-        raise SegmodelsError(f"--reader stream is for one process, found {ranks.count}. Use --reader shards")
-    stream = Stream(shards, config.seed, config.batch_size)
-    show(stream.order)
-    return stream

@@ -26,8 +26,9 @@ from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import load_segmenter
 from segmodels.runs.checkpoint import load_weights
 from segmodels.runs.environment import describe_environment
+from segmodels.runs.identity import changes, differences, digest_init, with_threads
 from segmodels.runs.progress import Show, silent
-from segmodels.runs.run import Run, altered, changes, differences, digest_init, with_threads
+from segmodels.runs.run import Run, altered
 from segmodels.scoring.confusions import count_confusions
 from segmodels.training.train import train
 

@@ -19,7 +19,7 @@ RUNS = {  # those of pipelines/runs.yaml, smaller still
     "dilated_unet": {"option": ["width_factor=0.25"], "steps": 4, "crop": "32x64"},
     "percentile": {"option": ["width_factor=0.0625"], "steps": 2, "crop": "32x64"},
 }
-SWEEP = {"sweep": "q", "values": "0,1", "forwards": 1}
+SWEEP = {"knob": "q", "values": "0,1", "forwards": 1}
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def test_other_commands_are_scripts_of_the_pipeline(commands: dict[str, list[str
         ("width_factor=", "width_factr="),
         ("train percentile", "train percentil"),
         ("--rule majority", "--rule majorty"),
-        ("--sweep q", "--sweep p"),
+        ("--knob q", "--knob p"),
     ],
 )
 def test_faults_are_found(found: str, planted: str, commands: dict[str, list[str]], trained: list[TrainConfig]) -> None:

@@ -63,7 +63,7 @@ def test_the_code_behind_a_stage_is_declared(reproduced: Workspace) -> None:
     """No stage imports a file of ours that its list leaves out."""
     stages = with_code(reproduced)
     assert {name.partition("@")[0] for name in stages} == {
-        "synth", "prepare", "verify", "stats", "train", "evaluate", "bench", "latency", "report",
+        "synth", "prepare", "verify", "stats", "train", "evaluate", "sweep", "latency", "report",
     }  # fmt: skip
     for name, stage in stages.items():
         assert imported(reproduced, name), name
@@ -75,8 +75,8 @@ def test_the_own_network_and_command_are_declared(reproduced: Workspace) -> None
     for name, stage in with_code(reproduced).items():
         kind, _, run = name.partition("@")
         files = declared(reproduced, stage)
-        networks = {Path(path).stem for path in files if path.startswith("segmodels/networks/")} - {"__init__"}
-        if kind in {"train", "evaluate", "bench", "latency"}:
+        networks = {Path(path).parts[2].removesuffix(".py") for path in files if "/networks/" in path} - {"__init__"}
+        if kind in {"train", "evaluate", "sweep", "latency"}:
             assert networks == {run}
         assert any("cli" in path for path in files), name
 
@@ -86,7 +86,7 @@ def test_the_own_network_and_command_are_declared(reproduced: Workspace) -> None
     [
         ("train@dilated_unet", "segmodels/data/augment.py"),
         ("train@percentile", "segmodels/networks/percentile/network.py"),
-        ("bench@percentile", "segmodels/networks/percentile/sparse.py"),
+        ("sweep@percentile", "segmodels/networks/percentile/sparse.py"),
         ("evaluate@percentile", "segmodels/scoring/metrics.py"),
         ("prepare@cityscapes-20", "segdata/making/assemble.py"),
         ("report", "segmodels/report/read/ranking.py"),

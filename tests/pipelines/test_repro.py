@@ -22,7 +22,7 @@ def test_a_network_is_trained_alone(workspace: Workspace) -> None:
     network = workspace.path / "segmodels/networks/percentile/network.py"
     before = digest_file(workspace.path / "runs/percentile/model.safetensors")
     network.write_text(network.read_text().replace("nn.ReLU()", "nn.LeakyReLU()"))
-    ran = ["code", *(f"{kind}@percentile" for kind in ("train", "evaluate", "bench", "latency")), "report"]
+    ran = ["code", *(f"{kind}@percentile" for kind in ("train", "evaluate", "sweep", "latency")), "report"]
     assert sorted(workspace.repro()) == sorted(ran)
     assert digest_file(workspace.path / "runs/percentile/model.safetensors") != before
 

@@ -29,7 +29,7 @@ from segdata.looking.stats import stats, table
 from segdata.making.interop import write_dali
 from segdata.pictures import png
 from segdata.pictures.codecs import decode_image, decode_map, decode_planes, encode_image
-from segdata.raw.folder import FolderTree
+from segdata.raw.tree import open_tree
 from segdata.reading.shardset import ShardSet
 from tests.support.fuzzing import survivors
 
@@ -169,11 +169,11 @@ def zip_reader(folder: Path) -> Read:
         path = folder / f"{next(numbers)}.zip"
         path.write_bytes(data)
         try:
-            tree = FolderTree(path)
-            held = tree.held(["train"])
+            tree = open_tree(path)
+            contents = tree.contents(["train"])
             for refused in tree.refused.values():
                 raise refused
-            each(*(member.read for part in held.get("train", ()) for member in part.members))
+            each(*(member.read for part in contents.get("train", ()) for member in part.members))
         finally:
             path.unlink()
 

@@ -17,7 +17,8 @@ from segdata.labels.taxonomy import load_taxonomy
 from segdata.synth import paint
 from segmodels.config.config import TrainConfig
 from segmodels.runs.checkpoint import save_weights
-from segmodels.runs.run import Run, about_weights, write_document
+from segmodels.runs.identity import about_weights
+from segmodels.runs.run import Run, write_document
 
 SIZE = (64, 128)  # of the painted frames
 MEAN, STD = (0.3, 0.35, 0.3), (0.2, 0.2, 0.2)

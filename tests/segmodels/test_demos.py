@@ -29,7 +29,7 @@ import segmodels
 from segdata.cli import cli as segdata_cli
 from segmodels.cli import cli as segmodels_cli
 from segmodels.cli.train import train
-from segmodels.config.config import make_config
+from segmodels.config.recipes import make_config
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = ROOT / "pipelines"

@@ -36,8 +36,9 @@ from segmodels.knobs.quantiles import with_q
 from segmodels.pretrained.pretrained import Colours, load_init
 from segmodels.report.read.collect import Folders, collect
 from segmodels.runs.checkpoint import METADATA_KEY, load_checkpoint, save_checkpoint
+from segmodels.runs.identity import environment, identity
 from segmodels.runs.progress import read_timing
-from segmodels.runs.run import Run, environment, identity
+from segmodels.runs.run import Run
 from segmodels.scoring.evaluate import evaluate
 from segmodels.scoring.official import link_truth
 from segmodels.spec import Geometry

@@ -16,12 +16,14 @@ from segdata import ShardSet
 from segdata.format.receipt import FORMAT as SHARDS
 from segdata.labels.coding import RULES
 from segmodels.bench.report import FORMAT as BENCH
-from segmodels.config.config import TrainConfig, config_from_document, decisive, make_config, run_id
+from segmodels.config.config import TrainConfig, config_from_document, decisive, run_id
+from segmodels.config.recipes import make_config
 from segmodels.data.augment import Augmentation, augmentation, draw
-from segmodels.data.batches import Batches, normalise
+from segmodels.data.batches import Batches
+from segmodels.data.images import normalise
 from segmodels.data.stream import BUFFER
 from segmodels.knobs.quantiles import FORMAT as QUANTILES
-from segmodels.knobs.report import FORMAT as SWEEP
+from segmodels.knobs.sweep_report import FORMAT as SWEEP
 from segmodels.report.page.leaderboard import FORMAT as LEADERBOARD
 from segmodels.report.read.latency import FORMAT as LATENCY
 from segmodels.report.read.sweep import FORMAT as SWEEP_READ

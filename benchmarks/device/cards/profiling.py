@@ -16,8 +16,8 @@ from segmodels.compute.device import arithmetic, choose_device
 from segmodels.config.config import TrainConfig
 from segmodels.data.batches import Batch
 from segmodels.training.ema import start_ema, update_ema
+from segmodels.training.losses import backward
 from segmodels.training.optim import clip_gradients, make_optimizer
-from segmodels.training.train import _backward
 
 SHOWN = 60  # operations
 CLASSES = 20
@@ -43,7 +43,7 @@ def profile(bench: Bench, network: str) -> Iterator[Row]:
 
         def step() -> None:
             optimizer.zero_grad()
-            _backward(model, batch, config, declared.step_weights, None, device)
+            backward(model, batch, config, declared.step_weights, None, device)
             clip_gradients(model, config.clip)
             optimizer.step()
             update_ema(average, model, config.ema, 0)

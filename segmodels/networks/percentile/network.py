@@ -26,7 +26,7 @@ from segmodels.errors import SegmodelsError
 from segmodels.networks.percentile.sparse import SKIPS, plan_stage, run_stage
 from segmodels.networks.percentile.stage import Stage
 from segmodels.prediction import Prediction
-from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
+from segmodels.spec import Geometry, Size
 
 PUBLISHED_LIMITS = 10  # classes for which the original computes limits
 STAGES = 3
@@ -87,22 +87,22 @@ class PercentileNet(nn.Module):
         skip = "dense" if supervised or torch.compiler.is_compiling() else self.skip
         reached = torch.ones_like(image[:, :1], dtype=torch.bool)  # (B, 1, H, W)
         features, logits = self.stages[0](self.stem(image), None)
-        steps, masks = [logits], [reached]
+        outputs, masks = [logits], [reached]
         for stage in cast(Iterator[Stage], iter(self.stages[1:])):
             active = None
             if masking:
-                goes_on = self._goes_on(steps[-1], reached)
+                goes_on = self._goes_on(outputs[-1], reached)
                 reached = reached & goes_on
                 active = goes_on if self.as_published else reached
-            features, step = run_stage(stage, features, active, plan_stage(stage, active, skip))
+            features, output = run_stage(stage, features, active, plan_stage(stage, active, skip))
             if self.as_published:
-                step = step * reached
-            logits = torch.where(reached, step, logits)  # settled pixels keep what they have
-            steps.append(step if supervised else logits)
+                output = output * reached
+            logits = torch.where(reached, output, logits)  # settled pixels keep what they have
+            outputs.append(output if supervised else logits)
             masks.append(reached)
-        confidences = [_winners(step)[0] for step in steps]
+        confidences = [_winners(output)[0] for output in outputs]
         extras = {"masks": torch.cat(masks, dim=1), "confidences": torch.stack(confidences, dim=1)}
-        return Prediction(logits, tuple(steps), extras)
+        return Prediction(logits, tuple(outputs), extras)
 
     def _goes_on(self, logits: Tensor, reached: Tensor) -> Tensor:
         """The pixels (B, 1, H, W) that this stage does not accept."""
@@ -147,28 +147,3 @@ def _winners(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Winning probability, in float32 under any autocast, and class: (B, H, W) both."""
     confidence, winner = logits.float().softmax(dim=1).max(dim=1)
     return confidence, winner
-
-
-SPECS = (
-    ModelSpec(
-        name="percentile",
-        family="percentile-based masking",
-        factory=PercentileNet,
-        source="https://github.com/dgirzadas/Segmentation-Percentile-Masking",
-        citation="Giržadas, Controlling the Balance Between Computational Cost and Performance of "
-        "Semantic Segmentation via Percentile-Based Masking (MSc thesis)",
-        rule=lambda options: Geometry(),
-        published=(
-            Published(classes=10, size=(256, 512), parameters=5_736_952),
-            Published(classes=19, size=(256, 512), parameters=5_770_783),
-            Published(classes=20, size=(256, 512), parameters=5_774_542),
-        ),
-        options={
-            "q": Option(0.5, "share of each class that goes on", low=0, high=1, many=True),
-            "as_published": Option(False, "the original's masks: limits pooled over the batch"),
-            "mask_in_training": Option(True, "false: while training, every stage sees every pixel"),
-            "skip": Option("auto", "stages 2 and 3 in evaluation: on tiles, or everywhere", choices=SKIPS),
-            "width_factor": Option(1.0, "on all channel counts", low=0.01, high=64),
-        },
-    ),
-)

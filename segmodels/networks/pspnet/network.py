@@ -210,9 +210,9 @@ def build_clusternet(
     return SceneParser(classes, size, trunk, head(trunk.channels4, classes, groups), aux=aux)
 
 
-def _step_weights(steps: int) -> tuple[float, ...]:
+def _output_weights(outputs: int) -> tuple[float, ...]:
     """The auxiliary head, where it answers, counts 0.4."""
-    return (0.4, 1.0)[-steps:]
+    return (0.4, 1.0)[-outputs:]
 
 
 BACKBONE = {
@@ -241,7 +241,7 @@ SPECS = (
             Published(classes=35, size=CROP, parameters=46_723_555, options=NO_AUX),
         ),
         options=BACKBONE,
-        step_weights=_step_weights,
+        step_weights=_output_weights,
     ),
     ModelSpec(
         name="clusternet",
@@ -257,7 +257,7 @@ SPECS = (
             Published(classes=20, size=CROP, parameters=26_004_232),
         ),
         options=BACKBONE | CLUSTERING,
-        step_weights=_step_weights,
+        step_weights=_output_weights,
     ),
     ModelSpec(
         name="clusternet_concat",
@@ -271,6 +271,6 @@ SPECS = (
             Published(classes=35, size=CROP, parameters=46_723_555, options=NO_AUX),
         ),
         options=BACKBONE | CLUSTERING,
-        step_weights=_step_weights,
+        step_weights=_output_weights,
     ),
 )

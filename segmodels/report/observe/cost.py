@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segmodels.bench.summary import summarize
-from segmodels.data.batches import windows
+from segmodels.data.images import windows
 from segmodels.spec import ModelSpec, Options, Size
 
 

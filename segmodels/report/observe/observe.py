@@ -16,7 +16,6 @@ from segmodels.inference.draw import stage_pictures
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import load_trained
 from segmodels.knobs.quantiles import with_q
-from segmodels.networks import spec
 from segmodels.prediction import Prediction
 from segmodels.report.observe.budget import SMALL, WIDEST
 from segmodels.report.observe.cost import cost
@@ -56,7 +55,7 @@ class Sample(NamedTuple):
     targets: dict[int, Target]
 
 
-class Stage(NamedTuple):
+class ShownStage(NamedTuple):
     """One stage of a staged network on one image."""
 
     reached: float  # share of the pixels
@@ -74,7 +73,7 @@ class Observation:
     macs: int  # of one image of the split
     size: tuple[int, int]  # (H, W) of the images, which `macs` is for
     maps: tuple[str, ...]  # label map of each image
-    stages: tuple[tuple[Stage, ...], ...]  # of each image; none where the network has no stages
+    stages: tuple[tuple[ShownStage, ...], ...]  # of each image; none where the network has no stages
 
 
 def sample(dataset: Dataset) -> tuple[Sample, ...]:
@@ -126,7 +125,7 @@ def observe(result: Result, images: Iterable[Shown], *, width: int = WIDEST, sta
     pixels = [shards.read(each.place, scales=()).image for each in images]
     size = (pixels[0].shape[0], pixels[0].shape[1])
     classes = len(segmenter.taxonomy.classes)
-    parameters, macs = cost(spec(result.network), classes, segmenter.size, result.provenance.options, size)
+    parameters, macs = cost(segmenter.declared, classes, segmenter.size, result.provenance.options, size)
     answers = [predict_maps(segmenter, each, result.views).full[-1] for each in pixels]
     maps = [label_map(each, segmenter.taxonomy, width) for each in answers]
     stages = [_stages(segmenter, each) for each in pixels] if staged and result.views.single else []
@@ -134,18 +133,17 @@ def observe(result: Result, images: Iterable[Shown], *, width: int = WIDEST, sta
 
 
 @torch.inference_mode()
-def _stages(segmenter: Segmenter, pixels: U8) -> tuple[Stage, ...]:
+def _stages(segmenter: Segmenter, pixels: U8) -> tuple[ShownStage, ...]:
     """Of a staged network that sees an image of any size at once; of others none."""
-    if segmenter.window or segmenter.geometry.size_multiple > 1:
+    stages = segmenter.declared.stages
+    if stages is None or segmenter.window or segmenter.geometry.size_multiple > 1:
         return ()
     prediction: Prediction = segmenter.network(segmenter.input(pixels))
-    if "masks" not in prediction.extras:
-        return ()
-    reached = prediction.extras["masks"][0].float().mean(dim=(1, 2)).tolist()  # (S,)
-    pictures = list(stage_pictures(prediction, segmenter.taxonomy))
+    reached = prediction.extras[stages.reached][0].float().mean(dim=(1, 2)).tolist()  # (S,)
+    pictures = list(stage_pictures(prediction, stages, segmenter.taxonomy))
     goes_on = [*reached[1:], 0.0]
     return tuple(
-        Stage(
+        ShownStage(
             reached[i],
             reached[i] - goes_on[i],
             photograph(pictures[3 * i][1], SMALL),

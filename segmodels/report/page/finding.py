@@ -7,7 +7,7 @@ from itertools import pairwise
 from segmodels.report.page.words import giga, plain, score, share
 from segmodels.report.read.collect import Board
 from segmodels.report.read.result import Result
-from segmodels.report.read.sweep import Setting, Sweep
+from segmodels.report.read.sweep import Sweep, Turned
 
 
 def finding(board: Board, result: Result) -> str:
@@ -61,5 +61,5 @@ def _swept(sweep: Sweep) -> str:
     )
 
 
-def _deepest(row: Setting) -> str:
+def _deepest(row: Turned) -> str:
     return share(row.shares[-1]) if row.shares else plain(None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segdata.base.files import parsing
 from segmodels.errors import SegmodelsError
+from segmodels.networks import spec
 from segmodels.report.read.datasets import Dataset, read_datasets
 from segmodels.report.read.latency import FILE as LATENCY
 from segmodels.report.read.latency import Latency, read_latencies
@@ -43,8 +44,8 @@ class Board:
 
     @property
     def staged(self) -> Result | None:
-        """The network whose stages are shown: the best that has a q."""
-        return next((result for result in self.results if "q" in result.provenance.options), None)
+        """The network whose stages are shown: the best that has some."""
+        return next((result for result in self.results if spec(result.network).stages), None)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def collect(folders: Folders) -> Collection:
         if not (path / SWEEP).is_file() and not (path / LATENCY).is_file():
             notes.append(f"{path}: neither {SWEEP} nor {LATENCY}, so nothing was measured.")
         if (path / SWEEP).is_file():
-            with parsing(path / SWEEP, SegmodelsError, "Run its `segmodels bench --sweep` again."):
+            with parsing(path / SWEEP, SegmodelsError, "Run its `segmodels sweep` again."):
                 found = read_sweep(path, list(results.values()))
             notes.append(found) if isinstance(found, str) else sweeps.append(found)
         if (path / LATENCY).is_file() and path.name in results:

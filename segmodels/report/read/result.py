@@ -22,7 +22,8 @@ from segmodels.report.read.datasets import Dataset
 from segmodels.report.read.fields import Fields, read_fields
 from segmodels.report.read.provenance import Provenance, read_provenance
 from segmodels.report.read.ranking import Interval
-from segmodels.runs.run import Run, check_identity, check_results
+from segmodels.runs.identity import check_identity
+from segmodels.runs.run import Run, check_results
 from segmodels.scoring.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
 from segmodels.spec import SCALES, Size
 

@@ -1,4 +1,4 @@
-"""What `segmodels bench --sweep` measured: quality and cost at several settings of a knob."""
+"""What `segmodels sweep` measured: quality and cost at several positions of a knob."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FORMAT = 1
 FILE = "sweep.json"
 
 
-class Setting(NamedTuple):
-    """One row of a sweep."""
+class Turned(NamedTuple):
+    """A run with its knob at one position: a row of a sweep."""
 
     run: str  # name of the run's folder
     value: str  # of the knob
@@ -29,7 +29,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Sweep:
-    """One network at several settings, or several networks one setting each; rows in the order of the file."""
+    """One network at several positions of its knob, or several networks side by side; rows in the order of the file."""
 
     name: str  # of the folder
     knob: str
@@ -38,13 +38,13 @@ class Sweep:
     digest: str  # of the shards that mIoU is of
     split: str
     every: int  # each how many-th of their images was taken
-    rows: tuple[Setting, ...]
+    rows: tuple[Turned, ...]
 
 
 def read_sweep(folder: Path, results: Sequence[Result]) -> Sweep | str:
-    """The sweep in a folder of `segmodels bench --sweep`, or why it is not shown. Raises SegmodelsError."""
+    """The sweep in a folder of `segmodels sweep`, or why it is not shown. Raises SegmodelsError."""
     path = folder / FILE
-    about = read_fields(path, f"Run `segmodels bench RUN --sweep … --out {folder}` again")
+    about = read_fields(path, f"Run `segmodels sweep RUN … --out {folder}` again")
     if about.whole("format") != FORMAT:
         raise SegmodelsError(f"{path}: format {about.whole('format')}, this release reads {FORMAT}. {about.advice}")
     names = {result.provenance.id: result.name for result in results}
@@ -65,9 +65,9 @@ def read_sweep(folder: Path, results: Sequence[Result]) -> Sweep | str:
     )
 
 
-def _setting(row: Fields, run: str) -> Setting:
+def _setting(row: Fields, run: str) -> Turned:
     shares = row.numbers("shares") if row.values.get("shares") is not None else ()
-    return Setting(
+    return Turned(
         run,
         _value(row.values),
         shares,

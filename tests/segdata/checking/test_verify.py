@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from segdata.base.canonical import digest_bytes, digest_pixels, digest_sample, digest_source
+from segdata.base.files import write_file
 from segdata.checking.verify import verify
 from segdata.errors import SegdataError, ShardError
 from segdata.format.finished import Finished
@@ -27,16 +29,35 @@ from segdata.format.shard import ShardWriter
 from segdata.making.interop import STATED, write_loader_files
 from segdata.pictures.codecs import decode_image
 from segdata.pictures.png import decode, encode_labels
+from segdata.publishing.upload import publish
 from segdata.reading.shardset import ShardSet
+from segdata.stores.opening import open_store
+from segdata.stores.store import FsspecStore
+from segdata.stores.url import Place, Url
 from tests.support.sealing import reseal_sums
 
 Shards = Callable[..., Path]
+Placed = Callable[[Path], Place]
+Web = Callable[[Path], str]
 Parts = dict[str, bytes]
 FIRST = "camvid-11-train-000000.tar"
 
 
-def codes(folder: Path, pixels: bool = False) -> list[tuple[str, str]]:
-    return [(finding.code, finding.where) for finding in verify(folder, pixels)]
+@pytest.fixture(params=["folder", "store"])
+def placed(request: pytest.FixtureRequest) -> Placed:
+    """placed(folder): where its files are checked, here or in a store that holds the same ones."""
+
+    def sent(folder: Path) -> Place:
+        store = open_store(Url(f"memory://{os.urandom(6).hex()}/set"))
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            store.send(path, path.relative_to(folder).as_posix())
+        return store.url
+
+    return sent if request.param == "store" else lambda folder: folder
+
+
+def codes(place: Place, pixels: bool = False) -> list[tuple[str, str]]:
+    return [(finding.code, finding.where) for finding in verify(place, pixels)]
 
 
 def read_tar(path: Path) -> Parts:
@@ -141,11 +162,11 @@ def forged(shard: Path, path: Path) -> Receipt:
     ],
     ids=["keep", "coverage", "stride", "x8 alone", "jpeg, test"],
 )
-def test_nothing_is_wrong_with_a_new_folder(shards: Shards, name: str, options: dict[str, Any]) -> None:
+def test_nothing_is_wrong_with_a_new_folder(shards: Shards, placed: Placed, name: str, options: dict[str, Any]) -> None:
     """Whatever the source, rule, scales and codec: no findings in what `prepare` just wrote."""
     folder = shards(name, **options)
-    assert verify(folder) == []
-    assert verify(folder, pixels=True) == []
+    assert verify(placed(folder)) == []
+    assert verify(placed(folder), pixels=True) == []
 
 
 def test_resealing_is_no_forgery_by_itself(shards: Shards) -> None:
@@ -164,10 +185,10 @@ def test_workers_find_the_same(shards: Shards) -> None:
 
 
 @pytest.mark.parametrize("pixels", [False, True])
-def test_progress_reaches_its_total(shards: Shards, pixels: bool) -> None:
+def test_progress_reaches_its_total(shards: Shards, placed: Placed, pixels: bool) -> None:
     """Progress never goes back and ends at the number of samples, or of files."""
     told: list[tuple[int, int]] = []
-    verify(folder := shards(), pixels, lambda done, total: told.append((done, total)))
+    verify(placed(folder := shards()), pixels, lambda done, total: told.append((done, total)))
     files = sum(path.is_file() for path in folder.rglob("*")) - 2
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == ((9, 9) if pixels else (files, files))
@@ -176,7 +197,7 @@ def test_progress_reaches_its_total(shards: Shards, pixels: bool) -> None:
 # ---- one place is damaged -----------------------------------------------------------------------------------
 
 
-def test_missing_extra_and_changed_files(shards: Shards) -> None:
+def test_missing_extra_and_changed_files(shards: Shards, placed: Placed) -> None:
     """Each is named once, with its own code."""
     folder = shards()
     (folder / "README.md").write_text("other")
@@ -190,20 +211,20 @@ def test_missing_extra_and_changed_files(shards: Shards) -> None:
         ("missing-file", ".segdata/train.wids.json"),
         ("missing-file", "camvid-11-val-000001.tar"),
     ]
-    assert codes(folder) == codes(folder, pixels=True) == expected
+    assert codes(placed(folder)) == codes(placed(folder), pixels=True) == expected
 
 
-def test_changed_digest_list(shards: Shards) -> None:
+def test_changed_digest_list(shards: Shards, placed: Placed) -> None:
     """A change of SHA256SUMS itself is found by the digest in dataset.json, and hides no changed shard."""
     folder = shards()
     sums = (folder / SUMS).read_text()
     (folder / FIRST).write_bytes((folder / FIRST).read_bytes() + bytes(10240))
     (folder / SUMS).write_text(sums.replace(read_manifest(folder).shards("train")[0].sha256, "0" * 64))
-    assert codes(folder) == [("changed-bytes", SUMS), ("changed-bytes", FIRST)]
+    assert codes(placed(folder)) == [("changed-bytes", SUMS), ("changed-bytes", FIRST)]
 
 
 @pytest.mark.parametrize("part", ["image.png", "target1.png", "target4.png"])
-def test_a_flipped_bit_is_narrowed_down_to_its_part(shards: Shards, part: str) -> None:
+def test_a_flipped_bit_is_narrowed_down_to_its_part(shards: Shards, placed: Placed, part: str) -> None:
     """Even without --pixels: the shard, and in it the key and part."""
     folder = shards()
     row = read_receipt(folder / ".segdata/receipts/camvid-11-train-000000.json").samples[1]
@@ -211,20 +232,20 @@ def test_a_flipped_bit_is_narrowed_down_to_its_part(shards: Shards, part: str) -
     data = bytearray((folder / FIRST).read_bytes())
     data[offset + size // 2] ^= 1
     (folder / FIRST).write_bytes(data)
-    assert codes(folder) == [("bad-image", f"{FIRST}:{row.key}.{part}"), ("changed-bytes", FIRST)]
+    assert codes(placed(folder)) == [("bad-image", f"{FIRST}:{row.key}.{part}"), ("changed-bytes", FIRST)]
 
 
 @pytest.mark.parametrize(("old", "new"), [(b'"key":', b'"kez":'), (b"train_0", b"train_7"), (b":16,", b":17,")])
-def test_changed_metadata_is_narrowed_down(shards: Shards, old: bytes, new: bytes) -> None:
+def test_changed_metadata_is_narrowed_down(shards: Shards, placed: Placed, old: bytes, new: bytes) -> None:
     """A sample's json that names another key, split or size is found in the changed shard."""
     folder = shards()
     name = f"{first_key(folder)}.json"
     members = read_tar(folder / FIRST)
     write_tar(folder / FIRST, {**members, name: members[name].replace(old, new)})
-    assert codes(folder) == [("bad-member", f"{FIRST}:{name}"), ("changed-bytes", FIRST)]
+    assert codes(placed(folder)) == [("bad-member", f"{FIRST}:{name}"), ("changed-bytes", FIRST)]
 
 
-def test_a_shard_written_anew_is_told_from_a_wrong_one(shards: Shards) -> None:
+def test_a_shard_written_anew_is_told_from_a_wrong_one(shards: Shards, placed: Placed) -> None:
     """Other bytes, same pixels: one finding, which says so."""
     folder = shards(full_check=True)
     for form in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT):
@@ -233,7 +254,7 @@ def test_a_shard_written_anew_is_told_from_a_wrong_one(shards: Shards) -> None:
         }
         write_tar(folder / FIRST, members, form)
         for pixels in (False, True):
-            (finding,) = verify(folder, pixels)
+            (finding,) = verify(placed(folder), pixels)
             assert (finding.code, finding.where) == ("changed-bytes", FIRST)
             assert "re-encoded" in finding.found
 
@@ -249,7 +270,7 @@ def test_recoded_image_without_noted_pixels(shards: Shards) -> None:
     assert "--full-check" in part.found and "re-encoded" not in shard.found
 
 
-def test_wrong_labels_are_told_by_class_and_pixels(shards: Shards) -> None:
+def test_wrong_labels_are_told_by_class_and_pixels(shards: Shards, placed: Placed) -> None:
     """Seven pixels of x1 from one class to another: the finding names both and says seven."""
     folder = shards()
     name = f"{first_key(folder)}.target1.png"
@@ -264,7 +285,7 @@ def test_wrong_labels_are_told_by_class_and_pixels(shards: Shards) -> None:
     write_tar(folder / FIRST, {**members, name: repaint(members[name], change)})
     classes = ShardSet(folder, "train").taxonomy.classes
     for pixels in (False, True):
-        found = {finding.where: finding for finding in verify(folder, pixels)}
+        found = {finding.where: finding for finding in verify(placed(folder), pixels)}
         assert set(found) == {FIRST, f"{FIRST}:{name}"}
         wrong = found[f"{FIRST}:{name}"]
         assert wrong.code == "changed-pixels"
@@ -290,7 +311,7 @@ def test_a_wrong_target_is_told_by_class_and_pixels(shards: Shards, rule: str) -
     assert rule == "coverage" or "->" in wrong.found
 
 
-def test_lost_and_foreign_members(shards: Shards) -> None:
+def test_lost_and_foreign_members(shards: Shards, placed: Placed) -> None:
     """A part that is gone, one that is new, and another order are each told."""
     folder = shards()
     members = read_tar(folder / FIRST)
@@ -298,9 +319,9 @@ def test_lost_and_foreign_members(shards: Shards) -> None:
     others = {n: d for n, d in members.items() if n != name}
     write_tar(folder / FIRST, {**others, "foreign.txt": b"x"})
     found = [("bad-member", f"{FIRST}:{name}"), ("bad-member", f"{FIRST}:foreign.txt"), ("changed-bytes", FIRST)]
-    assert sorted(codes(folder)) == sorted(found)
+    assert sorted(codes(placed(folder))) == sorted(found)
     write_tar(folder / FIRST, {**others, name: members[name]})
-    assert codes(folder) == [("bad-member", FIRST), ("changed-bytes", FIRST)]
+    assert codes(placed(folder)) == [("bad-member", FIRST), ("changed-bytes", FIRST)]
 
 
 def test_every_truncation_is_found(shards: Shards) -> None:
@@ -329,7 +350,7 @@ def test_every_flipped_bit_is_found(shards: Shards) -> None:
     assert verify(folder) == []
 
 
-def test_samples_have_their_own_digest(shards: Shards) -> None:
+def test_samples_have_their_own_digest(shards: Shards, placed: Placed) -> None:
     """By which one is checked that is fetched alone: --pixels finds where it is not that of the sample's bytes."""
     folder = shards()
     path = folder / ".segdata/receipts" / f"{Path(FIRST).stem}.json"
@@ -344,8 +365,8 @@ def test_samples_have_their_own_digest(shards: Shards) -> None:
     ]
     write_index(folder / ".segdata", "train", [row for row in receipts if row])
     reseal_sums(folder, document)
-    assert codes(folder) == []
-    assert codes(folder, pixels=True) == [("bad-member", f"{FIRST}:{rows[0].key}")]
+    assert codes(placed(folder)) == []
+    assert codes(placed(folder), pixels=True) == [("bad-member", f"{FIRST}:{rows[0].key}")]
 
 
 # ---- forged throughout: every digest is true ----------------------------------------------------------------
@@ -358,7 +379,7 @@ def forge_pixels(folder: Path, part: str, change: Callable[[Any], None]) -> str:
     return name
 
 
-def test_targets_must_follow_from_x1(shards: Shards) -> None:
+def test_targets_must_follow_from_x1(shards: Shards, placed: Placed) -> None:
     """A target that every digest confirms is found by --pixels when it is not what the rule makes of x1."""
     folder = shards()
 
@@ -367,13 +388,13 @@ def test_targets_must_follow_from_x1(shards: Shards) -> None:
 
     name = forge_pixels(folder, "target8.png", change)
     reseal(folder)
-    assert codes(folder) == []
-    (finding,) = verify(folder, pixels=True)
+    assert codes(placed(folder)) == []
+    (finding,) = verify(placed(folder), pixels=True)
     assert (finding.code, finding.where) == ("wrong-target", f"{FIRST}:{name}")
     assert "1 pixels: " in finding.found and "majority" in finding.found
 
 
-def test_ids_must_be_of_the_taxonomy(shards: Shards) -> None:
+def test_ids_must_be_of_the_taxonomy(shards: Shards, placed: Placed) -> None:
     """An id between the last class and 255 is found by --pixels."""
     folder = shards(scales=(1,))
 
@@ -382,7 +403,7 @@ def test_ids_must_be_of_the_taxonomy(shards: Shards) -> None:
 
     name = forge_pixels(folder, "target1.png", change)
     reseal(folder)
-    (finding,) = verify(folder, pixels=True)
+    (finding,) = verify(placed(folder), pixels=True)
     assert (finding.code, finding.where) == ("unknown-id", f"{FIRST}:{name}")
     assert "77 (3 pixels)" in finding.found
 
@@ -404,15 +425,17 @@ def _rule(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", [_classes, _sizes, _image, _rule])
-def test_statistics_must_be_those_of_the_pixels(shards: Shards, change: Callable[[dict[str, Any]], None]) -> None:
+def test_statistics_must_be_those_of_the_pixels(
+    shards: Shards, placed: Placed, change: Callable[[dict[str, Any]], None]
+) -> None:
     """Counts, sizes, sums and rule in dataset.json are checked against what was decoded."""
     folder = shards(image_codec="png")
     reseal(folder, change)
-    assert codes(folder, pixels=True) == [("bad-manifest", FILE)]
+    assert codes(placed(folder), pixels=True) == [("bad-manifest", FILE)]
 
 
 @pytest.mark.parametrize("column", ["shard", "offsets", "sizes", "height"])
-def test_an_index_that_lies(shards: Shards, column: str) -> None:
+def test_an_index_that_lies(shards: Shards, placed: Placed, column: str) -> None:
     """The index must say what the shards say; and a reader that trusts it raises our error, no other."""
     folder = shards()
     path = folder / ".segdata/train.places.npy"
@@ -422,7 +445,7 @@ def test_an_index_that_lies(shards: Shards, column: str) -> None:
     document = dict(read_manifest(folder).document)
     del document["fingerprint"]
     reseal_sums(folder, document)
-    assert codes(folder, pixels=True) == [("bad-member", ".segdata/train.places.npy")]
+    assert codes(placed(folder), pixels=True) == [("bad-member", ".segdata/train.places.npy")]
     with pytest.raises(SegdataError):
         ShardSet(folder, "train").read(0)
 
@@ -437,18 +460,18 @@ LOADER_FILES = {  # what is in each, and what a forger makes of it
 
 
 @pytest.mark.parametrize("name", LOADER_FILES)
-def test_files_for_other_loaders_that_lie(name: str, shards: Shards) -> None:
+def test_files_for_other_loaders_that_lie(name: str, shards: Shards, placed: Placed) -> None:
     """Every digest right: a list, an offset or a count of theirs that the shards do not bear out is found."""
     folder = shards(readers=("energon",))
-    assert codes(folder, pixels=True) == []
+    assert codes(placed(folder), pixels=True) == []
     old, new = LOADER_FILES[name]
     data = (folder / name).read_bytes()
     assert old in data
     (folder / name).write_bytes(data.replace(old, new, 1))
     document = {key: value for key, value in read_manifest(folder).document.items() if key != "fingerprint"}
     reseal_sums(folder, document)
-    assert codes(folder) == []
-    assert codes(folder, pixels=True) == [("bad-member", name)]
+    assert codes(placed(folder)) == []
+    assert codes(placed(folder), pixels=True) == [("bad-member", name)]
 
 
 @pytest.mark.parametrize("splits", [("val", "train"), ("test", "val")])
@@ -457,7 +480,7 @@ def test_splits_in_the_order_that_was_asked_for(splits: tuple[str, ...], shards:
     assert codes(shards(readers=("energon",), splits=splits), pixels=True) == []
 
 
-def test_receipts_that_lie(shards: Shards) -> None:
+def test_receipts_that_lie(shards: Shards, placed: Placed) -> None:
     """Offsets that are wrong in receipt and index alike are found in the shard itself."""
     folder = shards()
     path = folder / ".segdata/receipts/camvid-11-train-000000.json"
@@ -471,11 +494,11 @@ def test_receipts_that_lie(shards: Shards) -> None:
     del document["fingerprint"]
     rewrite_loader_files(folder, document)
     reseal_sums(folder, document)
-    (finding,) = verify(folder, pixels=True)
+    (finding,) = verify(placed(folder), pixels=True)
     assert (finding.code, finding.where) == ("bad-member", f"{FIRST}:{row.key}.image.png")
 
 
-def test_a_key_in_two_shards(shards: Shards) -> None:
+def test_a_key_in_two_shards(shards: Shards, placed: Placed) -> None:
     """A shard that stands in a second split under another name repeats its keys."""
     folder = shards()
     side = folder / ".segdata/receipts"
@@ -484,8 +507,76 @@ def test_a_key_in_two_shards(shards: Shards) -> None:
         replace(read_receipt(side / "camvid-11-train-000000.json"), split="val").to_json()
     )
     reseal(folder)
-    found = codes(folder, pixels=True)
+    found = codes(placed(folder), pixels=True)
     assert [where for code, where in found if code == "duplicate-key"] == ["camvid-11-val-000001.tar"] * 2
+
+
+# ---- other places -------------------------------------------------------------------------------------------
+
+
+def test_workers_fetch_from_a_web_server(shards: Shards, web: Web) -> None:
+    """A wrong pixel behind a URL is found where it was planted, by two processes, and nothing else is."""
+    folder = shards()
+    url = Url(web(folder))
+    assert codes(url, pixels=True) == []
+
+    def change(target: Any) -> None:
+        target[1, 1] = (target[1, 1] + 1) % 10
+
+    name = forge_pixels(folder, "target8.png", change)
+    reseal(folder)
+    assert codes(url) == []
+    found = verify(url, pixels=True, workers=2)
+    assert [(row.code, row.where) for row in found] == [("wrong-target", f"{FIRST}:{name}")]
+    assert found == verify(folder, pixels=True)
+
+
+def test_a_shard_comes_once_and_leaves_nothing(shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --pixels too no byte of a shard is fetched twice; no copy stays in TMPDIR, and none is read whole."""
+    folder, store = shards(), open_store(Url(f"memory://{os.urandom(6).hex()}/set"))
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        store.send(path, path.relative_to(folder).as_posix())
+    read, ranges = FsspecStore.read, list[tuple[str, int, int | None]]()
+
+    def noted(self: FsspecStore, path: str, start: int = 0, stop: int | None = None, limit: int = 0) -> bytes:
+        ranges.append((path, start, stop))
+        return read(self, path, start, stop, limit or 1 << 26)
+
+    monkeypatch.setattr(FsspecStore, "read", noted)
+    monkeypatch.setattr("segdata.stores.store.CHUNK", 1000)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert codes(store.url, pixels=True) == []
+    assert not list((tmp_path / "temporary").iterdir())
+    size = (folder / FIRST).stat().st_size
+    expected = [(FIRST, start, min(start + 1000, size)) for start in range(0, size, 1000)]
+    assert [each for each in ranges if each[0] == FIRST] == expected
+
+
+def test_a_disk_without_room_for_a_copy(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not the set's fault: no finding, but one line that says which folder to set."""
+    folder, url = shards(), Url(f"memory://{os.urandom(6).hex()}/set")
+    publish(folder, url)
+    full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
+    monkeypatch.setattr("segdata.stores.store.tempfile.TemporaryFile", lambda: full)
+    with pytest.raises(SegdataError, match=r"no copy of memory://.* \(No space left on device\)\. Set TMPDIR"):
+        verify(url, pixels=True)
+
+
+def test_a_copy_of_a_published_set(shards: Shards, tmp_path: Path) -> None:
+    """A bucket that was copied to a disk, with its revisions/, is read and checked as in the bucket."""
+    folder, url = shards(), Url(f"memory://{os.urandom(6).hex()}/set")
+    publish(folder, url)
+    store = open_store(url)
+    for path in store.files():
+        write_file(tmp_path / "copy" / path, store.read(path))
+    assert (tmp_path / "copy/revisions").is_dir() and not (tmp_path / "copy" / FIRST).exists()
+    assert codes(tmp_path / "copy", pixels=True) == []
+    here, there = ShardSet(folder, "train"), ShardSet(tmp_path / "copy", "train")
+    assert [here.bytes(i, "json") for i in range(4)] == [there.bytes(i, "json") for i in range(4)]
+    shard = next((tmp_path / "copy").glob(f"revisions/*/{FIRST}"))
+    shard.write_bytes(shard.read_bytes()[:-9000])
+    assert ("changed-bytes", FIRST) in codes(tmp_path / "copy")
 
 
 # ---- hostile folders ----------------------------------------------------------------------------------------
@@ -509,14 +600,14 @@ def hostile_manifests() -> Iterator[tuple[str, Callable[[dict[str, Any]], Any]]]
 
 
 @pytest.mark.parametrize("change", [c for _, c in hostile_manifests()], ids=[name for name, _ in hostile_manifests()])
-def test_hostile_manifest(shards: Shards, change: Callable[[dict[str, Any]], Any]) -> None:
+def test_hostile_manifest(shards: Shards, placed: Placed, change: Callable[[dict[str, Any]], Any]) -> None:
     """A manifest with a true fingerprint that points outside, or is no manifest, is one finding; readers refuse it."""
     folder = shards()
     document = json.loads((folder / FILE).read_bytes())
     del document["fingerprint"]
     change(document)
     (folder / FILE).write_bytes(manifest_bytes(document))
-    assert codes(folder, pixels=True) == [("bad-manifest", FILE)]
+    assert codes(placed(folder), pixels=True) == [("bad-manifest", FILE)]
     with pytest.raises(ShardError):
         ShardSet(folder, "train")
 
@@ -531,18 +622,18 @@ def test_what_is_no_manifest(shards: Shards, data: bytes) -> None:
     assert codes(folder) == [("bad-manifest", FILE)]
 
 
-def test_no_manifest_at_all(shards: Shards) -> None:
+def test_no_manifest_at_all(shards: Shards, placed: Placed) -> None:
     """A folder without dataset.json is no shard folder: one clear error."""
     folder = shards()
     (folder / FILE).unlink()
     with pytest.raises(ShardError, match=r"no dataset\.json"):
-        verify(folder)
+        verify(placed(folder))
 
 
 @pytest.mark.parametrize(
     "line", ["x  README.md", f"{'0' * 64}  README.md", f"{'0' * 64}  ../README.md", f"{'0' * 64}  /etc/passwd", "\0"]
 )
-def test_hostile_digest_list(shards: Shards, line: str) -> None:
+def test_hostile_digest_list(shards: Shards, placed: Placed, line: str) -> None:
     """A SHA256SUMS that names files outside the folder, nothing, or a file twice, is refused whole."""
     folder = shards()
     document = dict(read_manifest(folder).document)
@@ -550,21 +641,21 @@ def test_hostile_digest_list(shards: Shards, line: str) -> None:
     sums = (folder / SUMS).read_bytes() + f"{line}\n".encode()
     (folder / SUMS).write_bytes(sums)
     (folder / FILE).write_bytes(manifest_bytes({**document, "sha256sums": digest_bytes(sums)}))
-    assert codes(folder) == [("bad-manifest", SUMS)]
+    assert codes(placed(folder)) == [("bad-manifest", SUMS)]
 
 
 @pytest.mark.parametrize(
     "data", [b"a: !!python/object/apply:os.system ['true']\n", b"[" * 9_000, b"name: 2001-99-99\n"]
 )
-def test_hostile_taxonomy(shards: Shards, data: bytes) -> None:
+def test_hostile_taxonomy(shards: Shards, placed: Placed, data: bytes) -> None:
     """Tags, depths and dates that YAML chokes on are one finding, though every digest is true."""
     folder = shards()
     (folder / "taxonomy.yaml").write_bytes(data)
     reseal(folder)
-    assert codes(folder, pixels=True) == [("bad-manifest", "taxonomy.yaml")]
+    assert codes(placed(folder), pixels=True) == [("bad-manifest", "taxonomy.yaml")]
 
 
-def test_a_card_of_other_shards(shards: Shards) -> None:
+def test_a_card_of_other_shards(shards: Shards, placed: Placed) -> None:
     """It would let a loader take this set for another one; a card that states nothing is an older version's."""
     folder = shards()
     document = {key: value for key, value in read_manifest(folder).document.items() if key != "fingerprint"}
@@ -572,7 +663,7 @@ def test_a_card_of_other_shards(shards: Shards) -> None:
         stated = f'    description: "content {"0" * 64}"\n' if line == "other" else ""
         (folder / CARD).write_text(re.sub(r'    description: "content .*"\n', stated, card(folder)))
         reseal_sums(folder, document)
-        assert codes(folder) == expected
+        assert codes(placed(folder)) == expected
 
 
 def test_links_and_pipes(shards: Shards, tmp_path: Path) -> None:
@@ -595,14 +686,14 @@ def test_links_and_pipes(shards: Shards, tmp_path: Path) -> None:
     ]
 
 
-def test_pictures_larger_than_they_should_be(shards: Shards) -> None:
+def test_pictures_larger_than_they_should_be(shards: Shards, placed: Placed) -> None:
     """A member that declares another size is told by its header, before anything of that size is decoded."""
     folder = shards()
     key = first_key(folder)
     huge = encode_labels(np.zeros((4000, 4000), np.uint8))
     parts = {f"{key}.image.png": huge, f"{key}.target1.png": huge, f"{key}.target8.png": b""}
     write_tar(folder / FIRST, {**read_tar(folder / FIRST), **parts})
-    found = {finding.where: finding for finding in verify(folder)}
+    found = {finding.where: finding for finding in verify(placed(folder))}
     assert "4000x4000" in found[f"{FIRST}:{key}.image.png"].found
     assert "4000x4000" in found[f"{FIRST}:{key}.target1.png"].found
     assert found[f"{FIRST}:{key}.target8.png"].code == "bad-image"

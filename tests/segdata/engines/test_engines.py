@@ -1,6 +1,7 @@
 """Engines: the same bytes whatever runs the shards and whoever is killed; retries and time-outs are the driver's."""
 
 import math
+import multiprocessing
 import os
 import signal
 import socket
@@ -153,6 +154,39 @@ def build(unit):
 
 def fail(unit):
     raise ValueError(f"planted in {unit}")
+
+
+IMPORTED_BY = os.getpid()
+
+
+def imported_by_another(unit):
+    return os.getpid() != IMPORTED_BY
+
+
+class Deadly(int):
+    """An outcome that kills its worker while it is handed over."""
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lose(unit):
+    """The number; the worker that finds the plant, whoever that is, is lost in the way that the plant says."""
+    number, plant = unit
+    try:
+        plant.rename(plant.with_name("reaped"))
+    except FileNotFoundError:
+        return number
+    way = plant.with_name("reaped").read_text()
+    if way == "handing over":
+        return Deadly(number)
+    if way == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(0)
+
+
+def not_to_be_sent(unit):
+    return lambda: unit
 '''
 
 
@@ -199,6 +233,49 @@ def test_a_worker_killed_in_the_middle(
     """SIGKILL to a worker with half a shard: another one makes it, and the folder is that of one process."""
     job = make_job("cityscapes", painted("cityscapes"), tmp_path / "set", engine=engine, workers=2)
     assert prepared_with("die", job, planted, tmp_path, monkeypatch) == reference
+
+
+@pytest.mark.parametrize("way", ["handing over", "ending well", "stopped"])
+@pytest.mark.parametrize("engine", ["local", RAY])
+def test_a_lost_worker_costs_its_own_unit_alone(engine: str, way: str, planted: ModuleType, tmp_path: Path) -> None:
+    """Killed while it hands its outcome over, ended with status 0, stopped: the outcomes of all units come."""
+    plant = tmp_path / "plant"
+    plant.write_text(way)
+    units = [(number, plant) for number in range(12)]
+    limit = 5.0 if way == "stopped" else math.inf
+    outcomes = run(engine, planted.lose, units, 2, limit=lambda unit: limit)
+    assert sorted(outcomes) == list(range(12))
+    assert (tmp_path / "reaped").exists()
+
+
+def test_an_idle_worker_that_dies_costs_nothing(planted: ModuleType) -> None:
+    """Killed between two units: another one gets the next."""
+    outcomes = []
+
+    def units() -> Iterator[int]:
+        yield 0
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
+        yield 1
+
+    for outcome in run("local", planted.imported_by_another, units(), 1):
+        outcomes.append(outcome)
+    assert len(outcomes) == 2
+
+
+def test_an_outcome_that_cannot_be_sent_is_an_error(planted: ModuleType) -> None:
+    """It is raised at once, like what a unit raises: another worker could not send it either."""
+    with pytest.raises(AttributeError, match="Can't pickle"):
+        list(run("local", planted.not_to_be_sent, ["one"], 1))
+
+
+def test_workers_find_the_module_of_their_function_imported(planted: ModuleType) -> None:
+    """Its imports, which take longer than many units, are made once for all workers, before these are forked."""
+    program = "import planted_build; from segdata.engines import run; "
+    program += "print(list(run('local', planted_build.imported_by_another, range(2), 2)))"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.strip() == "[True, True]"
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from segdata.making.job import Job
 from segdata.making.plan import plan_split
 from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED, look
-from segdata.raw.root import open_tree
+from segdata.raw.tree import open_tree
 from segdata.reading.order import Permutation
 from segdata.reading.shardset import ShardSet
 from segdata.sources import source

@@ -18,7 +18,7 @@ from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED, look
 from segdata.raw.listing import DOCUMENT
-from segdata.raw.root import open_tree
+from segdata.raw.tree import open_tree
 from segdata.sources import SOURCES, source
 from segdata.stores.opening import open_store
 from segdata.stores.url import Url
@@ -261,7 +261,8 @@ def test_a_link_out_below_a_folder_of_the_root(draw: Draw, tmp_path: Path) -> No
 
 
 def test_links_to_folders_that_are_not_read(draw: Draw, tmp_path: Path) -> None:
-    """Are named where they lead out of the root, unless by the name of a package; what lies within has its own path."""
+    """Are named where they lead out of the root or nowhere, unless by the name of a package; what lies within has its
+    own path."""
     root = draw("cityscapes")
     put(root, "notes/a.doc")
     put(tmp_path / "elsewhere", "a/b.png")
@@ -272,7 +273,9 @@ def test_links_to_folders_that_are_not_read(draw: Draw, tmp_path: Path) -> None:
     }.items():
         (root / link).symlink_to(tmp_path / target)
     (root / "again").symlink_to("notes")
+    (root / "circle.png").symlink_to("circle.png")
     assert sorted(findings("cityscapes", root)) == [
+        ("unused-file", "circle.png", "not read"),
         ("unused-file", "gtFine_corrected/", "not read"),
         ("unused-file", "notes/a.doc", "not read"),
         ("unused-file", "notes/more/", "not read"),

@@ -20,12 +20,12 @@ import pytest
 
 from segdata import Record, ShardSet
 from segdata.errors import SegdataError, ShardError, StoreError
-from segdata.format.manifest import FILE, SUMS, read_manifest
+from segdata.format.manifest import FILE, SUMS, fetch_manifest, read_manifest
+from segdata.format.published import find_home
 from segdata.looking.diff import diff
 from segdata.looking.stats import stats
 from segdata.publishing.upload import publish
 from segdata.reading.prefetch import AHEAD, Prefetch
-from segdata.reading.remote import fetch_manifest, find_home
 from segdata.stores.cache import Cache, default_cache, parse_bytes
 from segdata.stores.opening import open_store
 from segdata.stores.store import FsspecStore

@@ -44,7 +44,7 @@ def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small ones; and what is imported with the first store is here before memory is counted."""
     monkeypatch.setattr("segdata.stores.store.PAUSE", 0.001)
     monkeypatch.setattr("segdata.stores.store.LEAST", 1000)
-    monkeypatch.setattr("segdata.reading.remote.MAX_BYTES", BOUND)
+    monkeypatch.setattr("segdata.format.manifest.MAX_BYTES", BOUND)
     open_store(Url(f"http://{HOST}"))
 
 
@@ -336,7 +336,7 @@ def test_files_beside_the_shards(
     name: str, server: Server, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SHA256SUMS and the index have a bound by the number of samples."""
-    monkeypatch.setattr("segdata.reading.remote.LIMIT", BOUND)
+    monkeypatch.setattr("segdata.format.manifest.LIMIT", BOUND)
     server.root = finished("camvid")
     server.mode = only(re.escape(name), endless)
     refused(lambda: ShardSet(server.url, "train"), rf"{re.escape(name)}: more than 105\d+ bytes, expected at most 105")
@@ -361,14 +361,60 @@ def test_sums_of_any_bytes() -> None:
         assert len(str(caught.value)) < 400
 
 
-def test_verify_reads_no_more_than_is_stated(server: Server, finished: Finished) -> None:
-    """A shard of 10^15 bytes is another one, and not fetched."""
+def long(handler: Handler) -> bool:
+    """A gigabyte, declared and sent."""
+    handler.head(length=1 << 30)
+    for _ in range(1 << 14 if handler.command == "GET" else 0):
+        handler.wfile.write(bytes(65_536))
+    return True
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize(
+    "mode, code",
+    [(promise, "changed-bytes"), (long, "changed-bytes")],
+    ids=["promise", "long"],
+)
+def test_verify_reads_no_more_than_is_stated(
+    mode: Callable[[Handler], bool], code: str, pixels: bool, server: Server, finished: Finished
+) -> None:
+    """A shard of 10^15 bytes, or of a gigabyte that comes: one finding, and it is not fetched."""
     server.root = finished("camvid")
+    assert verify(server.root, pixels) == []  # what decoders hold from their first use on is not counted
     name = read_manifest(server.root).shards("val")[0].name
-    server.mode = only(re.escape(name), promise)
+    server.mode = only(re.escape(name), mode)
     found = []
-    taken(lambda: found.extend(verify(Url(server.url))))
-    assert [(row.code, row.where) for row in found] == [("changed-bytes", name)]
+    taken(lambda: found.extend(verify(Url(server.url), pixels)))
+    assert [(row.code, row.where) for row in found] == [(code, name)]
+
+
+def test_an_answer_is_not_quoted_at_length() -> None:
+    """A library's error may hold all that a server sent: ours has the beginning, on one line, and no secret of it."""
+
+    class Quoting:
+        def __getattr__(self, name: str) -> Any:
+            def fail(*args: object, **kwargs: object) -> None:
+                raise ValueError("answered\n" + "x" * 390 + " pa55word " + "y" * 10**6)
+
+            return fail
+
+    store = FsspecStore(Url("s3://user:pa55word@bucket/set"), Quoting(), "bucket/set")
+    with pytest.raises(StoreError, match="answered xxx") as caught:
+        store.size("file")
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value) and "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.usefixtures("impatient")
+def test_verify_waits_for_no_shard(pixels: bool, server: Server, finished: Finished) -> None:
+    """One that does not come is unreadable; all others are checked."""
+    server.root = finished("camvid")
+    assert verify(server.root, pixels) == []
+    name = read_manifest(server.root).shards("val")[0].name
+    server.mode = only(re.escape(name), hang)
+    found = []
+    taken(lambda: found.extend(verify(Url(server.url), pixels)))
+    assert [(row.code, row.where) for row in found] == [("unreadable", name)]
 
 
 # ---- raw datasets -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
 
 from segdata.synth import paint_frame
-from segdata.synth.frames import Frame
+from segdata.synth.layouts.frames import Frame
 
 SIZE = (64, 128)
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import segmodels
 import segmodels.calibration.calibrate as calibration
 from segdata import ShardSet
 from segmodels import SegmodelsError
@@ -32,6 +33,7 @@ from tests.segmodels.commands import run
 
 CPU = torch.device("cpu")
 PERCENTILE = {"width_factor": 0.03125}
+Q = segmodels.spec("percentile").knob("q", "the tests")
 Make = Callable[..., Path]
 
 
@@ -192,7 +194,9 @@ def test_the_budget_is_kept_and_no_uniform_q_is_better(file: Path, segmenter: Se
     assert document["budget"] == {"share": 0.7}
     hundredths = [hundredth / 100 for hundredth in range(0, 101, 5)]
     found, *others = sweep(
-        calibration.q_points(segmenter, [tuple(document["q"]), document["uniform"]["q"], *hundredths]), val, forwards=1
+        calibration.knob_points(segmenter, Q, [tuple(document["q"]), document["uniform"]["q"], *hundredths]),
+        val,
+        forwards=1,
     )
     assert found.macs / found.full_macs == document["found"]["compute"] <= 0.7
     assert found.miou == document["found"]["miou"] and others[0].miou == document["uniform"]["miou"]
@@ -225,7 +229,7 @@ def test_a_budget_of_time(ms: float, segmenter: Segmenter, val: ShardSet, monkey
     result: Calibration = calibrate(segmenter, val, Budget(ms=ms), forwards=1)
     assert result.found.row.ms_median <= ms and result.uniform.row.ms_median <= ms
     above = round(result.uniform.q[0] + 0.01, 2)
-    (next_row,) = calibration.sweep(calibration.q_points(segmenter, [above]), val, forwards=1)
+    (next_row,) = calibration.sweep(calibration.knob_points(segmenter, Q, [above]), val, forwards=1)
     assert next_row.ms_median > ms
     assert result.found.row.miou is not None and result.uniform.row.miou is not None
     assert result.found.row.miou >= result.uniform.row.miou

@@ -11,11 +11,13 @@ import pytest
 import segmodels
 from segmodels.config import config as configs
 from segmodels.config.config import TrainConfig
-from segmodels.config.recipes import PUBLISHED
+from segmodels.config.options import options_of
+from segmodels.config.recipes import PUBLISHED, make_config
 from segmodels.errors import SegmodelsError
 from segmodels.training import losses, optim
 
 PLACES: dict[str, Any] = {"shards": Path("shards/cs"), "out": Path("runs/a")}
+OPTIONS = {each.field: each for each in options_of(TrainConfig)}
 
 
 def config(**values: Any) -> TrainConfig:
@@ -67,7 +69,7 @@ def test_values_without_sense_are_refused(values: dict[str, Any], said: str) -> 
 def test_every_number_has_bounds(field: dataclasses.Field[Any], number: float) -> None:
     """NaN, infinite and absurd values are refused in every field that holds numbers, alone, in pairs and in lists."""
     if not any(kind in str(field.type) for kind in ("float", "int", "Colour", "Size")):
-        assert field.name not in configs.BOUNDS
+        assert field.name not in OPTIONS or OPTIONS[field.name].bound is None
         return
     there = {"crop": (64, 64), "milestones": ((0.5, 0.1),), "rotations": (15.0,)}.get(field.name, field.default)
     for value in with_one(there, number):
@@ -84,8 +86,8 @@ def with_one(value: Any, number: float) -> list[Any]:
 
 def test_choices_are_those_that_exist() -> None:
     """Every loss and schedule on offer is implemented, and none is missing."""
-    assert set(configs.CHOICES["loss"]) == set(losses.LOSSES)
-    assert configs.CHOICES["schedule"] == optim.SCHEDULES
+    assert set(OPTIONS["loss"].choices) == set(losses.LOSSES)
+    assert OPTIONS["schedule"].choices == optim.SCHEDULES
 
 
 # --- The digest ---------------------------------------------------------------------------------------
@@ -155,6 +157,11 @@ def test_digest_sees_what_matters(name: str) -> None:
     assert dataclasses.replace(config(), **values).digest != config().digest
 
 
+def test_what_is_not_digested_is_declared() -> None:
+    """The identity leaves out these fields and no other: one more would make two trainings one run."""
+    assert set(configs.NOT_DIGESTED) == set(SAME) == {name for name, each in OPTIONS.items() if not each.digested}
+
+
 def test_every_field_is_one_or_the_other() -> None:
     """A new field must be put into one of the lists above."""
     assert {field.name for field in dataclasses.fields(TrainConfig)} == {*SAME, *OTHER, *TOGETHER}
@@ -209,7 +216,7 @@ def test_every_network_has_its_published_recipe() -> None:
 @pytest.mark.parametrize("network", sorted(PUBLISHED))
 def test_published_recipes_are_configurations(network: str) -> None:
     """Each makes a valid configuration, in the fields' own types, that survives JSON."""
-    made = configs.make_config(network, "published", PLACES)
+    made = make_config(network, "published", PLACES)
     assert configs.config_from_document(json.loads(json.dumps(made.document()))) == made
     for name, value in PUBLISHED[network].items():
         default = getattr(config(), name)
@@ -218,7 +225,7 @@ def test_published_recipes_are_configurations(network: str) -> None:
 
 def test_published_recipes_say_what_their_sources_say() -> None:
     """The figures of networks.md, sections 1 to 5, typed in again."""
-    made = {name: configs.make_config(name, "published", PLACES) for name in PUBLISHED}
+    made = {name: make_config(name, "published", PLACES) for name in PUBLISHED}
     fcn, cluster, psp = made["fcn_resnet_v2"], made["clusternet"], made["pspnet"]
     lr = [fcn.lr * optim.step_factor(epoch / 300, fcn.milestones) for epoch in (39, 40, 60, 80)]
     assert lr == pytest.approx([1e-3, 5e-4, 1e-4, 5e-5])
@@ -241,12 +248,12 @@ def test_published_recipes_say_what_their_sources_say() -> None:
 
 def test_a_recipe_is_left_with_its_milestones() -> None:
     """Another schedule takes none of the recipe's; given ones are refused as ever, and without it they stay."""
-    cosine = configs.make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "cosine"})
+    cosine = make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "cosine"})
     assert (cosine.schedule, cosine.milestones) == ("cosine", ())
-    assert len(configs.make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "step"}).milestones) == 3
+    assert len(make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "step"}).milestones) == 3
     with pytest.raises(SegmodelsError, match="--milestones"):
         given = {"schedule": "cosine", "milestones": ((0.5, 0.1),)}
-        configs.make_config("fcn_resnet_v2", "published", PLACES | given)
+        make_config("fcn_resnet_v2", "published", PLACES | given)
 
 
 def test_an_option_that_nothing_reads_is_refused() -> None:
@@ -254,30 +261,31 @@ def test_an_option_that_nothing_reads_is_refused() -> None:
     with pytest.raises(
         SegmodelsError, match=r"--momentum 0\.5 is for --optimizer sgd, and --optimizer is adamw: leave"
     ):
-        configs.make_config("pspnet", "default", PLACES | {"momentum": 0.5})
-    assert configs.make_config("pspnet", "published", PLACES | {"momentum": 0.5}).momentum == 0.5
-    assert set(configs.NEEDS) | {of for of, _ in configs.NEEDS.values()} <= set(OTHER)
+        make_config("pspnet", "default", PLACES | {"momentum": 0.5})
+    assert make_config("pspnet", "published", PLACES | {"momentum": 0.5}).momentum == 0.5
+    needs = {name: each.needs for name, each in OPTIONS.items() if each.needs}
+    assert needs == {"momentum": ("optimizer", "sgd")}
 
 
 def test_given_options_override_the_recipe() -> None:
     """Only those given (not None); a length in epochs takes the place of one in steps, and the reverse."""
-    made = configs.make_config("pspnet", "published", PLACES | {"lr": 0.1, "seed": None, "epochs": 3})
+    made = make_config("pspnet", "published", PLACES | {"lr": 0.1, "seed": None, "epochs": 3})
     assert (made.lr, made.batch_size, made.seed) == (0.1, 16, 0)
     assert (made.epochs, made.steps) == (3, None)
-    made = configs.make_config("clusternet", "published", PLACES | {"steps": 10})
+    made = make_config("clusternet", "published", PLACES | {"steps": 10})
     assert (made.epochs, made.steps) == (None, 10)
-    made = configs.make_config("pspnet", "published", PLACES)
+    made = make_config("pspnet", "published", PLACES)
     assert (made.epochs, made.steps) == (None, 90_000)
     with pytest.raises(SegmodelsError, match="this or steps"):
-        configs.make_config("pspnet", "default", PLACES | {"steps": 10, "epochs": 3})
+        make_config("pspnet", "default", PLACES | {"steps": 10, "epochs": 3})
 
 
 def test_the_default_recipe_is_the_defaults() -> None:
     """Nothing stands between TrainConfig and the command line."""
-    assert configs.make_config("pspnet", "default", PLACES) == config()
+    assert make_config("pspnet", "default", PLACES) == config()
 
 
 def test_a_network_without_published_recipe_is_told_so() -> None:
     """The way out is named."""
     with pytest.raises(SegmodelsError, match="use --recipe default"):
-        configs.make_config("mine", "published", PLACES)
+        make_config("mine", "published", PLACES)

@@ -16,7 +16,8 @@ from segdata import SegdataError, ShardSet
 from segdata.base.arrays import U8
 from segdata.synth import paint
 from segmodels.data.augment import Augmentation, draw
-from segmodels.data.batches import Batch, Batches, crop_size, in_order, normalise, pad, samples, windows
+from segmodels.data.batches import Batch, Batches, crop_size
+from segmodels.data.images import in_order, normalise, pad, samples, windows
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry
 

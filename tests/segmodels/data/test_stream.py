@@ -21,12 +21,11 @@ from segdata.stores.url import Url
 from segmodels.config.config import TrainConfig
 from segmodels.data.augment import Augmentation
 from segmodels.data.batches import Batches
-from segmodels.data.stream import Stream
+from segmodels.data.stream import Stream, open_stream
 from segmodels.errors import SegmodelsError
 from segmodels.runs.run import Run
 from segmodels.spec import Geometry
-from segmodels.training.ranks import Ranks
-from segmodels.training.train import open_stream, train
+from segmodels.training.train import train
 from segmodels.training.verify import verify
 
 webdataset = pytest.importorskip("webdataset", reason="the extra remote is not installed")
@@ -134,7 +133,7 @@ def test_a_changed_shard_is_refused(lesson: Lesson, lessons: Path, tmp_path: Pat
 def test_one_process(lesson: Lesson, lessons: Path) -> None:
     """Ranks would each need shards of their own: refused."""
     with pytest.raises(SegmodelsError, match="--reader stream is for one process, found 2"):
-        open_stream(lesson(reader="stream"), ShardSet(lessons, "train"), Ranks(1, 2), print)
+        open_stream(lesson(reader="stream"), ShardSet(lessons, "train"), 2, print)
 
 
 def test_without_webdataset(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:

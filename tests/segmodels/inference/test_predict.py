@@ -165,7 +165,7 @@ def test_refinement_steps(make_run: Make, tmp_path: Path, norm: str) -> None:
 def test_stages_that_there_are_not(make_run: Make, tmp_path: Path) -> None:
     """A network of one step has none; averaged views have no one way to the answer."""
     image, rest = photo(tmp_path / "a.png", (32, 48)), ("--out", tmp_path / "out", "--stages")
-    assert "answers in one step" in refused("predict", make_run("dilated_unet", **UNET), image, *rest)
+    assert "answers at once" in refused("predict", make_run("dilated_unet", **UNET), image, *rest)
     percentile = make_run("percentile", width_factor=0.06)
     assert "leave --flip" in refused("predict", percentile, image, *rest, "--flip")
     assert "leave --flip" in refused("predict", percentile, image, *rest, "--window", "32x32")

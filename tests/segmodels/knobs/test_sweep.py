@@ -1,4 +1,4 @@
-"""`segmodels bench --sweep`: properties of the rows, never of the clock."""
+"""`segmodels sweep`: properties of the rows, never of the clock."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 import segmodels
 from segdata import ShardSet
 from segmodels.bench.summary import count_macs, summarize
-from segmodels.cli.bench import bench
+from segmodels.cli import cli
+from segmodels.cli.bench import OF_SWEEP, bench
+from segmodels.cli.sweep import sweep as command
 from segmodels.inference.trained import load_trained
-from segmodels.knobs.point import KNOBS, points
+from segmodels.knobs.point import SCALE, points
 from segmodels.knobs.sweep import sweep
 from segmodels.networks.hourglass import Tas500Net
 from segmodels.scoring.evaluate import measure
@@ -31,7 +34,7 @@ Make = Callable[..., Path]
 
 
 def swept(knob: str, runs: list[Path], shards: Path, out: Path, *more: object) -> dict[str, Any]:
-    run("bench", *runs, "--sweep", knob, "--shards", shards, "--out", out, "--forwards", 1, *more)
+    run("sweep", *runs, "--knob", knob, "--shards", shards, "--out", out, "--forwards", 1, *more)
     document: dict[str, Any] = json.loads((out / "sweep.json").read_text())
     return document
 
@@ -198,9 +201,10 @@ def test_macs_of_a_network_at_hand(name: str) -> None:
 
 
 def test_the_knobs_are_those_of_the_command() -> None:
-    """Their names stand in the command as well, so that `--help` needs no torch."""
-    (option,) = (param for param in bench.params if param.name == "sweep")
-    assert tuple(option.type.choices) == KNOBS  # type: ignore[attr-defined]
+    """Their names stand in the command as well, so that `--help` needs no torch: all that a network declares."""
+    declared = {knob.name for name in segmodels.names() for knob in segmodels.spec(name).knobs}
+    (option,) = (param for param in command.params if param.name == "knob")
+    assert set(option.type.choices) == declared | {SCALE}  # type: ignore[attr-defined]
 
 
 def test_bad_input_is_one_line(make_run: Make, make_street_shards: Make, tmp_path: Path) -> None:
@@ -210,28 +214,57 @@ def test_bad_input_is_one_line(make_run: Make, make_street_shards: Make, tmp_pat
     shards, other = make_street_shards(), make_street_shards("cityscapes-19")
     where = ("--shards", shards, "--out", tmp_path / "out")
     for arguments, message in (
-        ((plain, "--sweep", "q", *where), "--sweep q: dilated_unet has no q"),
-        ((staged, "--sweep", "steps", *where), "percentile does not refine its answer step by step"),
-        ((staged, "--sweep", "q", *where, "--values", "0.5,1.5"), "q is 1.5, expected a number from 0 to 1"),
+        ((plain, "--knob", "q", *where), "--knob q: dilated_unet has no q, it has no knob"),
+        ((staged, "--knob", "steps", *where), "--knob steps: percentile has no steps, its knob is q"),
+        ((staged, "--knob", "q", *where, "--values", "0.5,1.5"), "q is 1.5, expected a number from 0 to 1"),
         (
-            (refining, "--sweep", "steps", *where, "--values", "1,4"),
-            "--values has 4, expected whole numbers from 1 to 3",
+            (refining, "--knob", "steps", *where, "--values", "1,4"),
+            "steps is 4, expected a whole number from 1 to 3",
         ),
-        ((refining, "--sweep", "steps", *where, "--values", "1.5"), "--values has 1.5"),
-        ((staged, plain, "--sweep", "q", *where), "turns a knob of one run, found 2"),
-        ((plain, staged, "--sweep", "scale", *where), "several of the runs are at x1"),
-        ((plain, "--sweep", "scale", *where, "--values", "1"), "takes no --values"),
-        ((tmp_path / "nowhere", "--sweep", "q", *where), "no run"),
-        (("percentile", "--sweep", "q", *where), "no run percentile"),
-        ((staged, "--sweep", "q", "--shards", shards), "give all three"),
-        ((staged, "--sweep", "q", *where, "--precision", "fp32,bf16"), "one setting"),
-        ((staged, "--sweep", "q", *where, "--largest-batch", "4"), "--largest-batch is not for a --sweep"),
-        ((staged, "--values", "0.5"), "--values is for a --sweep"),
-        ((staged, "--sweep", "q", "--shards", other, "--out", tmp_path / "out"), "the run learnt cityscapes-20"),
-        ((staged, "--sweep", "q", "--shards", shards, "--out", staged), "is the folder of a run"),
+        ((refining, "--knob", "steps", *where, "--values", "1.5"), "steps is 1.5, expected a whole number"),
+        ((staged, plain, "--knob", "q", *where), "turns a knob of one run, found 2"),
+        ((plain, staged, "--knob", "scale", *where), "several of the runs are at x1"),
+        ((plain, "--knob", "scale", *where, "--values", "1"), "takes no --values"),
+        ((tmp_path / "nowhere", "--knob", "q", *where), "no run"),
+        (("percentile", "--knob", "q", *where), "no run percentile"),
+        ((staged, "--knob", "q", "--shards", other, "--out", tmp_path / "out"), "the run learnt cityscapes-20"),
+        ((staged, "--knob", "q", "--shards", shards, "--out", staged), "is the folder of a run"),
     ):
-        assert message in refused("bench", *arguments)
+        assert message in refused("sweep", *arguments)
     assert not (tmp_path / "out" / "sweep.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run --knob q --shards a", "Missing option '--out'"),
+        ("run --knob q --out b", "Missing option '--shards'"),
+        ("run --shards a --out b", "Missing option '--knob'"),
+        ("--knob q --shards a --out b", "Missing argument 'RUN...'"),
+        ("run --knob q --shards a --out b --precision fp32,bf16", "'fp32,bf16' is not one of 'fp32', 'bf16'"),
+        ("run --knob q --shards a --out b --largest-batch 4", "No such option"),
+    ],
+)
+def test_wrong_usage(arguments: str, message: str) -> None:
+    """Of one setting and with all three options, and with none of `bench`; exit status 2."""
+    result = CliRunner().invoke(cli, ["sweep", *arguments.split()])
+    assert result.exit_code == 2 and message in result.output
+
+
+@pytest.mark.parametrize("option", sorted(OF_SWEEP))
+def test_the_old_form_names_the_new_command(option: str) -> None:
+    """`bench RUN --sweep q` was what `sweep RUN --knob q` is: one line says so, whichever option comes first."""
+    result = CliRunner().invoke(cli, ["bench", "run", option, "1"])
+    assert result.exit_code == 2
+    (line,) = (line for line in result.output.splitlines() if line.startswith("Error"))
+    assert line == f"Error: {option} belongs to another command: segmodels sweep RUN --knob q --shards SHARDS --out DIR"
+    assert "No such option" in CliRunner().invoke(cli, ["bench", "run", "--swept", "q"]).output
+
+
+def test_all_options_that_moved_are_known() -> None:
+    """What `sweep` has and `bench` has not, apart from --knob, whose name was --sweep."""
+    moved = {name for option in command.params for name in option.opts} - {"runs", "--knob"}
+    assert moved - {name for option in bench.params for name in option.opts} | {"--sweep"} == OF_SWEEP
 
 
 # ---- --q of predict and evaluate -----------------------------------------------------------------------

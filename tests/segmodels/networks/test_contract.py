@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import segmodels
 from segmodels import Prediction, SegmodelsError
-from segmodels.bench.summary import count_parameters
+from segmodels.bench.summary import count_macs, count_parameters
 
 # Small versions, so that all of this fits into seconds: size and options.
 FAMILY = {"width": 4, "depth": 2}
@@ -229,6 +229,75 @@ def test_forward_refuses_a_wrong_image(name: str) -> None:
     for wrong in (torch.cat((image, image[:, :1]), dim=1), image[0]):
         with pytest.raises(SegmodelsError, match=r"expected \(B, 3, H, W\)"):
             network(wrong)
+
+
+# ---- knobs and stages ----------------------------------------------------------------------------------
+
+KNOBS = {name: ["steps"] for name in NAMES if name.startswith("iterative") or "hourglass" in name} | {
+    "percentile": ["q"]
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_knobs_of_a_network(name: str) -> None:
+    """Its spec declares these and no other; another is refused in a line that says what it has."""
+    spec = segmodels.spec(name)
+    declared = [knob.name for knob in spec.knobs]
+    assert declared == KNOBS.get(name, [])
+    assert [spec.knob(each, "a test") for each in declared] == list(spec.knobs)
+    with pytest.raises(SegmodelsError, match=f"^a test: {name} has no volume, .*{', '.join(declared) or 'no knob'}$"):
+        spec.knob("volume", "a test")
+
+
+@pytest.mark.parametrize("name", sorted(KNOBS))
+@torch.no_grad()
+def test_a_knob_turned(name: str) -> None:
+    """At every position the network stands there, gives logits of the same shape, and has the weights that it had.
+
+    Work rises from position to position, and at the last everything is computed.
+    """
+    (knob,) = segmodels.spec(name).knobs
+    network, image = small(name).eval(), images(name, batch=1)
+    size, before = SMALL[name][0], {path: each.clone() for path, each in network.state_dict().items()}
+    everything, shape = count_macs(network, size), network(image).logits.shape
+    work = []
+    for position in knob.positions(network):
+        knob.turn(network, position)
+        now = knob.now(network)
+        assert now == (position if isinstance(now, int) else (position,) * CLASSES)
+        prediction = network(image)
+        assert prediction.logits.shape == shape
+        work.append(knob.executed(network, prediction) if knob.executed else count_macs(network, size))
+    assert len(work) > 1 and work == sorted(work) and work[0] < work[-1] == everything
+    assert all(torch.equal(before[path], each) for path, each in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", sorted(KNOBS))
+@pytest.mark.parametrize("position", [-1, 1.5, 1000])
+def test_a_knob_has_no_such_position(name: str, position: float) -> None:
+    """Refused with what was expected, and the network stands where it stood."""
+    (knob,) = segmodels.spec(name).knobs
+    network = small(name)
+    before = knob.now(network)
+    with pytest.raises(SegmodelsError, match=rf"^{knob.name} is {position:g}, expected a .*from [01] to [13]"):
+        knob.turn(network, position)
+    assert knob.now(network) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_the_stages_of_a_network(name: str) -> None:
+    """Of a staged one a mask and a confidence for each output, and no pixel comes back; of others nothing is asked."""
+    stages = segmodels.spec(name).stages
+    prediction = small(name).eval()(images(name))
+    assert (stages is not None) == (name == "percentile")
+    if stages is None:
+        return
+    reached, confidences = prediction.extras[stages.reached], prediction.extras[stages.confidences]
+    assert reached.dtype == torch.bool and reached.shape == confidences.shape
+    assert reached.shape == (2, len(prediction.steps), *SMALL[name][0])
+    assert reached[:, 0].all() and not (reached[:, 1:] & ~reached[:, :-1]).any()
+    assert confidences.min() > 0 and confidences.max() <= 1
 
 
 @pytest.mark.cuda

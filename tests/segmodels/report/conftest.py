@@ -60,7 +60,7 @@ def train_and_score(folders: Folders, name: str, network: str, shards: Path, opt
 
 
 def write_sweep(folders: Folders, run: str, shards: Path) -> None:
-    """sweep.json as `segmodels bench --sweep q` has it."""
+    """sweep.json as `segmodels sweep --knob q` has it."""
     rows = [
         {"value": q, "shares": [1.0, q, q * q], "macs": int(1e7 * (1 + q)), "ms_median": 3 + q, "ms_p95": 5 + q}
         | {"miou": 0.1 + q / 100, "run": Run(folders.runs / run).document()["id"], "network": "percentile"}

@@ -31,7 +31,7 @@ from segdata.base.arrays import U8
 from segdata.labels.taxonomy import IGNORE, load_taxonomy
 from segmodels.bench.summary import summarize
 from segmodels.cli import cli
-from segmodels.data.batches import windows
+from segmodels.data.images import windows
 from segmodels.errors import SegmodelsError
 from segmodels.inference.trained import load_trained
 from segmodels.networks import spec
@@ -46,7 +46,7 @@ from segmodels.report.page.leaderboard import leaderboard
 from segmodels.report.read.collect import Folders, collect
 from segmodels.report.read.ranking import Interval, apart, ranks
 from segmodels.report.read.result import Step
-from segmodels.report.read.sweep import Setting, Sweep
+from segmodels.report.read.sweep import Sweep, Turned
 from segmodels.scoring.evaluate import predict_maps
 
 STYLE = files("segmodels.report") / "templates" / "style.css"
@@ -205,7 +205,7 @@ def test_the_q_that_was_scored_is_the_q_that_is_shown(copied: Folders, edit: Cal
 # ---- what was found -------------------------------------------------------------------------------
 
 
-def found_with(pipeline: Folders, steps: tuple[float, ...], half: float, rows: tuple[Setting, ...] = ()) -> str:
+def found_with(pipeline: Folders, steps: tuple[float, ...], half: float, rows: tuple[Turned, ...] = ()) -> str:
     """The paragraph about a percentile network with these scores after each stage, and this sweep."""
     board = next(board for board in collect(pipeline).boards if board.staged)
     assert board.staged
@@ -244,7 +244,7 @@ def test_what_is_said_of_the_sweep_is_in_its_rows(pipeline: Folders) -> None:
         pipeline,
         (0.4, 0.5),
         0.01,
-        tuple(Setting(name, q, (1.0, deep, deep), macs, 1.0, 2.0, miou) for q, deep, macs, miou in rows),
+        tuple(Turned(name, q, (1.0, deep, deep), macs, 1.0, 2.0, miou) for q, deep, macs, miou in rows),
     )
     assert "q 0 sends 0 % of the pixels into the last stage and scores 0.300 for 1 GMAC" in text
     assert "q 1 100 % and 0.500 for 4 GMAC" in text

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import segmodels.training.train
+import segmodels.training.validation
 from segdata.base.canonical import digest_file
 from segdata.base.lock import locked
 from segdata.errors import LockedError, SegdataError
@@ -24,10 +25,10 @@ from segmodels import SegmodelsError
 from segmodels.compute.device import threads
 from segmodels.config.config import TrainConfig, run_id
 from segmodels.inference.trained import load_trained
-from segmodels.runs import environment
-from segmodels.runs import run as run_file
+from segmodels.runs import environment, identity
 from segmodels.runs.checkpoint import load_checkpoint, load_weights, save_weights, weights_digest
-from segmodels.runs.run import Run, differences, write_document, write_history
+from segmodels.runs.identity import differences
+from segmodels.runs.run import Run, write_document, write_history
 from segmodels.training.train import train
 
 Lesson = Callable[..., TrainConfig]
@@ -303,13 +304,13 @@ def test_a_full_disk(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
 def threads_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads of the CPU that every step is computed on are put here."""
     seen: list[int] = []
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
 
     def backward(*arguments: Any) -> Any:
         seen.append(torch.get_num_threads())
         return original(*arguments)
 
-    monkeypatch.setattr(segmodels.training.train, "_backward", backward)
+    monkeypatch.setattr(segmodels.training.train, "backward", backward)
     return seen
 
 
@@ -373,7 +374,7 @@ OTHERS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     ),
     "commit is .* there, abc here": lambda patch: patch.setattr("segmodels.runs.environment.commit", lambda: "abc"),
     "ranks is 1 there, 2 here": lambda patch: patch.setattr(
-        "segmodels.training.train.describe", lambda *given: run_file.describe(*given) | {"ranks": 2}
+        "segmodels.training.train.describe", lambda *given: identity.describe(*given) | {"ranks": 2}
     ),
 }
 
@@ -399,7 +400,7 @@ def test_going_on_under_others_is_said_and_noted(lesson: Lesson, monkeypatch: py
                 assert "(L1) is no longer promised" in lines[0]
         finished = state(config.out)
         document = Run(config.out).document()
-        assert run_file.environment(document) == run_file.environment(began)
+        assert identity.environment(document) == identity.environment(began)
         assert len(document["resumed"]) == 1
     train(config)
     assert state(config.out) == finished
@@ -562,13 +563,12 @@ def test_best_weights_that_score_another_miou(lesson: Lesson, monkeypatch: pytes
     config, said = lesson(steps=6, early_stop=1, lr=1e-12, ema=0.0, warmup=0.0), list[object]()
     scores = iter([0.4, 0.3])
     with monkeypatch.context() as patch:
-        patch.setattr(
-            segmodels.training.train, "scores", lambda *_: {"miou": next(scores, 0.25), "pixel_accuracy": 0.5}
-        )
+        for module in (segmodels.training.train, segmodels.training.validation):
+            patch.setattr(module, "scores", lambda *_: {"miou": next(scores, 0.25), "pixel_accuracy": 0.5})
         train(config, until=4)
         run = Run(config.out)
         if resumed:
-            write_document(run.about, run.document() | {"resumed": [run_file.environment(run.document())]})
+            write_document(run.about, run.document() | {"resumed": [identity.environment(run.document())]})
             outcome = train(config, show=said.append)
             assert any("warning" in str(line) and "0.25" in str(line) for line in said)
             assert outcome.run.finished

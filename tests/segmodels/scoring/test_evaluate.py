@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 import segmodels
 from segdata import ShardSet
+from segdata.labels.taxonomy import load_taxonomy
 from segmodels import SegmodelsError
 from segmodels.cli import cli
 from segmodels.inference.segmenter import Segmenter
@@ -236,10 +238,11 @@ def test_windows_give_what_the_whole_image_gives(size: tuple[int, int]) -> None:
     """For a network that sees single cells: every window has the fixed size, and nothing is lost or shifted."""
     network = Pointwise(4)
     image = torch.randn(1, 3, *size)
-    geometry = Geometry(stride=4, size_multiple=8, fixed_size=True)
-    (slid,) = look(network, image, geometry, (24, 32))
+    geometry, taxonomy = Geometry(stride=4, size_multiple=8, fixed_size=True), load_taxonomy("camvid-11")
+    segmenter = Segmenter(network, "iterative_v6", geometry, (24, 32), taxonomy, (0.5,) * 3, (0.25,) * 3, CPU)
+    (slid,) = look(segmenter, image, segmenter.window)
     assert set(network.sizes) == {(24, 32)}
-    (whole,) = look(network, image, geometry._replace(fixed_size=False), None)
+    (whole,) = look(replace(segmenter, geometry=geometry._replace(fixed_size=False)), image, None)
     torch.testing.assert_close(slid, whole)
     assert slid.shape[2:] == (-(-size[0] // 4), -(-size[1] // 4))
 
@@ -249,7 +252,7 @@ def test_overlapping_windows_are_averaged(make_run: Make) -> None:
     """Where windows overlap, the mean of their logits counts: a loop over pixels and windows gives the same."""
     segmenter = load_trained(make_run("iterative_v6", (32, 48), **V6 | {"norm": "layerHW"}), CPU)
     image = torch.randn(1, 3, 32, 60, generator=torch.Generator().manual_seed(0))
-    found = look(segmenter.network, image, segmenter.geometry, segmenter.window)
+    found = look(segmenter, image, segmenter.window)
     left, right = (segmenter.network(image[..., start : start + 48]).steps for start in (0, 12))
     assert len(found) == 3
     for step, one, other in zip(found, left, right, strict=True):
@@ -272,7 +275,7 @@ def test_views_average_probabilities(make_run: Make) -> None:
     """Mirrored and scaled views: the mean of the softmax of what torch's own interpolation brings back."""
     segmenter = load_trained(make_run("dilated_unet", **UNET), CPU)
     image = torch.randn(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
-    (found,) = average(segmenter.network, image, segmenter.geometry, Views(flip=True, scales=(1.0, 1.5)))
+    (found,) = average(segmenter, image, Views(flip=True, scales=(1.0, 1.5)))
     expected = torch.zeros(1, 20, 64, 128)
     for size in ((64, 128), (96, 192)):
         for mirrored in (False, True):

@@ -227,7 +227,7 @@ def test_cuda_gives_the_same_bits_twice(name: str) -> None:
 def test_steps_are_weighted_and_summed(logits: Tensor, target: Tensor) -> None:
     """PSPNet's main and auxiliary output: CE(main) + 0.4·CE(aux)."""
     aux = logits.flip(1)
-    found = losses.over_steps(losses.cross_entropy, (aux, logits), target, (0.4, 1.0))
+    found = losses.over_outputs(losses.cross_entropy, (aux, logits), target, (0.4, 1.0))
     expected = losses.cross_entropy(logits, target) + 0.4 * losses.cross_entropy(aux, target)
     torch.testing.assert_close(found, expected)
 
@@ -235,7 +235,7 @@ def test_steps_are_weighted_and_summed(logits: Tensor, target: Tensor) -> None:
 def test_equal_step_weights_are_the_mean(logits: Tensor, target: Tensor) -> None:
     """The family's loss: cross entropy averaged over the steps plus Dice over (image, step, class)."""
     steps = [logits, logits.flip(1), logits.flip(2), logits.flip(3)]
-    found = losses.over_steps(losses.cross_entropy_dice, steps, target, (0.25,) * 4).mean()
+    found = losses.over_outputs(losses.cross_entropy_dice, steps, target, (0.25,) * 4).mean()
     stacked = torch.cat(steps)
     labels = target.repeat(4, 1, 1)
     expected = losses.cross_entropy(stacked, labels).mean() + losses.dice(stacked, labels).mean()
@@ -245,7 +245,7 @@ def test_equal_step_weights_are_the_mean(logits: Tensor, target: Tensor) -> None
 def test_every_step_needs_a_weight(logits: Tensor, target: Tensor) -> None:
     """A forgotten weight is an error, not a forgotten output."""
     with pytest.raises(ValueError, match="zip"):
-        losses.over_steps(losses.cross_entropy, (logits, logits), target, (1.0,))
+        losses.over_outputs(losses.cross_entropy, (logits, logits), target, (1.0,))
 
 
 COUNTS = ClassCounts(  # 4 images of 500 pixels: a class in all of them, one in two, one in one, one in none

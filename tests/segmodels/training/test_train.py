@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -26,10 +27,12 @@ from segdata import SegdataError, ShardSet
 from segmodels import SegmodelsError
 from segmodels.cli import cli
 from segmodels.compute.device import choose_device
-from segmodels.config.config import CHOICES, TrainConfig
-from segmodels.config.options import TRAIN_OPTIONS
-from segmodels.data.batches import Batch, normalise
-from segmodels.inference.segmenter import Segmenter, load_segmenter, logits_at_full_size
+from segmodels.config.config import TrainConfig
+from segmodels.config.options import options_of
+from segmodels.data.batches import Batch
+from segmodels.data.images import normalise
+from segmodels.inference.segmenter import Segmenter, load_segmenter
+from segmodels.inference.views import logits_at_full_size
 from segmodels.prediction import Prediction
 from segmodels.runs.checkpoint import load_checkpoint, load_weights
 from segmodels.runs.progress import Console, Pace, Status
@@ -62,7 +65,7 @@ def a_batch(stride: int = 1) -> Batch:
 def gradients(network: nn.Module, name: str, config: TrainConfig, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     network.zero_grad()
     weights = segmodels.spec(name).step_weights
-    losses = segmodels.training.train._backward(network, batch, config, weights, None, torch.device("cpu"))
+    losses = segmodels.training.train.backward(network, batch, config, weights, None, torch.device("cpu"))
     return losses, {path: p.grad.clone() for path, p in network.named_parameters() if p.grad is not None}
 
 
@@ -133,14 +136,14 @@ def test_the_learning_rate_of_an_epoch(lesson: Lesson) -> None:
 def test_the_loss_of_an_epoch_is_the_mean_over_its_images(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
     """history.csv has the mean of all images' losses as the steps saw them."""
     seen: list[float] = []
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
 
     def watched(*arguments: Any) -> Tensor:
         losses = original(*arguments)
         seen.extend(losses.tolist())
         return losses
 
-    monkeypatch.setattr(segmodels.training.train, "_backward", watched)
+    monkeypatch.setattr(segmodels.training.train, "backward", watched)
     rows = history(train(lesson()).run)
     assert len(seen) == 24
     assert [float(row["loss"]) for row in rows] == pytest.approx([np.mean(seen[:12]), np.mean(seen[12:])])
@@ -176,7 +179,7 @@ def test_early_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
         segmodels.training.train, "scores", lambda *arguments: {"miou": next(scores), "pixel_accuracy": 0.5}
     )
     monkeypatch.setattr(
-        segmodels.training.train, "_metrics", lambda matrices, segmenter, step: {"step": step, "miou": 0.4}
+        segmodels.training.train, "metrics_document", lambda matrices, segmenter, step: {"step": step, "miou": 0.4}
     )
     said: list[object] = []
     outcome = train(lesson(steps=None, epochs=10, validate_every=2, early_stop=2), show=said.append)
@@ -200,7 +203,7 @@ def test_a_run_that_was_stopped_early_and_killed(lesson: Lesson, monkeypatch: py
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(segmodels.training.train, "_metrics", killed)
+        patch.setattr(segmodels.training.train, "metrics_document", killed)
         train(config)
     again = train(config)
     assert again.metrics == whole.metrics
@@ -245,7 +248,7 @@ def test_a_loss_that_is_not_a_number(lesson: Lesson, monkeypatch: pytest.MonkeyP
     config = lesson()
     train(config, until=3)
     good = Run(config.out).last.read_bytes()
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
     calls: list[tuple[str, ...]] = []
 
     def broken(forward: Any, batch: Batch, *others: Any) -> Tensor:
@@ -253,7 +256,7 @@ def test_a_loss_that_is_not_a_number(lesson: Lesson, monkeypatch: pytest.MonkeyP
         losses = original(forward, batch, *others)
         return losses.index_fill(0, torch.tensor([1]), math.nan) if len(calls) == 2 else losses
 
-    monkeypatch.setattr(segmodels.training.train, "_backward", broken)
+    monkeypatch.setattr(segmodels.training.train, "backward", broken)
     with pytest.raises(SegmodelsError, match="the loss of step 5 is not a number") as stopped:
         train(config)
     assert f"nan for {calls[1][1]} (batch: {', '.join(calls[1])})" in str(stopped.value)
@@ -344,7 +347,7 @@ def test_asked_to_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, number: 
     """Ctrl-C and SIGTERM end after the step under way, which is saved; the same command gives the same bytes."""
     whole = train(lesson("whole")).run
     config = lesson("stopped")
-    original = segmodels.training.train._backward
+    original = segmodels.training.train.backward
 
     def interrupted(*arguments: Any) -> Tensor:
         os.kill(os.getpid(), number)
@@ -352,7 +355,7 @@ def test_asked_to_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, number: 
 
     before = signal.getsignal(number)
     with monkeypatch.context() as patch, pytest.raises(SegmodelsError, match="stopped after step 1 of 6"):
-        patch.setattr(segmodels.training.train, "_backward", interrupted)
+        patch.setattr(segmodels.training.train, "backward", interrupted)
         train(config)
     assert signal.getsignal(number) is before
     assert train(config).run.weights.read_bytes() == whole.weights.read_bytes()
@@ -447,21 +450,29 @@ def test_logits_of_any_size(name: str) -> None:
 
 
 def test_every_field_is_an_option() -> None:
-    """`segmodels train` has an option for every field of TrainConfig, and tells its default and choices."""
-    elsewhere = {"network", "shards", "out", "options", "recipe"}
-    assert {row.field for row in TRAIN_OPTIONS} == {field.name for field in fields(TrainConfig)} - elsewhere
-    texts = {row.field: row.help for row in TRAIN_OPTIONS}
-    for name in CHOICES.keys() - elsewhere:
-        assert all(choice in texts[name] for choice in CHOICES[name])
-    for field in fields(TrainConfig):
-        _, bracket, told = texts.get(field.name, "").partition("[")
-        if bracket and field.name not in {"mean", "std"}:  # which are told by name
-            assert told == f"{as_told(field.default)}].", field.name
+    """`segmodels train --help` has every field of TrainConfig, in sentences, with its default, choices and bounds."""
+    context = cli.commands["train"].make_context("train", [], resilient_parsing=True)
+    texts = {each.name: each.get_help_record(context) for each in cli.commands["train"].params}
+    assert {str(name) for name in texts} == {field.name for field in fields(TrainConfig)}
+    declared = {each.field: each for each in options_of(TrainConfig)}
+    assert set(texts) - set(declared) == {"network", "options"}
+    for name, each in declared.items():
+        record = texts[name]
+        assert record is not None
+        typed, told = record
+        assert typed.startswith(f"--{name.replace('_', '-')} ")
+        sentences, _, facts = told.partition("  [")
+        assert sentences[0].isupper() and sentences.endswith(".") and len(sentences.split()) > 3, sentences
+        assert all(choice in typed for choice in each.choices), name
+        default = getattr(TrainConfig, name, None)
+        assert default in (None, ()) or f"default: {as_told(name, default)}" in facts.rstrip("]").split(";"), name
+        if each.bound:
+            assert re.search(r"[-+.e\d]+<=?x<=?[-+.e\d]+\]$", facts), name
 
 
-def as_told(default: object) -> str:
+def as_told(name: str, default: object) -> str:
     if isinstance(default, bool):
-        return "on" if default else "off"
+        return name.replace("_", "-") if default else f"no-{name.replace('_', '-')}"
     if isinstance(default, tuple):
         return ",".join(f"{value:g}" for value in default)
     return f"{default:g}" if isinstance(default, float) else str(default)

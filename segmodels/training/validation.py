@@ -1,0 +1,59 @@
+"""Validation during a training: the scores of some weights on the validation split, and what is told of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from segdata import ShardSet
+from segmodels.errors import SegmodelsError
+from segmodels.inference.segmenter import Segmenter
+from segmodels.runs.checkpoint import Weights
+from segmodels.runs.opening import start_anew
+from segmodels.runs.progress import Show
+from segmodels.runs.run import Run
+from segmodels.scoring.confusions import count_confusions
+from segmodels.scoring.metrics import ConfusionMatrix, class_iou, scores
+from segmodels.training.ema import using_weights
+from segmodels.training.ranks import Ranks
+from segmodels.training.state import Row
+
+IN_HISTORY = ("miou", "pixel_accuracy")  # of the scores
+
+
+def validate(segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int) -> ConfusionMatrix:
+    """One confusion matrix an image of the validation split, with these weights: (N, K, K)."""
+    network = segmenter.network
+    network.eval()
+    with using_weights(network, weights):
+        matrices = count_confusions(segmenter, val, workers=workers, rank=ranks.rank, ranks=ranks.count)
+    network.train()
+    return ranks.interleave(matrices)
+
+
+def epoch_line(row: Row) -> str:
+    found = "".join(f"  {name} {row[name]:.4f}" for name in IN_HISTORY if name in row)
+    return f"epoch {row['epoch']:.0f}: loss {row['loss']:.4f}{found}"
+
+
+def metrics_document(matrices: ConfusionMatrix, segmenter: Segmenter, step: int) -> dict[str, Any]:
+    """metrics.json: every score of the validation split, `miou` first among equals; null where undefined."""
+    rows = segmenter.taxonomy.classes
+    evaluated = [row.evaluated for row in rows]
+    ious = class_iou(matrices.sum(0), evaluated).tolist()
+    of_classes = {row.name: _defined(iou) for row, iou in zip(rows, ious, strict=True) if row.evaluated}
+    of_split = {name: _defined(score) for name, score in scores(matrices, evaluated).items()}
+    return {"split": "val", "images": len(matrices), "step": step, "class_iou": of_classes} | of_split
+
+
+def _defined(score: float) -> float | None:
+    return None if math.isnan(score) else score
+
+
+def tell_other_score(run: Run, miou: float | None, best: Row, show: Show) -> None:
+    """Raise SegmodelsError where the best weights do not score what the history has of them; warn where they may."""
+    what = f"{run.best} scores miou {miou}, by the history {best['miou']} after step {best['step']:.0f}"
+    document = run.document()
+    if document["deterministic"] and "resumed" not in document:
+        raise SegmodelsError(f"{what}: they do not belong together. To mend it, {start_anew(run)}")
+    show(f"warning: {what}. Such a run's last bits are not promised, so that a small difference is no fault")
