@@ -11,8 +11,9 @@ from segdata.cli.catalogue import list_, taxonomy
 from segdata.cli.command import Group
 from segdata.cli.entry import run
 from segdata.cli.folders import diff, show, stats, verify
-from segdata.cli.prepare import prepare, synth
+from segdata.cli.prepare import prepare
 from segdata.cli.stores import publish, revisions
+from segdata.cli.synth import synth
 from segdata.version import __version__
 
 

@@ -15,7 +15,7 @@ from cityscapesscripts.helpers.labels import id2label, labels, name2label
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdata.cli.prepare import synth
+from segdata.cli.synth import synth
 from segdata.errors import SegdataError
 from segdata.sources.cityscapes import Cityscapes
 from segdata.sources.tas500 import TAS500
