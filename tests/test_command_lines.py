@@ -46,17 +46,19 @@ def values(option: click.Option) -> Iterator[str]:
 @pytest.mark.parametrize(
     "option",
     [
-        pytest.param(option, id=f"{name} {option.opts[-1]}")
-        for name, command in sorted(PROGRAMS["segdata"].commands.items())
+        pytest.param(option, id=f"{program} {name} {option.opts[-1]}")
+        for program, group in PROGRAMS.items()
+        for name, command in sorted(group.commands.items())
         for option in command.params
         if isinstance(option, click.Option)
     ],
 )
 def test_every_option_has_a_help_text(option: click.Option) -> None:
     """Whole sentences; a computed default is told behind them, and no other default is typed there by hand."""
-    sentences, bracket, default = str(option.help or "").partition(" [default: ")
+    text, bracket, default = str(option.help or "").partition(" [default: ")
+    sentences = text.partition("  [")[0].rstrip()  # bounds, as Click itself appends them
     assert sentences[:1].isupper() and sentences.endswith(".")
-    assert "  " not in sentences and not re.search(r"[a-z][.,][A-Za-z`]", sentences)
+    assert "  " not in sentences and not re.search(r"[a-z][.,][A-Z`]", sentences)
     assert bool(bracket) == default.endswith("]") and not (bracket and option.show_default)
 
 

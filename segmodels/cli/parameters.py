@@ -94,7 +94,9 @@ def view_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Average over the image at these scales.",
         ),
         click.option("--window", metavar="HxW", callback=parse_size, help="Slide a window of this size over it."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option(
+            "--device", default="auto", show_default=True, help="Compute on this device: auto, cpu, cuda or cuda:N."
+        ),
     )
     for option in reversed(options):
         command = option(command)
