@@ -27,6 +27,8 @@ ORDER = {
         """,
     }.items()
 }
+INNER = {"segdata.synth": ["canvas", "things", "places", "layouts"], "segmodels.report": ["read", "observe", "page"]}
+PUBLIC = {"segdata.pictures": {"ancillary", "chunks", "codecs", "marked", "png"}}  # the rest is for the room itself
 SIDE_BY_SIDE = 12  # Python files in one folder
 
 
@@ -96,6 +98,33 @@ def imports(package: str) -> Imports:
 def test_imports_run_down(package: str, imports: Imports) -> None:
     """No file imports from a room above its own."""
     assert upward(imports, ORDER[package]) == []
+
+
+@pytest.mark.parametrize("room", INNER)
+def test_inner_rooms_run_down_too(room: str) -> None:
+    """Nor does a folder inside a room import from one above it."""
+    found = {
+        module.removeprefix(f"{room}."): frozenset(
+            each.removeprefix(f"{room}.") for each in others if each.startswith(f"{room}.")
+        )
+        for module, others in imports_of(ROOT / room.partition(".")[0]).items()
+        if module.startswith(f"{room}.")
+    }
+    floors = {name: number for number, name in enumerate(INNER[room])}
+    assert not [
+        f"{module} imports {other}"
+        for module, others in found.items()
+        for other in others
+        if floors[other.partition(".")[0]] > floors[module.partition(".")[0]]
+    ]
+
+
+@pytest.mark.parametrize("room", PUBLIC)
+def test_the_inside_of_a_room_is_its_own(room: str) -> None:
+    """Other rooms import only what this one offers them."""
+    for module, others in imports_of(ROOT / room.partition(".")[0]).items():
+        if not module.startswith(f"{room}."):
+            assert {name.removeprefix(f"{room}.") for name in others if name.startswith(f"{room}.")} <= PUBLIC[room]
 
 
 def test_no_circles(imports: Imports) -> None:
