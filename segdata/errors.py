@@ -1,4 +1,4 @@
-"""What segdata raises: one family, caught once in `cli.py` and printed as one line."""
+"""What segdata raises: one family, caught once in `cli/entry.py` and printed as one line."""
 
 
 class SegdataError(Exception):

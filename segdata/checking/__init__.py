@@ -1,4 +1,4 @@
-"""Whether a shard folder is what it says: its files against their digests, its pixels against their targets.
+"""`verify`: checks that a shard folder is undamaged, its files by their digests, its targets by its pixels.
 
 Faults of a raw dataset are found in `raw` and `making`.
 """

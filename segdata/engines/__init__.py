@@ -1,7 +1,9 @@
 """Run independent work units: here, on all cores, on a Ray cluster. An engine maps units to outcomes, in any order.
 
-`driver.py` gives the units out and has retries and time-outs, once for every engine that has workers: an engine is a
-file, and `worker.py` the process that both have.
+`driver.py` gives the units out and has retries and time-outs, once for every engine that has workers. `local.py`
+and `ray.py` are an engine each, `worker.py` is the process that both use; `serial` is here.
+
+What a unit computes does not belong here.
 """
 
 import math

@@ -9,7 +9,7 @@ place among the bits is known; a private chunk, which others skip, tells it of e
     seEK   ancillary, private, not to be copied when the image changes. Big-endian 16-bit numbers: rows of a band,
            pixels of a segment; then row by row, segment by segment, how many bits it has
     IDAT   the two bytes that begin a zlib stream
-    IDAT   for each band: a block of deflate (see `pngbits`), and an empty one that ends with a whole byte
+    IDAT   for each band: a block of deflate (see `bits.py`), and an empty one that ends with a whole byte
     IDAT   an empty last block, and the Adler-32 of everything
     IEND
 

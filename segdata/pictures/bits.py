@@ -1,4 +1,4 @@
-"""The bits of `pngseek`: a band of filtered rows to a deflate block, and a window of it back. RFC 1951, section 3.2.
+"""The bits of `bands.py`: a band of filtered rows to a deflate block, and a window of it back. RFC 1951, section 3.2.
 
 Deflate writes from the lowest bit of each byte on. A band's block begins with HEAD, the same in every one: not the
 last block; dynamic codes; 257 lengths of symbols and 2 of distances follow, each as a number of 4 bits (as such

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segdata.base.arrays import Window
 from segdata.base.zlibs import first_of
 from segdata.errors import CodecError
-from segdata.pictures import bands as pngseek
+from segdata.pictures import bands
 from segdata.pictures.chunks import GREY, PICTURE, SIGNATURE, Chunk, Data, Header, assemble, open_chunks, open_png
 from segdata.pictures.filters import apply_up, unfilter
 
@@ -60,7 +60,7 @@ def decode(data: Data, *, window: Window | None = None) -> Picture:
     bottom, right = top + height, left + width
     if min(top, left) < 0 or min(height, width) < 1 or bottom > header.height or right > header.width:
         raise CodecError(f"PNG: window {window} is not inside {header.height} rows of {header.width} pixels")
-    if window and (picture := pngseek.decode_window(memoryview(data), header, window)) is not None:
+    if window and (picture := bands.decode_window(memoryview(data), header, window)) is not None:
         return picture
     if header.interlace:
         picture = _decode_interlaced(header, bodies)
@@ -85,7 +85,7 @@ def encode_labels(labels: Bytes) -> bytes:
 
 
 def encode_image(image: Bytes) -> bytes:
-    """Encode an image (H, W, 3) as 8-bit RGB, without loss, so that a window is read without the rest: `pngseek`.
+    """Encode an image (H, W, 3) as 8-bit RGB, without loss, so that a window is read without the rest: `bands`.
 
     The quickest to read: 9, and a window of a quarter in 1.5 (isal's level 1 with filter Up: 12 and 9, a file of
     Pillow's: 10 and 8), written in 17 (isal: 15, Pillow: 690), for two fifths more bytes than Pillow's. The bytes are
@@ -93,7 +93,7 @@ def encode_image(image: Bytes) -> bytes:
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise CodecError(f"PNG: cannot encode {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
-    return pngseek.encode(image)
+    return bands.encode(image)
 
 
 def _inflater(header: Header) -> tuple[Any, type[Exception]]:

@@ -1,4 +1,7 @@
-"""The datasets that `segdata prepare` reads: one line each."""
+"""The datasets that `segdata prepare` reads: one line each, and a file each with the facts about it.
+
+`official.py` holds their public frame lists. How files are found and read belongs in `raw`.
+"""
 
 from difflib import get_close_matches
 

@@ -1,4 +1,4 @@
-"""Where bytes are: folders, object stores and web servers, behind one interface, and a cache on the local disk.
+"""Reads and writes files in folders, object stores and web servers, and keeps a cache on the local disk.
 
-What the bytes mean does not belong here.
+What the files mean does not belong here.
 """

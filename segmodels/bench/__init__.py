@@ -1,1 +1,4 @@
-"""`segmodels bench`: what a network costs. Every figure is taken in a process of its own."""
+"""`segmodels bench`: measures time, memory and energy of networks, every measurement in its own process.
+
+Scores belong in `scoring` and `knobs`.
+"""

@@ -1,1 +1,4 @@
-"""`segmodels calibrate`: the q of each class that a budget of compute, or of time, is best spent on."""
+"""`segmodels calibrate`: finds the best q of each class for a given budget of compute or time.
+
+What q costs at given values belongs in `knobs`.
+"""

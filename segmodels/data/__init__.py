@@ -1,4 +1,4 @@
 """From shards and image files to batches: crops, augmentation, order.
 
-How shards are stored and read is segdata.
+How shards are stored and read belongs in segdata.
 """

@@ -1,4 +1,7 @@
-"""The registry: every file here declares its networks in a tuple `SPECS`; nothing else registers them."""
+"""The registry: every file or folder here declares its networks in a tuple `SPECS`; nothing else registers them.
+
+What more than one of them uses belongs in `blocks.py`.
+"""
 
 from __future__ import annotations
 

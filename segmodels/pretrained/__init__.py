@@ -1,4 +1,4 @@
-"""Weights to start from: what of a file is taken, and by which names.
+"""Loads weights to start from: which tensors of a file are used, and how their names are matched.
 
 Checkpoints of our own runs belong in `runs`.
 """

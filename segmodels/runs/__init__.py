@@ -1,4 +1,4 @@
-"""The folder of a training: its identity, its environment, its checkpoints and results.
+"""The folder of a training: its identity, environment, checkpoints and results, and the progress that is told of it.
 
 What fills it belongs in `training`.
 """

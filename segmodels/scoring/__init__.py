@@ -1,4 +1,4 @@
-"""What predictions are worth: confusion matrices, scores with intervals, the official evaluation.
+"""How good predictions are: confusion matrices, scores with intervals, the official evaluation.
 
 How a network predicts belongs in `inference`.
 """

@@ -1,4 +1,4 @@
-"""All that changes while a training runs, and how far it has got."""
+"""All that changes while a training runs, and where a resumed one continues."""
 
 from __future__ import annotations
 
