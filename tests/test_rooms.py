@@ -103,28 +103,35 @@ def test_imports_run_down(package: str, imports: Imports) -> None:
 @pytest.mark.parametrize("room", INNER)
 def test_inner_rooms_run_down_too(room: str) -> None:
     """Nor does a folder inside a room import from one above it."""
-    found = {
-        module.removeprefix(f"{room}."): frozenset(
-            each.removeprefix(f"{room}.") for each in others if each.startswith(f"{room}.")
+    package, name = room.split(".")
+    inner = {
+        module.removeprefix(f"{package}."): frozenset(
+            other.removeprefix(f"{package}.") for other in others if _is_inside(other, room)
         )
-        for module, others in imports_of(ROOT / room.partition(".")[0]).items()
-        if module.startswith(f"{room}.")
+        for module, others in imports_of(ROOT / package).items()
+        if _is_inside(module, room)
     }
-    floors = {name: number for number, name in enumerate(INNER[room])}
-    assert not [
+    assert upward(inner, [*INNER[room], name]) == []
+
+
+def _is_inside(module: str, room: str) -> bool:
+    return f"{module}.".startswith(f"{room}.")
+
+
+def intruders(imports: Imports, room: str, public: set[str]) -> list[str]:
+    """Every import from another room of what a room keeps to itself."""
+    return [
         f"{module} imports {other}"
-        for module, others in found.items()
-        for other in others
-        if floors[other.partition(".")[0]] > floors[module.partition(".")[0]]
+        for module, others in sorted(imports.items())
+        for other in sorted(others)
+        if _is_inside(other, room) and not _is_inside(module, room) and other.rpartition(".")[2] not in public
     ]
 
 
 @pytest.mark.parametrize("room", PUBLIC)
 def test_the_inside_of_a_room_is_its_own(room: str) -> None:
     """Other rooms import only what this one offers them."""
-    for module, others in imports_of(ROOT / room.partition(".")[0]).items():
-        if not module.startswith(f"{room}."):
-            assert {name.removeprefix(f"{room}.") for name in others if name.startswith(f"{room}.")} <= PUBLIC[room]
+    assert intruders(imports_of(ROOT / room.partition(".")[0]), room, PUBLIC[room]) == []
 
 
 def test_no_circles(imports: Imports) -> None:
@@ -141,7 +148,7 @@ def test_every_room_has_its_place(package: str) -> None:
 
 
 def test_planted_faults_are_found() -> None:
-    """An upward import and a circle, the latter through three files of one room."""
+    """An upward import, a circle through three files of one room, and an import from the inside of another room."""
     order = ["errors", "base", "cli"]
     good = {"p.errors": set(), "p.base.files": {"p.errors"}, "p.cli.main": {"p.base.files"}}
     plain = {module: frozenset(others) for module, others in good.items()}
@@ -149,6 +156,8 @@ def test_planted_faults_are_found() -> None:
     assert upward(plain | {"p.base.files": frozenset({"p.cli.main"})}, order) == ["p.base.files imports p.cli.main"]
     ring = {f"p.base.{a}": frozenset({f"p.base.{b}"}) for a, b in ("ab", "bc", "ca")}
     assert circle(plain | ring) == ["p.base.a", "p.base.b", "p.base.c", "p.base.a"]
+    assert intruders(plain, "p.base", {"files"}) == []
+    assert intruders(plain, "p.base", {"lock"}) == ["p.cli.main imports p.base.files"]
 
 
 def test_lazy_imports_count(tmp_path: Path) -> None:

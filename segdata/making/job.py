@@ -94,9 +94,8 @@ class Job:
 
     def identity(self, splits: Iterable[str], *, painted: bool) -> dict[str, Any]:
         """What makes the set with these splits, of painted frames or real ones, this one: see `output.standing`."""
-        return identity_of(
-            self.name, self.source.name, painted, self.conversion.taxonomy.name, self.options, splits
-        )  # fmt: skip
+        taxonomy = self.conversion.taxonomy.name
+        return identity_of(self.name, self.source.name, painted, taxonomy, self.options, splits)
 
 
 def make_job(

@@ -22,7 +22,7 @@ LITTER = frozenset(  # that systems and programs leave beside files; hidden name
 )
 
 
-Files = Iterable[tuple[str, str]]  # path from a folder on, why the file must not be read or ""
+Paths = Iterable[tuple[str, str]]  # path from a folder on, why the file must not be read or ""
 
 
 class Storage(Protocol):
@@ -40,7 +40,7 @@ class Storage(Protocol):
         """Those that lie directly here; the place itself where it is one."""
         ...
 
-    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Files]]:
+    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Paths]]:
         """(what stands above, folder, files) for each of the folders that is here, or in a folder here."""
         ...
 
@@ -118,7 +118,7 @@ class Disk:
             return sorted(path for path in self.place.glob("*.zip") if path.is_file() and not is_hidden(path.name))
         return [self.place] if self.place.suffix == ".zip" and self.place.is_file() else []
 
-    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Files]]:
+    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Paths]]:
         if not self.place.is_dir():
             return
         inner = (entry for entry in self.place.iterdir() if not is_hidden(entry.name) and entry.name not in folders)
@@ -246,7 +246,7 @@ class Bucket:
             return [self.place]
         return [self.place / path for path in self._paths if path.endswith(".zip") and "/" not in path]
 
-    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Files]]:
+    def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Paths]]:
         found: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for path in self._paths:
             if where := split_path(path, folders):
