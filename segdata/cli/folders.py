@@ -27,7 +27,7 @@ STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
     "--json",
     "json_path",
     type=ANY_PATH,
-    help="Write the result to this file if the set is whole. If it is not, the file of an earlier run is removed.",
+    help="Write the result to this file if nothing is wrong. Otherwise the file of an earlier run is removed.",
 )
 @click.option(
     "--workers",

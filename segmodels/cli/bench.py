@@ -13,7 +13,7 @@ from segdata.base.numbers import distinct
 from segdata.base.numbers import size as one_size
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT, Number, Whole
-from segmodels.cli.parameters import ANY_PATH, THREADS, network_options, parse_list
+from segmodels.cli.parameters import ANY_PATH, THREADS, device_option, network_options, parse_list
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
 from segmodels.spec import MOST_CLASSES
@@ -71,14 +71,14 @@ def weights_of(run: Path) -> Path:
     "--classes",
     type=Whole(2, MOST_CLASSES),
     metavar="N",
-    show_default="their source's",
+    show_default="as many as the network's source has",
     help="Build networks by name for N classes.",
 )
 @click.option(
     "--size",
     metavar="HxW,…",
     callback=_sizes,
-    show_default="its own; with --all 128x256",
+    show_default="that of the network's source; with --all 128x256",
     help="Measure at these heights and widths of the image.",
 )
 @network_options
@@ -114,9 +114,9 @@ def weights_of(run: Path) -> Path:
     show_default=True,
     help="Compile the network with torch.compile first.",
 )
-@click.option("--device", default="auto", show_default=True, help="Compute on auto, cpu, cuda or cuda:N.")
+@device_option
 @click.option(
-    "--threads", type=THREADS, metavar="N", show_default="as many as torch takes", help="Use N threads of the CPU."
+    "--threads", type=THREADS, metavar="N", show_default="torch's own number", help="Use N threads of the CPU."
 )
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="Measure each figure for this long.")
 @click.option(

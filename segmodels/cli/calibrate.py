@@ -10,7 +10,7 @@ import click
 from segdata.base.numbers import MOST
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT, Number
-from segmodels.cli.parameters import ANY_PATH, progress_bar, shard_set, workers_option
+from segmodels.cli.parameters import ANY_PATH, device_option, progress_bar, shard_set, workers_option
 from segmodels.errors import SegmodelsError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ SHARE, MILLISECONDS = Number(0, 1, "a share", above=True), Number(0, MOST, "mill
 @click.option(
     "--forwards", type=COUNT, default=20, show_default=True, help="For --latency, time at least this many forwards."
 )
-@click.option("--device", default="auto", show_default=True, help="Compute on auto, cpu, cuda or cuda:N.")
+@device_option
 @workers_option
 def calibrate(
     run: Path,

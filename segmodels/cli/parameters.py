@@ -22,7 +22,7 @@ T = TypeVar("T")
 ANY_PATH = click.Path(path_type=Path)
 THREADS = Whole(1, MOST_WORKERS)  # of the CPU
 workers_option = click.option(
-    "--workers", type=Whole(0, MOST_WORKERS), default=2, show_default=True, help="Threads that read ahead."
+    "--workers", type=Whole(0, MOST_WORKERS), default=2, show_default=True, help="Read ahead with this many threads."
 )
 
 
@@ -77,7 +77,12 @@ network_options = click.option(
     metavar="NAME=VALUE",
     callback=parse_assignments,
     multiple=True,
-    help="An option of the network; may be repeated.",
+    help="Set an option of the network. This option may be repeated.",
+)
+
+
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="Compute on this device: auto, cpu, cuda or cuda:N."
 )
 
 
@@ -94,9 +99,7 @@ def view_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Average over the image at these scales.",
         ),
         click.option("--window", metavar="HxW", callback=parse_size, help="Slide a window of this size over it."),
-        click.option(
-            "--device", default="auto", show_default=True, help="Compute on this device: auto, cpu, cuda or cuda:N."
-        ),
+        device_option,
     )
     for option in reversed(options):
         command = option(command)

@@ -12,7 +12,15 @@ from segdata.base.numbers import distinct
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT
 from segmodels.cli.bench import weights_of
-from segmodels.cli.parameters import ANY_PATH, THREADS, parse_numbers, progress_bar, shard_set, workers_option
+from segmodels.cli.parameters import (
+    ANY_PATH,
+    THREADS,
+    device_option,
+    parse_numbers,
+    progress_bar,
+    shard_set,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from segdata.stores.url import Place
@@ -40,7 +48,7 @@ def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
     "--values",
     metavar="V,V,…",
     callback=_values,
-    show_default="q by tenths, every step",
+    show_default="q from 0 to 1 in steps of 0.1; every number of iterations",
     help="Put the knob at these positions.",
 )
 @click.option("--shards", type=shard_set, required=True, help="Read the images from these shards (a folder or a URL).")
@@ -66,9 +74,9 @@ def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
     show_default=True,
     help="Use deterministic kernels, or allow TF32 and kernels chosen by timing.",
 )
-@click.option("--device", default="auto", show_default=True, help="Compute on auto, cpu, cuda or cuda:N.")
+@device_option
 @click.option(
-    "--threads", type=THREADS, metavar="N", show_default="as many as torch takes", help="Use N threads of the CPU."
+    "--threads", type=THREADS, metavar="N", show_default="torch's own number", help="Use N threads of the CPU."
 )
 @workers_option
 def sweep(

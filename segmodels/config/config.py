@@ -69,11 +69,11 @@ class TrainConfig:
         metavar="LOW,HIGH",
         read=pair,
     )
-    flip: bool = option(True, "Mirror every second sample left to right.")
-    vertical_flip: bool = option(False, "Mirror every second sample upside down.")
+    flip: bool = option(True, "Mirror a sample left to right with probability 1/2.")
+    vertical_flip: bool = option(False, "Mirror a sample upside down with probability 1/2.")
     rotations: tuple[float, ...] = option(
         (),
-        "Turn every second sample by one of these angles in degrees, to either side. Without it, none is turned.",
+        "Turn a sample with probability 1/2, by one of these angles in degrees, to either side.",
         Bound(0, 180, "degrees, to either side"),
         metavar="DEGREES,…",
         read=angles,
@@ -134,7 +134,7 @@ class TrainConfig:
     )
     ema: float = option(
         0.999,
-        "Keep a moving average of the weights with this decay, and publish it. 0 switches it off.",
+        "Keep a moving average of the weights with this decay, and use it as the result. 0 switches it off.",
         Bound(0, 1, to=False),
     )
     init: Path | None = option(

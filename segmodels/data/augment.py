@@ -28,8 +28,8 @@ class Augmentation:
     crop: Size  # (H, W) of the result
     centre_crop: bool = False  # instead of a random place
     scale: tuple[float, float] = (1.0, 1.0)  # drawn between
-    rotations: tuple[float, ...] = ()  # degrees: every second sample by one of them, to either side
-    flip: bool = False  # horizontally, every second sample
+    rotations: tuple[float, ...] = ()  # degrees: with probability 1/2 by one of them, to either side
+    flip: bool = False  # horizontally, with probability 1/2
     vertical_flip: bool = False
     brightness: float = 0.0  # factor drawn from 1 ± this
     contrast: float = 0.0

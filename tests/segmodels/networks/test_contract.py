@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import segmodels
 from segmodels import Prediction, SegmodelsError
 from segmodels.bench.summary import count_macs, count_parameters
+from segmodels.cli.sweep import KNOBS as COMMAND_KNOBS
 
 # Small versions, so that all of this fits into seconds: size and options.
 FAMILY = {"width": 4, "depth": 2}
@@ -247,6 +248,12 @@ def test_the_knobs_of_a_network(name: str) -> None:
     assert [spec.knob(each, "a test") for each in declared] == list(spec.knobs)
     with pytest.raises(SegmodelsError, match=f"^a test: {name} has no volume, .*{', '.join(declared) or 'no knob'}$"):
         spec.knob("volume", "a test")
+
+
+def test_the_command_names_every_knob() -> None:
+    """`segmodels sweep --knob` offers what the specs declare, and the scale, which compares runs."""
+    declared = {knob.name for name in NAMES for knob in segmodels.spec(name).knobs}
+    assert set(COMMAND_KNOBS) == {*declared, "scale"}
 
 
 @pytest.mark.parametrize("name", sorted(KNOBS))
