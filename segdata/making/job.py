@@ -1,11 +1,12 @@
 """What is asked for: a dataset, where its shards go, and everything that decides what they hold."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segdata.base.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.engines import ENGINES
 from segdata.errors import OptionError
 from segdata.labels.label import Label, Lookalike
@@ -18,6 +19,7 @@ from segdata.raw.scene import SceneSource
 from segdata.sources import source as source_named
 from segdata.stores.url import Place, Url, place
 
+FITS = ("", "pad", "crop")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
@@ -133,11 +135,26 @@ def make_job(
     """
     scene_source = source_named(source) if isinstance(source, str) else source
     classes = taxonomy if isinstance(taxonomy, Taxonomy) else load_taxonomy(taxonomy or scene_source.default_taxonomy)
-    scales = tuple(sorted(set(scales)))
+    scales = tuple(sorted(scales))
     folder = place(out) if isinstance(out, str) else out
     if isinstance(folder, Url):
         raise OptionError(f"out {folder} is a store: make the set in a folder, then publish it, as the command does.")
-    _check_values(rule, fit, image_codec, engine, on_error, scales)
+    _check_words(
+        {"--rule": (rule, RULES), "fit": (fit, FITS), "--image-codec": (image_codec, (None, *CODECS))}
+        | {"--engine": (engine, ENGINES), "--on-error": (on_error, ("fail", "quarantine"))}
+    )
+    if not scales or len(set(scales)) < len(scales) or not set(scales) <= set(SCALES):
+        raise OptionError(f"--scale {scales}: expected one or more of {', '.join(map(str, SCALES))}, each once.")
+    if isinstance(splits, str):
+        raise OptionError(f"--split {splits!r}: expected a list of names.")
+    _check_bounds("--samples-per-shard", samples_per_shard, 1, MOST)
+    _check_bounds("--seed", seed, 0, LARGEST_SEED)
+    _check_bounds("--workers", workers, 1, MOST_WORKERS)
+    _check_bounds("--jpeg-quality", jpeg_quality, 1, 100)
+    if timeout is not None and not 0 < timeout <= MOST:
+        raise OptionError(f"--timeout {timeout}: expected seconds from above 0 to {MOST}.")
+    if size and not all(1 <= side <= LARGEST_SIDE for side in size):
+        raise OptionError(f"--size {size}: expected (height, width) in pixels, each from 1 to {LARGEST_SIDE}.")
     if address and engine != "ray":
         raise OptionError(f"--address is for --engine ray, this is --engine {engine}.")
     if turn and not size:
@@ -183,19 +200,14 @@ def make_job(
     )
 
 
-def _check_values(
-    rule: str, fit: str, image_codec: str | None, engine: str, on_error: str, scales: Collection[int]
-) -> None:
-    """Raise OptionError for a value that is none of its option's; the command's own parser tells before."""
-    given = [
-        ("--rule", rule, RULES),
-        ("fit", fit, ("", "pad", "crop")),
-        ("--image-codec", image_codec, (None, *CODECS)),
-        ("--engine", engine, ENGINES),
-        ("--on-error", on_error, ("fail", "quarantine")),
-        *(("--scale", scale, SCALES) for scale in scales or (None,)),
-    ]
-    for option, value, choices in given:
+def _check_words(given: Mapping[str, tuple[str | None, tuple[str | None, ...]]]) -> None:
+    """Raise OptionError for a word that is none of its option's; the command's own parser tells before."""
+    for option, (value, choices) in given.items():
         if value not in choices:
-            expected = ", ".join(str(each) for each in choices if each)
-            raise OptionError(f"{option} {value!r}: expected one of {expected}.")
+            raise OptionError(f"{option} {value!r}: expected one of {', '.join(filter(None, choices))}.")
+
+
+def _check_bounds(option: str, value: int | None, low: int, high: int) -> None:
+    """Raise OptionError for a number out of the bounds that the command has as well; None is not given."""
+    if value is not None and not low <= value <= high:
+        raise OptionError(f"{option} {value}: expected a whole number from {low} to {high}.")

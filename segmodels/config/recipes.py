@@ -99,8 +99,8 @@ PUBLISHED: dict[str, Recipe] = {
 
 def recipe_values(recipe: str, network: str) -> Recipe:
     """The values by which a network's recipe differs from TrainConfig's defaults."""
-    if recipe == "default":
-        return {}
+    if recipe != "published":
+        return {}  # of no other recipe, which TrainConfig refuses, anything is known
     if network not in PUBLISHED:
         raise SegmodelsError(f"no recipe was published for {network!r}: use --recipe default")
     return dict(PUBLISHED[network])
@@ -108,7 +108,7 @@ def recipe_values(recipe: str, network: str) -> Recipe:
 
 def make_config(network: str, recipe: str | None, given: Mapping[str, Any]) -> TrainConfig:
     """The recipe's values, overridden by what was given on the command line (None = not given)."""
-    recipe = recipe or TrainConfig.recipe
+    recipe = TrainConfig.recipe if recipe is None else recipe
     values = recipe_values(recipe, network) | {name: value for name, value in given.items() if value is not None}
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if given.get(one) is not None and given.get(other) is None:

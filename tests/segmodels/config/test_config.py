@@ -90,6 +90,15 @@ def test_choices_are_those_that_exist() -> None:
     assert OPTIONS["schedule"].choices == optim.SCHEDULES
 
 
+@pytest.mark.parametrize("network", ["pspnet", "nobodys"])
+@pytest.mark.parametrize("name", sorted(name for name, each in OPTIONS.items() if each.choices))
+def test_an_empty_word_is_no_choice(network: str, name: str) -> None:
+    """It does not stand for the default, of no option that has choices."""
+    given = PLACES | {name: ""}
+    with pytest.raises(SegmodelsError, match=f"^--{name.replace('_', '-')} is '', expected one of "):
+        make_config(network, given.pop("recipe", None), given)
+
+
 # --- The digest ---------------------------------------------------------------------------------------
 
 SAME = {
