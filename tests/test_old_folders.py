@@ -48,9 +48,9 @@ def test_a_finished_run(old: Path, tmp_path: Path) -> None:
     run = Run(old / "run")
     segmenter = load_trained(run.path, torch.device("cpu"))
     found = evaluate(segmenter, ShardSet(old / "shards", "val"), tmp_path / "scores")
-    assert found is not None
+    assert found
     assert np.array_equal(np.load(tmp_path / "scores/confusion.npy").sum(0), run.document()["confusion"])
-    assert found["miou"] == pytest.approx(run.results()["miou"])
+    assert found.document["miou"] == pytest.approx(run.results()["miou"])
 
 
 def test_a_finished_run_is_not_trained_again(old: Path) -> None:

@@ -1,30 +1,39 @@
 """Where an error becomes one line on standard error and an exit status: the end of both programs' commands."""
 
+import io
+import os
 import sys
 from typing import NoReturn
 
 import click
 
+from segdata.cli.output import printable
 from segdata.errors import SegdataError
 
 
 def run(group: click.Group, program: str) -> NoReturn:
     """Run the command line: status 1 for an error of ours or of the system's, 2 for wrong usage, 130 for Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of fewer letters still shows every line
     try:
         code = group.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         code = _fail(program, "stopped. Run the same command again to go on.", 130)
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         code = error.exit_code
     except SegdataError as error:
         code = _fail(program, str(error), 1)
+    except BrokenPipeError:  # whoever read our lines, such as `head`, has enough of them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except OSError as error:
         code = _fail(program, f"{error.filename or 'the system'}: {error.strerror or error}.", 1)
     sys.exit(code or 0)
 
 
 def _fail(program: str, message: str, code: int) -> int:
-    line = message.replace("\n", "\\n")  # as a path may have it
-    click.echo(f"{program}: {line}", err=True)
+    click.echo(f"{program}: {printable(message)}", err=True)
     return code

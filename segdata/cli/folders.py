@@ -94,6 +94,8 @@ def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     from segdata.looking.show import show as draw
     from segdata.reading.shardset import ShardSet
 
+    if out.suffix.lower() not in {"", ".png"}:
+        raise click.UsageError(f"--out {out}: a PNG file is written, so name it {out.with_suffix('.png')}.")
     check_file("--out", out, PICTURE)
     chosen = split or read_manifest(folder).splits[0]
     shown = draw(ShardSet(folder, chosen), out, count)

@@ -33,4 +33,18 @@ def write_json(path: Path, kind: Kind, document: object) -> None:
 
 def say(line: str) -> None:
     """What is out of the ordinary, on standard error."""
-    click.echo(f"segdata: {line}.", err=True)
+    tell(f"segdata: {line}.", err=True)
+
+
+def tell(*lines: str, err: bool = False) -> None:
+    """Print lines, each of which stays one line whatever the names in it hold."""
+    for line in lines:
+        click.echo(printable(line), err=err)
+
+
+def printable(text: str) -> str:
+    """Control characters as Python writes them, such as \\n: they could end the line, or colour or clear the terminal.
+
+    So are the bytes of a file's name that are no UTF-8.
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

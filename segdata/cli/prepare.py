@@ -199,10 +199,10 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
         with ProgressBar("samples") as progress, ProgressBar("files") as sending:
             if isinstance(out, Url):
                 published = prepare_to(out, job, progress, sending, say, keep=keep)
-                result, change = published[0], published[1].change
+                result, change, changed = published[0], published[1].change, published[1].changed
             else:
                 result = run(job, progress, say)
-                change = result.change
+                change, changed = result.change, result.changed
     except FindingsError as error:
         report_findings(error.findings, sarif)
         raise
@@ -211,7 +211,7 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
         click.echo(f"{split}: {origin}", err=True)
     samples = ", ".join(f"{split} {count}" for split, count in result.samples.items())
     reused = f" ({result.reused} stood already)" if result.reused else ""
-    state = "" if result.changed else ", unchanged"
+    state = "" if changed else ", unchanged"
     state = f"; changed: {change}" if change else state
     left = f", {result.left_out} left out (listed in dataset.json)" if result.left_out else ""
     click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{left}{state}")

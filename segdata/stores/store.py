@@ -116,6 +116,7 @@ class FsspecStore:
     def __init__(self, url: Url, fs: Any, root: str) -> None:
         self.url = self.place = url
         self._fs, self._root = fs, root.partition("?")[0].rstrip("/")
+        self._in_bucket = url.scheme in CHUNKED  # which may be missing itself, until it has been seen
 
     def read(self, path: str, start: int = 0, stop: int | None = None, limit: int = LIMIT) -> bytes:
         def once() -> bytes:
@@ -264,10 +265,25 @@ class FsspecStore:
                 time.sleep(PAUSE * 2 ** (tries - 1))
         raise AssertionError
 
+    def _check_bucket(self) -> None:
+        """Raise StoreError where not only the file is missing: asked once, for an answer of "not found" names neither."""
+        if not self._in_bucket:
+            return
+        bucket = self._root.partition("/")[0]
+        try:
+            self._in_bucket = not self._call("exists", bucket, seconds=PATIENCE)
+        except Exception:  # denied to some who may read what lies in it
+            self._in_bucket = False
+        if self._in_bucket:
+            raise StoreError(f"{self.url}: there is no bucket {bucket!r}. Create it, or correct the name.")
+
     def _told(self, path: str, error: Exception, tries: int) -> StoreError:
         where = self.url / path if path else self.url
         if _is_absent(error):
+            self._check_bucket()
             return AbsentError(f"{where}: no such file.")
+        if type(error).__name__ == "TooManyRedirects":  # which has no words of its own
+            return StoreError(f"{where}: the server sends us from address to address without end. Correct the URL.")
         text = " ".join(self.url.redacted(str(error)[: 10 * SHOWN]).split())[:SHOWN] or type(error).__name__
         if type(error).__name__ in HOPELESS:  # some of these say it by their names only
             text = f"{type(error).__name__}: {text}"

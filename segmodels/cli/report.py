@@ -13,14 +13,14 @@ from segmodels.cli.parameters import ANY_PATH
 
 
 @click.command(cls=Command)
-@click.option("--runs", type=ANY_PATH, required=True, help="Read the runs in this folder.")
+@click.option("--runs", type=ANY_PATH, required=True, help="Read the runs in this folder, or this one run.")
 @click.option(
-    "--scores", type=ANY_PATH, required=True, help="Read what `evaluate` wrote: for each run a folder of its name."
+    "--scores", type=ANY_PATH, required=True, help="Read what `evaluate` wrote: for each run a folder of its name, or the folder of the only run."
 )
 @click.option(
-    "--stats", type=ANY_PATH, required=True, help="Read what `segdata stats` wrote: for each shard set a JSON file."
+    "--stats", type=ANY_PATH, required=True, help="Read what `segdata stats` wrote: for each shard set a JSON file of its name, or the file of the only one."
 )
-@click.option("--shards", type=ANY_PATH, required=True, help="Read the shard sets in this folder.")
+@click.option("--shards", type=ANY_PATH, required=True, help="Read the shard sets in this folder, or this one set.")
 @click.option("--bench", type=ANY_PATH, help="Read what `sweep` and `bench` wrote: for each run a folder of its name.")
 @click.option("--out", type=ANY_PATH, required=True, help="Write index.html and results.json into this folder.")
 @click.option("--images", type=COUNT, default=4, show_default=True, help="Show this many images of each split.")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from segdata.cli.command import Command
-from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, share, view_options, workers_option
+from segdata.cli.output import tell
+from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, view_options, workers_option
+from segmodels.cli.scores import class_table, official_line, scores_line
 
 if TYPE_CHECKING:
     from segdata.stores.url import Place
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     "--shards", type=shard_set, required=True, help="Score on these shards of the run's taxonomy (a folder or a URL)."
 )
 @click.option(
-    "--out", type=ANY_PATH, help="Write metrics.json, classes.csv, images.csv and confusion.npy into this folder."
+    "--out", type=ANY_PATH, help="Also write metrics.json, classes.csv, images.csv and confusion.npy into this folder."
 )
 @click.option("--split", default="val", show_default=True, help="Take the images of this split.")
 @view_options
@@ -63,6 +65,7 @@ def evaluate(
 ) -> None:
     """Score the network of RUN (a folder of `train`, or a weights file) on a split of SHARDS.
 
+    It prints a table of the classes and the most important scores. --out also writes all scores, to files.
     Nothing of this changes RUN. The scores do not depend on --workers. On another processor, GPU or number of CPU
     threads single pixels may be taken for other classes, where two are as likely.
     """
@@ -81,7 +84,7 @@ def evaluate(
         split_shards = ShardSet(shards, split)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
         benchmark = Benchmark(official, truth, submission)
-        found = score(
+        sheet = score(
             segmenter,
             split_shards,
             out,
@@ -90,23 +93,13 @@ def evaluate(
             workers=workers,
             progress=progress_bar(len(split_shards)),
         )
-    if found:
-        low, high = found["interval"]["miou"]["low"], found["interval"]["miou"]["high"]
-        click.echo(
-            f"{out}: miou {share(found['miou'])} ({share(low)} to {share(high)}), "
-            f"pixel accuracy {share(found['pixel_accuracy'])} on {found['images']} images of {split}; "
-            "all scores in metrics.json, classes.csv, images.csv and confusion.npy"
-        )
-    if found and official:
-        averages = found["official"]
-        difference = averages["largest_difference"]  # none where it is not a number: a class that only one side has
-        click.echo(
-            f"cityscapesScripts: classes {share(averages['averageScoreClasses'])}, categories "
-            f"{share(averages['averageScoreCategories'])}; largest difference of a class to ours: {difference}; "
-            "all it says in official.json"
-        )
+    if sheet:
+        files = "; all scores in metrics.json, classes.csv, images.csv and confusion.npy" if out else ""
+        tell(*class_table(sheet.classes), f"{out or run}: {scores_line(sheet.document)}{files}")
+    if sheet and official:
+        tell(official_line(sheet.document["official"]) + ("; all it says in official.json" if out else ""))
     if submission:
-        click.echo(f"{submission}: {len(split_shards)} files for the benchmark")
+        tell(f"{submission}: {len(split_shards)} files for the benchmark")
 
 
 @click.command(cls=Command)

@@ -30,7 +30,7 @@ from segmodels.inference.views import Views, at_full_size, average, look
 from segmodels.runs.results import check_out
 from segmodels.scoring import official
 from segmodels.scoring.metrics import ConfusionMatrix, confusion
-from segmodels.scoring.scoresheet import FILES, Matrices, write_scoresheet
+from segmodels.scoring.scoresheet import FILES, Matrices, Scoresheet, make_scoresheet
 
 SHOWN = 8  # differences that an error names
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
@@ -65,24 +65,22 @@ def evaluate(
     *,
     workers: int = 0,
     progress: Progress = iter,
-) -> dict[str, Any] | None:
-    """Score the split into the folder `out` (see `write_scoresheet`); returns what metrics.json holds.
+) -> Scoresheet | None:
+    """Score the split, and write its `Scoresheet` into the folder `out` where one is named.
 
-    A split without labels has no scores and needs no `out`: all there is to do is the benchmark's submission.
+    A split without labels has no scores: all there is to do is the benchmark's submission.
     Raises SegmodelsError where run, shards and what is wanted do not go together.
     """
     check_classes(segmenter.taxonomy, shards)
-    if not shards.scales and (out or benchmark.evaluator):
+    if not shards.scales and (out or benchmark.evaluator or not benchmark.submission):
         raise SegmodelsError(
             f"{shards.path}: {shards.split} has no labels, so there are no scores. "
             "Leave --out and --official away for a --submission alone, or choose another --split"
         )
-    if not out and (benchmark.evaluator or not benchmark.submission):
-        raise SegmodelsError("nowhere to write: give --out for scores, --submission for the benchmark's files, or both")
     if out:
         check_out(out, FILES)
     matrices, result = measure(segmenter, shards, views, benchmark, workers=workers, progress=progress)
-    if out is None or matrices is None:
+    if matrices is None:
         return None
     about = {
         "network": segmenter.name,
@@ -91,7 +89,10 @@ def evaluate(
         "views": {"flip": views.flip, "scales": views.scales, "window": views.window},
         **({"q": segmenter.q} if segmenter.q else {}),
     }
-    return write_scoresheet(out, matrices, shards.taxonomy, segmenter.geometry.stride, about, result)
+    sheet = make_scoresheet(matrices, shards.taxonomy, segmenter.geometry.stride, about, result)
+    if out:
+        sheet.write(out)
+    return sheet
 
 
 def measure(

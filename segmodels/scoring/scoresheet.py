@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk: all scores as JSON, classes and images as tables, the matrices themselves."""
+"""All that an evaluation says: scores as JSON, classes and images as tables, the matrices themselves."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ FILES = {  # and how those that `evaluate` wrote are known again
     CLASSES: headed("scores of classes", ",".join(CLASS_HEADER).encode()),
     IMAGES: headed("scores of images", ",".join(IMAGE_HEADER).encode()),
 }
+Rows = list[list[Any]]
 
 
 @dataclass(frozen=True)
@@ -42,38 +43,50 @@ class Matrices:
     coarse: ConfusionMatrix | None  # at the network's stride; None where that is 1, or several views were averaged
 
 
-def write_scoresheet(
-    out: Path,
-    matrices: Matrices,
-    taxonomy: Taxonomy,
-    stride: int,
-    about: dict[str, Any],
-    official: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Write into `out`, metrics.json last, so that its presence means completeness; returns what it holds.
+@dataclass(frozen=True)
+class Scoresheet:
+    """The scores of a split, and the files that hold them:
 
-    metrics.json    `about`, then the scores of `metrics.py` by their names, null where undefined; `interval` (95 %,
-                    bootstrap over images), `class_iou`, `category_iou`; the same scores in `own_stride` and, for
-                    networks of several outputs, in `steps`; the evaluator's averages in `official`
-    classes.csv     a row a class; images.csv: a row an image
-    confusion.npy   (N, K, K) int64 in the order of images.csv, rows are ground truth
-    official.json   all that Cityscapes' evaluator says, where it ran
+    metrics.json    `document`: what was scored, then the scores of `metrics.py` by their names, null where undefined;
+                    `interval` (95 %, bootstrap over images), `class_iou`, `category_iou`; the same scores in
+                    `own_stride` and, for networks of several outputs, in `steps`; the evaluator's averages in `official`
+    classes.csv     `classes`: a row for each evaluated class (CLASS_HEADER), None where a value is undefined
+    images.csv      a row for each image (IMAGE_HEADER)
+    confusion.npy   `answer`: (N, K, K) int64 in the order of images.csv, rows are ground truth
+    official.json   `official`: all that Cityscapes' evaluator says, where it ran
     """
-    check_out(out, FILES)  # once more: the work may have taken hours
-    unlink(out / METRICS)
-    unlink(out / OFFICIAL)
+
+    document: dict[str, Any]
+    classes: Rows
+    images: Rows
+    answer: ConfusionMatrix
+    official: dict[str, Any] | None
+
+    def write(self, out: Path) -> None:
+        """Into the folder `out`, metrics.json last, so that its presence means completeness."""
+        check_out(out, FILES)  # once more: the work may have taken hours
+        unlink(out / METRICS)
+        unlink(out / OFFICIAL)
+        if self.official:
+            write_file(out / OFFICIAL, pretty_json(self.official))
+        write_file(out / CLASSES, csv_table(CLASS_HEADER, self.classes))
+        write_file(out / IMAGES, csv_table(IMAGE_HEADER, self.images))
+        with replacing(out / CONFUSION) as file:
+            np.save(file, self.answer)
+        write_file(out / METRICS, pretty_json(self.document))
+
+
+def make_scoresheet(
+    matrices: Matrices, taxonomy: Taxonomy, stride: int, about: dict[str, Any], official: dict[str, Any] | None
+) -> Scoresheet:
+    """`about` says what was scored; `official` is what Cityscapes' evaluator says, where it ran."""
     answer = matrices.full[-1]
     document = about | _document(matrices, taxonomy, stride)
     if official:
         document["official"] = _averages(official, document["class_iou"], taxonomy)
-        write_file(out / OFFICIAL, pretty_json(_plain(official)))
-    write_file(out / CLASSES, _table(CLASS_HEADER, _class_rows(answer.sum(0), taxonomy)))
-    write_file(out / IMAGES, _table(IMAGE_HEADER, _image_rows(matrices.keys, answer, taxonomy)))
-    with replacing(out / CONFUSION) as file:
-        np.save(file, answer)
-    plain: dict[str, Any] = _plain(document)
-    write_file(out / METRICS, pretty_json(plain))
-    return plain
+    classes = [_plain(row) for row in _class_rows(answer.sum(0), taxonomy)]
+    images = [_plain(row) for row in _image_rows(matrices.keys, answer, taxonomy)]
+    return Scoresheet(_plain(document), classes, images, answer, _plain(official))
 
 
 def _document(matrices: Matrices, taxonomy: Taxonomy, stride: int) -> dict[str, Any]:
@@ -143,11 +156,6 @@ def _evaluated(taxonomy: Taxonomy) -> list[bool]:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """CSV with an empty field where a value is undefined."""
-    return csv_table(header, ([_plain(value) for value in row] for row in rows))
 
 
 def _plain(value: Any) -> Any:

@@ -38,7 +38,7 @@ def camvid(bench: Bench, network: str, seconds: float, seed: int = 0) -> Iterato
         split = ShardSet(bench.camvid, "val" if bench.rehearsal else "test")
         found = evaluate(load_trained(config.out, device), split, bench.scratch / "scores", workers=8)
     assert found
-    yield row(config, seconds, found)
+    yield row(config, seconds, found.document)
 
 
 def says(rows: Sequence[Row]) -> str:

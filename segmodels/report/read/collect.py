@@ -17,12 +17,13 @@ from segmodels.report.read.result import Result, read_result
 from segmodels.report.read.sweep import FILE as SWEEP
 from segmodels.report.read.sweep import Sweep, read_sweep
 from segmodels.runs.run import Run
+from segmodels.scoring.scoresheet import METRICS
 from segmodels.spec import Size
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where everything is; each holds a folder or file a run, or a set."""
+    """Where everything is: each place holds a folder (a file in `stats`) for each run or set, or is itself the one."""
 
     runs: Path
     scores: Path
@@ -62,36 +63,39 @@ def collect(folders: Folders) -> Collection:
     datasets = read_datasets(folders.shards, folders.stats)
     notes: list[str] = []
     results: dict[str, Result] = {}
-    for path in _entries(folders.runs, "--runs"):
-        left_out = _left_out(Run(path), folders.scores / path.name)
+    runs = _entries(folders.runs, "--runs", "run.json")
+    for path in runs:
+        scores = folders.scores if (folders.scores / METRICS).is_file() else folders.scores / path.name
+        left_out = _left_out(Run(path), scores)
         if left_out:
             notes.append(left_out)
         else:
-            scores = folders.scores / path.name
             with parsing(f"{path} with {scores}", SegmodelsError, f"Run `segmodels evaluate {path} --out {scores}`."):
-                results[path.name] = read_result(Run(path), scores, datasets)
+                result = read_result(Run(path), scores, datasets)
+                results[result.name] = result
     notes += [
         f"{path}: scores of a run that {folders.runs} does not have."
-        for path in _entries(folders.scores, "--scores")
-        if not (folders.runs / path.name).is_dir()
+        for path in _entries(folders.scores, "--scores", METRICS)
+        if path != folders.scores and path.name not in {run.name for run in runs}
     ]
     if not results:
         why = f" {notes[0]}" if notes else ""
         raise SegmodelsError(f"{folders.runs}: no finished run with scores in {folders.scores}.{why}")
     sweeps: list[Sweep] = []
     latencies: dict[str, dict[Size, Latency]] = {}
-    for path in _entries(folders.bench, "--bench") if folders.bench else ():
+    for path in _entries(folders.bench, "--bench", SWEEP, LATENCY) if folders.bench else ():
         if not (path / SWEEP).is_file() and not (path / LATENCY).is_file():
             notes.append(f"{path}: neither {SWEEP} nor {LATENCY}, so nothing was measured.")
         if (path / SWEEP).is_file():
             with parsing(path / SWEEP, SegmodelsError, "Run its `segmodels sweep` again."):
                 found = read_sweep(path, list(results.values()))
             notes.append(found) if isinstance(found, str) else sweeps.append(found)
-        if (path / LATENCY).is_file() and path.name in results:
+        name = next(iter(results)) if path == folders.bench else path.name
+        if (path / LATENCY).is_file() and name in results:
             with parsing(path / LATENCY, SegmodelsError, "Run its `segmodels bench` again."):
-                latencies[path.name] = read_latencies(path / LATENCY, results[path.name])
-            if not latencies[path.name]:
-                notes.append(f"{path / LATENCY}: times of another training than {folders.runs / path.name} holds.")
+                latencies[name] = read_latencies(path / LATENCY, results[name])
+            if not latencies[name]:
+                notes.append(f"{path / LATENCY}: times of another training than {results[name].run} holds.")
     boards = _boards(list(results.values()), sweeps, latencies)
     shown = {sweep.name for board in boards for sweep in board.sweeps}
     notes += [
@@ -102,9 +106,12 @@ def collect(folders: Folders) -> Collection:
     return Collection(tuple(datasets.values()), boards, tuple(notes))
 
 
-def _entries(folder: Path, option: str) -> list[Path]:
+def _entries(folder: Path, option: str, *marks: str) -> list[Path]:
+    """The folders in it, or itself where one of the files `marks` lies in it."""
     if not folder.is_dir():
         raise SegmodelsError(f"{option} {folder} is no folder")
+    if any((folder / mark).is_file() for mark in marks):
+        return [folder]
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
@@ -114,7 +121,7 @@ def _left_out(run: Run, scores: Path) -> str:
         return f"{run.path}: no run.json, so this is no run."
     if not run.finished:
         return f"{run.path}: unfinished. Run its `segmodels train` again to go on."
-    if not (scores / "metrics.json").is_file():
+    if not (scores / METRICS).is_file():
         return f"{run.path}: not scored. Run `segmodels evaluate {run.path} --out {scores}`."
     return ""
 

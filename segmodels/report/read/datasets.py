@@ -55,13 +55,16 @@ class Dataset:
 
 
 def read_datasets(shards: Path, stats: Path) -> dict[str, Dataset]:
-    """All sets of a folder by their digests. Raises SegmodelsError or ShardError."""
-    folders = sorted(path.parent for path in shards.glob(f"*/{FILE}"))
+    """The set, or all sets of a folder, by their digests; `stats` is its file, or the folder of their files.
+
+    Raises SegmodelsError or ShardError.
+    """
+    folders = [shards] if (shards / FILE).is_file() else sorted(path.parent for path in shards.glob(f"*/{FILE}"))
     if not folders:
-        raise SegmodelsError(f"{shards}: no shard set in any folder of it. Name the folder that `prepare` writes into")
+        raise SegmodelsError(f"{shards}: no shard set, nor one in any folder of it. Name the folder that `prepare` made")
     found = []
     for folder in folders:
-        counts = stats / f"{folder.name}.json"
+        counts = stats / f"{folder.absolute().name}.json" if stats.is_dir() else stats
         with parsing(f"{folder} with {counts}", SegmodelsError, f"Run `segdata stats {folder} --json {counts}`."):
             found.append(_read(folder, counts))
     times = Counter(dataset.name for dataset in found)

@@ -88,7 +88,7 @@ class Result:
 
 def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Result:
     """A finished run, and what `evaluate` wrote about it into the folder `scores`. Raises SegmodelsError."""
-    name = run.path.name
+    name = run.path.absolute().name
     train_again = "Run its `segmodels train` again"
     about = read_fields(run.about, train_again)
     declared = spec(about.inside("config").text("network"))

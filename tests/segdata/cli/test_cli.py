@@ -160,6 +160,7 @@ def test_jpeg_quality(painted: Painted, tmp_path: Path) -> None:
         (["prepare", "cityscapes", "--root", "."], 2, "Missing option '--out'"),
         (["verify", "."], 1, "no dataset.json"),
         (["show", ".", "--out", "x.png"], 1, "no dataset.json"),
+        (["show", ".", "--out", "x.pdf"], 2, "a PNG file is written, so name it x.png"),
         (["taxonomy", "cityscapes-20", "--source", "tas500"], 1, "has no destination"),
         (["nothing"], 2, "No such command"),
     ],

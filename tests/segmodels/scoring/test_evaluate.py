@@ -316,7 +316,20 @@ def test_the_same_bytes(make_run: Make, make_street_shards: Make, tmp_path: Path
     assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert line.count("\n") == 1 and line.startswith(f"{tmp_path / 'a'}: miou 0.") and "metrics.json" in line
+    *table, last = line.splitlines()
+    assert last.startswith(f"{tmp_path / 'a'}: miou 0.") and last.endswith("images.csv and confusion.npy")
+    rows = list(csv.DictReader((tmp_path / "a/classes.csv").open()))
+    assert len(rows) == len(table) - 1 == 19
+    for row, shown in zip(rows, table[1:], strict=True):
+        name, pixels, iou = shown[:20].strip(), *shown[20:].split()[:2]
+        assert (name, pixels.replace(",", "")) == (row["class"], row["pixels"])
+        assert (iou == "-") == (not row["iou"]) and (iou == "-" or float(iou) == pytest.approx(float(row["iou"]), abs=1e-4))
+    assert run("evaluate", folder, "--shards", shards).splitlines() == [*table, f"{folder}: {scores_of(last)}"]
+
+
+def scores_of(line: str) -> str:
+    """What the last line says beside the names of files."""
+    return line.partition(": ")[2].partition(";")[0]
 
 
 def test_an_image_alone(make_run: Make, val: ShardSet) -> None:
@@ -381,7 +394,7 @@ def test_another_taxonomy_is_named_class_by_class(make_run: Make, make_street_sh
 
 
 def test_splits_that_cannot_be_scored(make_run: Make, make_street_shards: Make, tmp_path: Path) -> None:
-    """No labels, no labels at x1, no such split, nothing to write."""
+    """No labels, no labels at x1, no such split."""
     folder, shards = make_run("dilated_unet", **UNET), make_street_shards()
     assert "test has no labels" in refused(
         *("evaluate", folder, "--shards", shards, "--out", tmp_path / "a", "--split", "test")
@@ -390,9 +403,7 @@ def test_splits_that_cannot_be_scored(make_run: Make, make_street_shards: Make, 
     small = make_street_shards(scales=(8,))
     message = refused("evaluate", folder, "--shards", small, "--out", tmp_path / "b")
     assert "evaluation at x1, but val has x8" in message and "--scale 1 --scale 8" in message
-    assert "nowhere to write" in refused("evaluate", folder, "--shards", shards)
-    assert "give --out" in refused("evaluate", folder, "--shards", shards, "--submission", tmp_path / "c", "--official")
-    assert not (tmp_path / "c").exists()
+    assert "test has no labels" in refused("evaluate", folder, "--shards", shards, "--split", "test")
     result = CliRunner().invoke(cli, ["evaluate", str(folder), "--shards", str(shards), "--split", "vall"])
     assert "no split 'vall'" in str(result.exception)
 
