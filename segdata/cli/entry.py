@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from segdata.cli.output import printable
+from segdata.cli.output import printable, tell
 from segdata.errors import SegdataError
 
 
@@ -35,5 +35,5 @@ def run(group: click.Group, program: str) -> NoReturn:
 
 
 def _fail(program: str, message: str, code: int) -> int:
-    click.echo(f"{program}: {printable(message)}", err=True)
+    tell(f"{program}: {message}", err=True)
     return code

@@ -7,7 +7,7 @@ import click
 from segdata.base.files import is_stream, unlink
 from segdata.base.ownership import PICTURE, check_file, json_kind
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, report_findings, write_json
+from segdata.cli.output import SARIF, report_findings, tell, write_json
 from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, shard_set
 from segdata.cli.progress import ProgressBar
 from segdata.errors import SegdataError
@@ -62,7 +62,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
         checked = {"set": manifest.name, "fingerprint": manifest.fingerprint, "samples": samples, "pixels": pixels}
         write_json(json_path, VERDICT, checked)
     what = "bytes and pixels" if pixels else "bytes"
-    click.echo(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
+    tell(f"{folder}: {what} of {sum(samples.values())} samples as written, {manifest.fingerprint[:12]}")
 
 
 @click.command(cls=Command)
@@ -76,11 +76,11 @@ def stats(folder: Place, json_path: Path | None) -> None:
     check_file("--json", json_path, STATS)
     with ProgressBar("samples") as progress:
         document = count(folder, progress)
-    click.echo(table(document))
+    tell(*table(document).splitlines())
     if json_path:
         write_json(json_path, STATS, document)
     splits = ", ".join(f"{split} {entry['samples']}" for split, entry in document["splits"].items())
-    click.echo(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
+    tell(f"{folder}: {splits}" + (f"; numbers in {json_path}" if json_path else ""))
 
 
 @click.command(cls=Command)
@@ -99,7 +99,7 @@ def show(folder: Place, out: Path, split: str | None, count: int) -> None:
     check_file("--out", out, PICTURE)
     chosen = split or read_manifest(folder).splits[0]
     shown = draw(ShardSet(folder, chosen), out, count)
-    click.echo(f"{out}: {shown} samples of {chosen}")
+    tell(f"{out}: {shown} samples of {chosen}")
 
 
 @click.command(cls=Command)
@@ -110,8 +110,7 @@ def diff(a: Place, b: Place) -> None:
     from segdata.looking.diff import diff as compare
 
     lines = compare(a, b)
-    for line in lines:
-        click.echo(line)
+    tell(*lines)
     if lines:
         raise SegdataError(f"{a} and {b}: {len(lines)} differences.")
-    click.echo(f"{a} and {b}: the same content")
+    tell(f"{a} and {b}: the same content")

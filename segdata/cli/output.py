@@ -17,9 +17,9 @@ LISTED = 20  # findings that are printed one by one
 def report_findings(findings: Sequence[Finding], sarif: Path | None) -> None:
     """Findings on standard error, the first ones in full; all of them in the SARIF file."""
     for finding in findings[:LISTED]:
-        click.echo(str(finding), err=True)
+        tell(str(finding), err=True)
     if len(findings) > LISTED:
-        click.echo(f"… and {len(findings) - LISTED} more findings (--sarif FILE lists all)", err=True)
+        tell(f"… and {len(findings) - LISTED} more findings (--sarif FILE lists all)", err=True)
     if sarif:
         from segdata.sarif import sarif as render
 

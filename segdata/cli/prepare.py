@@ -9,7 +9,7 @@ from segdata.base.files import resolved
 from segdata.base.numbers import MOST
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, report_findings, say
+from segdata.cli.output import SARIF, report_findings, say, tell
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
 from segdata.cli.progress import ProgressBar
 from segdata.errors import OptionError
@@ -208,10 +208,10 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
         raise
     report_findings(result.findings, sarif)
     for split, origin in result.origins.items():
-        click.echo(f"{split}: {origin}", err=True)
+        tell(f"{split}: {origin}", err=True)
     samples = ", ".join(f"{split} {count}" for split, count in result.samples.items())
     reused = f" ({result.reused} stood already)" if result.reused else ""
     state = "" if changed else ", unchanged"
     state = f"; changed: {change}" if change else state
     left = f", {result.left_out} left out (listed in dataset.json)" if result.left_out else ""
-    click.echo(f"{out}: {samples} samples in {result.shards} shards{reused}{left}{state}")
+    tell(f"{out}: {samples} samples in {result.shards} shards{reused}{left}{state}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import parse_url
 from segdata.cli.progress import ProgressBar
 from segdata.errors import SegdataError
@@ -30,7 +31,7 @@ def publish(folder: Path, url: Url, replace: bool) -> None:
         found = send(folder, url, progress, replace=replace)
     state = "" if found.changed else ", unchanged"
     state = f"; changed: {found.change}" if found.change else state
-    click.echo(f"{url}: {found.sent} files sent, {found.copied} copied, {found.stood} there already{state}")
+    tell(f"{url}: {found.sent} files sent, {found.copied} copied, {found.stood} there already{state}")
 
 
 @click.command(cls=Command)
@@ -52,5 +53,5 @@ def revisions(url: Url, remove: tuple[str, ...]) -> None:
     if not rows:
         raise SegdataError(f"{url}: no revisions. Publish a set there, or name the folder that holds its dataset.json.")
     for row in rows:
-        click.echo(f"{row.name}  {row.state:10}  {len(row.files)} files, {row.size} bytes")
-    click.echo(f"{url}: {len(rows)} revisions" + (f", {len(gone)} removed" if remove else ""))
+        tell(f"{row.name}  {row.state:10}  {len(row.files)} files, {row.size} bytes")
+    tell(f"{url}: {len(rows)} revisions" + (f", {len(gone)} removed" if remove else ""))

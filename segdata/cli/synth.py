@@ -6,6 +6,7 @@ import click
 
 from segdata.base.numbers import MOST
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import ANY_PATH, SEED, WORKERS, Whole, parse_size
 from segdata.cli.progress import ProgressBar
 
@@ -84,4 +85,4 @@ def synth(source: str, **options: Any) -> None:
     out = options.pop("out")
     with ProgressBar("frames") as progress:
         summary = paint(source, out, progress=progress, **options)
-    click.echo(f"{out}: {summary}")
+    tell(f"{out}: {summary}")

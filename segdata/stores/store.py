@@ -266,7 +266,7 @@ class FsspecStore:
         raise AssertionError
 
     def _check_bucket(self) -> None:
-        """Raise StoreError where not only the file is missing: asked once, for an answer of "not found" names neither."""
+        """Raise StoreError where the whole bucket is missing, which the answer "not found" does not say."""
         if not self._in_bucket:
             return
         bucket = self._root.partition("/")[0]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from segdata.errors import StoreError
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 _IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)([^\s'\"<>]*)")
 
@@ -54,7 +56,7 @@ Place = Path | Url
 
 
 def place(text: str | Place) -> Place:
-    """`s3://bucket/set` and the like as a Url, all else (and `file://`) as a Path."""
+    """`s3://bucket/set` and the like as a Url, all else (and `file://`) as a Path. Raises StoreError."""
     if not isinstance(text, str):
         return text
     found = _URL.fullmatch(text)
@@ -62,6 +64,10 @@ def place(text: str | Place) -> Place:
         return Path(text)
     if found[1].lower() == "file":
         return Path(unquote(found[2].removeprefix("localhost")))
+    try:
+        urlsplit(text)
+    except ValueError as error:
+        raise StoreError(f"{_public(text)}: no URL ({error}). Expected one such as s3://bucket/set.") from None
     return Url(text)
 
 

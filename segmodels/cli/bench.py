@@ -12,6 +12,7 @@ from segdata.base.files import resolved
 from segdata.base.numbers import distinct
 from segdata.base.numbers import size as one_size
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import COUNT, Number, Whole
 from segmodels.cli.parameters import ANY_PATH, THREADS, device_option, network_options, parse_list
 from segmodels.errors import SegmodelsError
@@ -172,13 +173,13 @@ def bench(
         if path:
             check_file(option, path, kind)
     plan, rows = Plan(seconds, rounds, largest_batch), []
-    click.echo(HEADER)
+    tell(HEADER)
     for group in groups:
         for row in measure(group, plan):
-            click.echo(line(row))
+            tell(line(row))
             rows.append(row)
     if rows[0].no_energy:
-        click.echo(f"energy: not measured, {rows[0].no_energy}")
+        tell(f"energy: not measured, {rows[0].no_energy}")
     if json:
         write_json(json, rows, plan)
     if csv:

@@ -9,6 +9,7 @@ import click
 
 from segdata.base.numbers import MOST
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import COUNT, Number
 from segmodels.cli.parameters import ANY_PATH, device_option, progress_bar, shard_set, workers_option
 from segmodels.errors import SegmodelsError
@@ -86,5 +87,5 @@ def calibrate(
         found = find(segmenter, images, limit, forwards=count, every=every, workers=workers, progress=shown)
         write_calibration(out, found, limit, segmenter, images, every=every)
     for line in table(found):
-        click.echo(line)
-    click.echo(f"{out}: within {limit.text}, on {found.found.row.images} images of {split}")
+        tell(line)
+    tell(f"{out}: within {limit.text}, on {found.found.row.images} images of {split}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import COUNT
 from segmodels.cli.parameters import ANY_PATH
 
@@ -15,10 +16,16 @@ from segmodels.cli.parameters import ANY_PATH
 @click.command(cls=Command)
 @click.option("--runs", type=ANY_PATH, required=True, help="Read the runs in this folder, or this one run.")
 @click.option(
-    "--scores", type=ANY_PATH, required=True, help="Read what `evaluate` wrote: for each run a folder of its name, or the folder of the only run."
+    "--scores",
+    type=ANY_PATH,
+    required=True,
+    help="Read what `evaluate` wrote: for each run a folder of its name, or the folder of the only run.",
 )
 @click.option(
-    "--stats", type=ANY_PATH, required=True, help="Read what `segdata stats` wrote: for each shard set a JSON file of its name, or the file of the only one."
+    "--stats",
+    type=ANY_PATH,
+    required=True,
+    help="Read what `segdata stats` wrote: for each shard set a JSON file of its name, or the file of the only one.",
 )
 @click.option("--shards", type=ANY_PATH, required=True, help="Read the shard sets in this folder, or this one set.")
 @click.option("--bench", type=ANY_PATH, help="Read what `sweep` and `bench` wrote: for each run a folder of its name.")
@@ -40,7 +47,7 @@ def report(runs: Path, scores: Path, stats: Path, shards: Path, bench: Path | No
         found = write(folders, out, images, progress)
     rows = sum(len(board.results) for board in found.boards)
     left_out = f", {len(found.notes)} left out (the page says why)" if found.notes else ""
-    click.echo(
+    tell(
         f"{out / 'index.html'}: {rows} networks on {len(found.datasets)} sets{left_out}; "
         "the leaderboard as data in results.json"
     )

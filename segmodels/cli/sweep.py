@@ -10,6 +10,7 @@ import click
 
 from segdata.base.numbers import distinct
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import COUNT
 from segmodels.cli.bench import weights_of
 from segmodels.cli.parameters import (
@@ -123,5 +124,5 @@ def sweep(
         about = {"precision": precision, "arithmetic": arithmetic, "every": every}
         write_sweep(out, knob, rows, images, chosen, about)
     for line in table(knob, rows):
-        click.echo(line)
-    click.echo(f"{out}: sweep.json, sweep.csv and sweep.svg")
+        tell(line)
+    tell(f"{out}: sweep.json, sweep.csv and sweep.svg")

@@ -61,7 +61,9 @@ def read_datasets(shards: Path, stats: Path) -> dict[str, Dataset]:
     """
     folders = [shards] if (shards / FILE).is_file() else sorted(path.parent for path in shards.glob(f"*/{FILE}"))
     if not folders:
-        raise SegmodelsError(f"{shards}: no shard set, nor one in any folder of it. Name the folder that `prepare` made")
+        raise SegmodelsError(
+            f"{shards}: no shard set, nor one in any folder of it. Name the folder that `prepare` made"
+        )
     found = []
     for folder in folders:
         counts = stats / f"{folder.absolute().name}.json" if stats.is_dir() else stats

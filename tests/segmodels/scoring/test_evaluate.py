@@ -318,12 +318,14 @@ def test_the_same_bytes(make_run: Make, make_street_shards: Make, tmp_path: Path
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     *table, last = line.splitlines()
     assert last.startswith(f"{tmp_path / 'a'}: miou 0.") and last.endswith("images.csv and confusion.npy")
-    rows = list(csv.DictReader((tmp_path / "a/classes.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "a/classes.csv").read_text().splitlines()))
     assert len(rows) == len(table) - 1 == 19
     for row, shown in zip(rows, table[1:], strict=True):
         name, pixels, iou = shown[:20].strip(), *shown[20:].split()[:2]
         assert (name, pixels.replace(",", "")) == (row["class"], row["pixels"])
-        assert (iou == "-") == (not row["iou"]) and (iou == "-" or float(iou) == pytest.approx(float(row["iou"]), abs=1e-4))
+        assert (iou == "-") == (not row["iou"]) and (
+            iou == "-" or float(iou) == pytest.approx(float(row["iou"]), abs=1e-4)
+        )
     assert run("evaluate", folder, "--shards", shards).splitlines() == [*table, f"{folder}: {scores_of(last)}"]
 
 
