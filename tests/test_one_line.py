@@ -47,6 +47,8 @@ LINES = {
     "segmodels report": "--runs run --scores scores --stats stats.json --shards shards --out page",
 }
 
+SLOW = ("bench", "sweep", "calibrate", "export", "predict")  # they read RUN as `evaluate` does
+
 # What no option takes, or few: all of them harmless where one is taken.
 WRONG = (
     *("", "none", "none/none", "note.txt", "note.txt/none", ".hidden", "empty", "hidden.png", "x" * 300, "loop"),
@@ -126,7 +128,9 @@ def test_every_command_has_a_line() -> None:
     assert set(LINES) == {f"{program} {name}" for program, group in PROGRAMS.items() for name in group.commands}
 
 
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name.split()[1] in SLOW else ()) for name in LINES]
+)
 def test_wrong_values_end_in_one_line(
     name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
