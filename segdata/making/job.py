@@ -170,7 +170,7 @@ def make_job(
         palette_labels=scene_source.palette_labels,
         landmarks=scene_source.landmarks,
         lookalikes=scene_source.lookalikes,
-        taxonomy=classes,
+        taxonomy=classes.resolved(scene_source.labels),
         scales=scales,
         rule=rule,
         size=size,

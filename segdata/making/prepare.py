@@ -65,7 +65,10 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     Raises SegdataError, before anything is written, where `out` may not be replaced.
     """
     if not NAME.fullmatch(job.name):
-        raise SegdataError(f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it.")
+        raise SegdataError(
+            f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it. It is the "
+            "taxonomy's name where you give no other."
+        )
     job = _placed(job)
     standing(job.out)
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
