@@ -295,5 +295,7 @@ def _feeds(entry: Entry, what: str, places: _Places, target: int) -> tuple[str, 
         raise entry.wrong(f"{what}: found {entry.shown()}, expected a list, [{entry.value}], or the word {REST}.")
     names = entry.typed(list, what)
     for name in names:
+        if type(name.value) is int:
+            raise name.wrong(f"{what}: found {name.value}, expected the name of a raw label, not its id.")
         places.add("from", name.typed(str, what), name)
     return tuple(name.value for name in names)

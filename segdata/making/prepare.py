@@ -185,7 +185,9 @@ def _run_folder(job: Job) -> Path:
 def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, tallies: Tallies) -> Prepared:
     misread = {split: found for split, held in tallies.items() if (found := coding_finding(job.source, split, held))}
     evaluated = [row.name for row in job.conversion.taxonomy.classes if row.evaluated]
-    blank = [blank_finding(job.source, split, held, evaluated) for split, held in tallies.items()]
+    blank = [
+        blank_finding(job.source, split, held, evaluated) for split in survey.scenes if (held := tallies.get(split))
+    ]
     whole = [*survey.findings, *misread.values(), *filter(None, blank)]
     findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
     if misread:

@@ -93,7 +93,11 @@ def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used, othe
 def _other_kind(labels: Used) -> str:
     """The kind of other files that all those are that were taken for labels; "" where they are of none."""
     paths = [member.path for _, member in labels.keyed]
-    return next((kind for kind in labels.folder.instead if all(path.endswith(f"_{kind}") for path in paths)), "")
+    return (
+        ""
+        if not paths
+        else next((kind for kind in labels.folder.instead if all(path.endswith(f"_{kind}") for path in paths)), "")
+    )
 
 
 def _advice(lacking: Folder) -> str:

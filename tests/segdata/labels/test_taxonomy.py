@@ -164,7 +164,7 @@ def parse(text: str) -> Taxonomy:
             HEAD + ROAD + SKY.replace("[sky]", "sky"),
             r"line 4: class 1 \(sky\): from: found 'sky', expected a list, \[sky\]",
         ),
-        (HEAD + ROAD + SKY.replace("[sky]", "[7]"), "line 4: .*from: found 7, expected text"),
+        (HEAD + ROAD + SKY.replace("[sky]", "[7]"), "line 4: .*from: found 7, expected the name of a raw label"),
         (HEAD + ROAD + SKY.replace("export: 1", "export: 999"), "line 4: .*export is outside -1 to 255"),
         (
             HEAD + ROAD + SKY.replace("export: 1", "evaluated: 'no'"),
