@@ -77,9 +77,8 @@ class Taxonomy:
                 f"{place}: no raw label is left for class {row.name!r}, which takes the rest. Remove the class, or a "
                 "label from another one."
             )
-        classes = list(self.classes)
-        classes[self.rest] = replace(row, feeds=left)
-        return replace(self, classes=tuple(classes), rest=None)
+        classes = (*self.classes[: self.rest], replace(row, feeds=left), *self.classes[self.rest + 1 :])
+        return replace(self, classes=classes, rest=None)
 
     @property
     def placed(self) -> frozenset[str]:
