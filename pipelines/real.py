@@ -15,6 +15,9 @@ from typing import Any
 
 import yaml
 
+from segdata.documents.yaml import read_yaml
+from segdata.errors import SegdataError
+
 HERE = Path(__file__).parent
 PAINTED = "data/painted/"
 PLACES = (
@@ -28,7 +31,7 @@ def main(dataset: str, root: Path) -> str:
     """Edit the two files; returns what is built now."""
     if not root.exists():
         sys.exit(f"Error: no {root}. Give the folder that {dataset} was downloaded to, or unpacked in")
-    data, runs, real = (yaml.safe_load((HERE / name).read_text()) for name in ("data.yaml", "runs.yaml", "real.yaml"))
+    data, runs, real = map(read, ("data.yaml", "runs.yaml", "real.yaml"))
     remove(without_painted(data, runs))
     data["sets"] |= {name: {"root": str(root.resolve())} | row for name, row in real[dataset]["sets"].items()}
     runs["runs"] |= real[dataset]["runs"]
@@ -36,6 +39,14 @@ def main(dataset: str, root: Path) -> str:
     write(HERE / "data.yaml", data)
     write(HERE / "runs.yaml", runs)
     return f"{', '.join(data['sets'])}: {len(runs['runs'])} runs. Now: dvc repro"
+
+
+def read(name: str) -> Document:
+    """A file of this folder, which people edit: what is wrong in it is told with its line, before anything is done."""
+    try:
+        return dict(read_yaml((HERE / name).read_bytes(), f"pipelines/{name}", SegdataError, aliases=True).plain())
+    except SegdataError as error:
+        sys.exit(f"Error: {error}")
 
 
 def without_painted(data: Document, runs: Document) -> list[str]:

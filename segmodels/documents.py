@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from segdata.base.files import LIMIT, parsing, read_file
+from segdata.documents.json import load_json
 from segmodels.errors import SegmodelsError
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ def read_json(path: Path, hint: str = "") -> Any:
 
 def parse_json(text: str | bytes) -> Any:
     """What JSON text holds. Raises whatever the parser does: call it inside `parsing`."""
-    document = json.loads(text)
+    document = load_json(text)
     json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair can be neither printed nor written
     return document
 

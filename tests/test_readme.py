@@ -53,11 +53,16 @@ def test_the_python_works(number: int, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
 
 
-def test_the_taxonomy_is_read() -> None:
-    """The YAML in the README is a taxonomy in itself (it leaves most raw labels without a place)."""
-    from segdata.labels.taxonomy import read_taxonomy
-
-    assert [row.name for row in read_taxonomy(blocks("yaml")[0].encode(), "README").classes] == ["drivable", "rest"]
+def test_the_taxonomy_works(folder: Path, tmp_path: Path) -> None:
+    """The README's YAML, as it is printed, is complete for the dataset that it names, and makes a set."""
+    (tmp_path / "mine.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    for words in (
+        ["taxonomy", "mine.yaml", "--source", "cityscapes"],
+        ["prepare", "cityscapes", "--root", str(folder / "raw"), "--out", "set", "--taxonomy", "mine.yaml"],
+    ):
+        subprocess.run([sys.executable, "-m", "segdata", *words], cwd=tmp_path, check=True)
+    made = (tmp_path / "set" / "taxonomy.yaml").read_text(encoding="utf-8")
+    assert "sidewalk" in made and '"rest"' in made.split("sidewalk")[0]
 
 
 WITH_TINY = """

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segdata.base.files import discard, flock, read_file
+from segdata.documents.json import load_json
 from segdata.errors import LockedError, SegdataError
 
 NOTE_BYTES = 1 << 14
@@ -106,7 +107,7 @@ def _note(path: Path, descriptor: int, made: bool) -> dict[str, object]:
     if not data:
         return {}
     try:
-        note = dict(json.loads(data))
+        note = dict(load_json(data))
     except Exception:  # whatever it is, it is not ours
         raise _foreign(path) from None
     if note.keys() != {"pid", "host", "work"}:
@@ -140,7 +141,7 @@ def _names(path: Path, descriptor: int) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        note = json.loads(read_file(path, NOTE_BYTES))
+        note = load_json(read_file(path, NOTE_BYTES))
         return f"process {note['pid']} on {note['host']} ({note['work']})"
     except Exception:  # whatever stands there, or does not any more: it is only for people
         return "another process"

@@ -3,7 +3,6 @@
 A place is free where there is no file, an empty one, or a device or pipe such as /dev/stdout.
 """
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segdata.base.files import is_stream, read_file, resolved, write_file
+from segdata.documents.json import load_json
 from segdata.errors import SegdataError
 
 HEAD = 4096  # bytes in which a marked file has its mark
@@ -70,7 +70,7 @@ def json_kind(name: str, *keys: str, where: Callable[[Any], bool] = lambda docum
     """A JSON object that has at least these keys, and of which `where` is true."""
 
     def is_ours(path: Path) -> bool:
-        document = json.loads(read_file(path))
+        document = load_json(read_file(path))
         return set(keys) <= document.keys() and where(document)
 
     return Kind(name, is_ours)

@@ -1,9 +1,16 @@
 """`segdata list` and `segdata taxonomy`: what ships, and whether a taxonomy is complete."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from segdata.cli.command import Command
 from segdata.errors import SegdataError
+
+if TYPE_CHECKING:
+    from segdata.labels.label import Label
+    from segdata.labels.taxonomy import Taxonomy
 
 
 @click.command(cls=Command)
@@ -13,33 +20,57 @@ from segdata.errors import SegdataError
 )
 def taxonomy(name: str, source: str | None) -> None:
     """The classes of a taxonomy (a name or a YAML file), and whether every raw label has its place."""
-    from segdata.errors import TaxonomyError
-    from segdata.labels.taxonomy import LabelMap, load_taxonomy
+    from segdata.labels.taxonomy import load_taxonomy, problems_between
     from segdata.sources import SOURCES
     from segdata.sources import source as find
 
     found = load_taxonomy(name)
+    candidates = [find(source)] if source else list(SOURCES.values())
+    fits = [each for each in candidates if not problems_between(each.labels, found)]
+    labels = (fits or candidates)[0].labels
+    if fits or source:
+        found = found.resolved(labels)
+    _print_classes(found)
+    if not fits and not source:
+        raise SegdataError(f"{found.name} fits no source; --source NAME says what is missing.")
+    if not fits:
+        _print_gaps(found, labels)
+        problems = "; ".join(problems_between(labels, found))
+        raise SegdataError(f"{found.name} does not fit {source}: {problems}.")
+    names = ", ".join(each.name for each in fits)
+    click.echo(f"{found.name}: {len(found.classes)} classes, complete for {names}; {found.digest[:12]}")
+
+
+def _print_classes(found: "Taxonomy") -> None:
+    """One line for each class, and one for what is ignored."""
     click.echo(f"{found.name}: {found.description}")
     for i, row in enumerate(found.classes):
         score = "evaluated" if row.evaluated else "-"
         color = "{:3d} {:3d} {:3d}".format(*row.color)
-        click.echo(f"{i:4d} {row.name:22}{color}  {row.category:14}{score:11}{row.export:4d} <- {', '.join(row.feeds)}")
+        feeds = "everything else (rest)" if i == found.rest else ", ".join(row.feeds)
+        click.echo(f"{i:4d} {row.name:22}{color}  {row.category:14}{score:11}{row.export:4d} <- {feeds}")
     if found.ignore:
         click.echo(f" 255 (ignored){'':45}<- {', '.join(found.ignore)}")
-    if source:
-        LabelMap.between(find(source).labels, found)
-        fits = [source]
-    else:
-        fits = []
-        for candidate in SOURCES.values():
-            try:
-                LabelMap.between(candidate.labels, found)
-                fits.append(candidate.name)
-            except TaxonomyError:
-                continue
-    if not fits:
-        raise SegdataError(f"{found.name} fits no source; --source NAME says what is missing.")
-    click.echo(f"{found.name}: {len(found.classes)} classes, complete for {', '.join(fits)}; {found.digest[:12]}")
+
+
+def _print_gaps(found: "Taxonomy", labels: "Sequence[Label]") -> None:
+    """A table of the raw labels without a destination, and what to write."""
+    from segdata.labels.taxonomy import gaps
+
+    missing = gaps(labels, found)
+    if not missing:
+        return
+    click.echo(f"raw labels without a destination: {len(missing)}")
+    click.echo(f"{'id':>4} {'label':22}{'colour':>11}  category")
+    for label in missing:
+        color = "{:3d} {:3d} {:3d}".format(*label.color)
+        click.echo(f"{label.id:4d} {label.name:22}{color}  {label.category}")
+    ignored = ", ".join([*found.ignore, *(label.name for label in missing)])
+    click.echo("What to write, one of these:")
+    click.echo("  add each label to the `from` list of a class: from: [label, other label]")
+    click.echo("  from: rest     (in one class: it takes all labels that are named nowhere else)")
+    click.echo("  ignore: rest   (all labels that no class names are ignored)")
+    click.echo(f"  ignore: [{ignored}]")
 
 
 @click.command("list", cls=Command)

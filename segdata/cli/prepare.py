@@ -113,6 +113,14 @@ from segdata.stores.url import Url, place
     help="Cityscapes only: use the coarse labels (gtCoarse, with the split train_extra) instead of the fine ones.",
 )
 @click.option(
+    "--labels",
+    type=click.Choice(["ids", "polygons"]),
+    default="ids",
+    show_default=True,
+    help="What the labels are made of: the dataset's label images (ids), or, for Cityscapes only, its files "
+    "*_polygons.json, which are drawn as cityscapesScripts draws them (polygons).",
+)
+@click.option(
     "--workers",
     type=WORKERS,
     envvar="SEGDATA_WORKERS",

@@ -1,6 +1,5 @@
 """dataset.json: what a shard folder holds, with digests; written last, so its presence means completeness."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from segdata.base.canonical import canonical_json, digest_bytes, pretty_json
 from segdata.base.files import LIMIT, parsing, read_file
+from segdata.documents.json import load_json
 from segdata.errors import AbsentError, ShardError
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.receipt import FORMAT, HEX, PART
@@ -139,7 +139,7 @@ def no_manifest(folder: Place) -> ShardError:
 def parse_manifest(data: bytes, path: Place) -> Manifest:
     """The manifest of these bytes, checked; `path` is for messages."""
     with parsing(path, ShardError, "Expected a manifest. Run prepare again, with --replace."):
-        document = json.loads(data)
+        document = load_json(data)
         _check(path, document)
     return Manifest(document)
 

@@ -1,6 +1,5 @@
 """Receipts: what is in a finished shard, keyed by a digest of exactly what it was made of."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any
 
 from segdata.base.canonical import canonical_json, digest_bytes
 from segdata.base.files import read_file
+from segdata.documents.json import load_json
 from segdata.errors import SegdataError
 from segdata.findings import Finding
 from segdata.format.counts import ClassCounts, ImageSums
@@ -68,7 +68,7 @@ def read_receipt(path: Path) -> Receipt | None:
 def parse_receipt(data: bytes) -> Receipt | None:
     """The receipt of these bytes, None where they are none."""
     try:
-        return _receipt(json.loads(data))
+        return _receipt(load_json(data))
     except Exception:
         return None
 

@@ -19,6 +19,7 @@ RULES = 1  # of what may be in a label file or picture. Raise it with every stri
 LEAST = 0.03  # share of the pixels that landmarks have in any set of frames
 CLEAR = 0.1  # share that they have, as another coding has them, where it is that coding
 TIMES = 3  # of the share that they have as the table has them
+SHOWN = 3  # paths of files that are named
 FEW = 0.05  # of the files of a split that may look so by chance: a lorry close by, a wide pavement
 
 
@@ -27,15 +28,18 @@ class Tally:
     """What is counted of label files, to be added up: pixels per raw code (256,), and folder -> (files, doubtful ones).
 
     `example` is the first of these by its path; which way ids are shifted, one file does not tell for sure.
+    blank: how many label files have no pixel of an evaluated class; blanks: the first of them by their paths.
     """
 
     pixels: Histogram = field(default_factory=lambda: np.zeros(256, np.int64), compare=False)
     folders: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     example: str = ""
+    blank: int = 0
+    blanks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, path: str, pixels: Histogram, landmarks: Collection[int], lookalikes: Sequence[Lookalike]) -> "Tally":
-        """Of one file."""
+        """Of one file, which is taken for one that is not blank: what is evaluated, only a taxonomy says."""
         other = likely(pixels, landmarks, lookalikes)
         folder = path.rpartition("/")[0]
         example = "" if other is None else f"{path} ({other.name})" if other.ids else path
@@ -47,13 +51,17 @@ class Tally:
             before = folders.get(folder, (0, 0))
             folders[folder] = before[0] + files, before[1] + doubtful
         examples = sorted(filter(None, (self.example, other.example)))
-        return Tally(self.pixels + other.pixels, folders, examples[0] if examples else "")
+        blanks = tuple(sorted({*self.blanks, *other.blanks})[:SHOWN])
+        return Tally(
+            self.pixels + other.pixels, folders, examples[0] if examples else "", self.blank + other.blank, blanks
+        )
 
     def document(self) -> dict[str, Any]:
         pixels = {str(code): int(self.pixels[code]) for code in np.flatnonzero(self.pixels)}
-        return {"pixels": pixels, "folders": {name: list(row) for name, row in self.folders.items()}} | (
-            {"example": self.example} if self.example else {}
-        )
+        more = {"example": self.example, "blank": self.blank, "blanks": list(self.blanks)}
+        return {"pixels": pixels, "folders": {name: list(row) for name, row in self.folders.items()}} | {
+            name: value for name, value in more.items() if value
+        }
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Tally":
@@ -62,7 +70,8 @@ class Tally:
         for code, count in document["pixels"].items():
             pixels[int(code)] = count
         folders = {str(name): (int(files), int(doubtful)) for name, (files, doubtful) in document["folders"].items()}
-        return cls(pixels, folders, str(document.get("example", "")))
+        blanks = tuple(map(str, document.get("blanks", ())))
+        return cls(pixels, folders, str(document.get("example", "")), int(document.get("blank", 0)), blanks)
 
 
 NOTHING = Tally()
@@ -85,6 +94,17 @@ def coding_finding(source: LabelTable, split: str, tally: Tally) -> Finding | No
         return None
     said = f"{doubtful} of {files} label files look like another coding than the rest, such as {tally.example}"
     return Finding("label-coding", where, said)
+
+
+def blank_finding(source: LabelTable, split: str, tally: Tally, evaluated: Sequence[str]) -> Finding | None:
+    """That label files of a split have no pixel of the classes that are `evaluated`; None where all have one."""
+    if not tally.blank:
+        return None
+    files = sum(count for count, _ in tally.folders.values())
+    names = ", ".join(evaluated[:SHOWN]) + f" and {len(evaluated) - SHOWN} more" * (len(evaluated) > SHOWN)
+    few = ", ".join(tally.blanks) + f" and {tally.blank - SHOWN} more" * (tally.blank > SHOWN)
+    found = f"{tally.blank} of {files} label files have no pixel of an evaluated class ({names}): {few}"
+    return Finding("nothing-labelled", f"{source.name} {split}", found)
 
 
 def likely(

@@ -4,7 +4,7 @@ An image whose size and codec stay is never decoded: its container is checked (e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,7 +20,9 @@ from segdata.making.job import Conversion
 from segdata.pictures.chunks import RGB
 from segdata.pictures.codecs import SUFFIXES, decode_image, encode_image
 from segdata.pictures.png import encode_labels
+from segdata.raw.member import Member
 from segdata.raw.pngfiles import LabelReader, PngFile, open_member, problem
+from segdata.raw.polygons import PolygonFile, open_polygons
 from segdata.raw.scene import Scene
 
 
@@ -87,12 +89,20 @@ class Converter:
         member = scene.labels or scene.colors
         if member is None:
             return image, None, {"image": image.digest}
-        file = open_member(member)
+        file = self._open_labels(member)
         if file.size != image.size:
             (height, width), (due_height, due_width) = file.size, image.size
             raise file.problem("size-mismatch", f"{width}x{height} beside an image of {due_width}x{due_height}")
-        ids = self.reader.ids_of(file) if scene.labels else self.reader.ids_of_colors(file)
+        if isinstance(file, PolygonFile):
+            ids = file.ids()
+        else:
+            ids = self.reader.ids_of(file) if scene.labels else self.reader.ids_of_colors(file)
         return image, ids, {"image": image.digest, "labels": file.digest}
+
+    def _open_labels(self, member: Member) -> PngFile | PolygonFile:
+        if self.conversion.label_files == "polygons":
+            return open_polygons(member, self.conversion.labels)
+        return open_member(member)
 
     def _shape(self, scene: Scene, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) of the sample's image and x1."""
@@ -145,12 +155,11 @@ class Converter:
             x1 = resized_labels(mapped, conversion.size, shape)
             targets = make_targets(x1, IDENTITY, conversion.scales, conversion.rule, classes)
             per_class = targets.histogram
-        if not per_class[self.evaluated].any():
-            member = scene.labels or scene.colors or scene.image
-            raise problem("nothing-labelled", member, "no pixel of an evaluated class")
         kind = "coverage" if conversion.rule == "coverage" else "target"
         named = {f"{kind if scale > 1 else 'target'}{scale}.png": target for scale, target in targets.maps.items()}
         tally = Tally.of(_label_path(scene), codes, conversion.landmarks, conversion.lookalikes)
+        if not per_class[self.evaluated].any():
+            tally = replace(tally, blank=1, blanks=(_label_path(scene),))
         return named, ClassCounts.of(per_class, classes), tally
 
     def _check_ids(self, scene: Scene, codes: Histogram) -> None:

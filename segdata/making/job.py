@@ -16,6 +16,7 @@ from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
 from segdata.raw.scene import SceneSource
+from segdata.sources import LABEL_FILES, with_labels
 from segdata.sources import source as source_named
 from segdata.stores.url import Place, Url, place
 
@@ -46,11 +47,14 @@ class Conversion:
     jpeg_quality: int = JPEG_QUALITY
     landmarks: frozenset[int] = frozenset()  # the source's, on which findings alone depend, as on the next
     lookalikes: tuple[Lookalike, ...] = ()
+    label_files: str = "ids"  # what labels are made of: "polygons" are drawn
 
     def document(self) -> dict[str, object]:
         """What of this goes into digests: names and numbers, no paths."""
         # The default quality goes unsaid: sets from before it could be chosen keep their digests and bytes.
-        chosen = {} if self.jpeg_quality == JPEG_QUALITY else {"jpeg_quality": self.jpeg_quality}
+        chosen: dict[str, object] = {} if self.jpeg_quality == JPEG_QUALITY else {"jpeg_quality": self.jpeg_quality}
+        if self.label_files != "ids":  # unsaid for the same reason
+            chosen["labels"] = self.label_files
         return {
             "source": self.source,
             "taxonomy": self.taxonomy.digest,
@@ -116,6 +120,7 @@ def make_job(
     image_codec: str | None = None,
     jpeg_quality: int | None = None,
     full_check: bool = False,
+    labels: str = "ids",
     samples_per_shard: int = 64,
     seed: int = 0,
     engine: str = "local",
@@ -133,7 +138,8 @@ def make_job(
     OptionError for values that are none and for options that do not fit each other, in the words of the command;
     SourceError and TaxonomyError for a name that does not exist.
     """
-    scene_source = source_named(source) if isinstance(source, str) else source
+    _check_words({"--labels": (labels, LABEL_FILES)})
+    scene_source = with_labels(source_named(source) if isinstance(source, str) else source, labels)
     classes = taxonomy if isinstance(taxonomy, Taxonomy) else load_taxonomy(taxonomy or scene_source.default_taxonomy)
     scales = tuple(sorted(scales))
     folder = place(out) if isinstance(out, str) else out
@@ -170,7 +176,7 @@ def make_job(
         palette_labels=scene_source.palette_labels,
         landmarks=scene_source.landmarks,
         lookalikes=scene_source.lookalikes,
-        taxonomy=classes,
+        taxonomy=classes.resolved(scene_source.labels),
         scales=scales,
         rule=rule,
         size=size,
@@ -178,6 +184,7 @@ def make_job(
         turn=turn,
         codec=image_codec or ("png" if size or fit else "keep"),
         full_check=full_check,
+        label_files=labels,
         jpeg_quality=jpeg_quality or JPEG_QUALITY,
     )
     return Job(

@@ -20,7 +20,7 @@ from segdata.findings import ERROR, OF_OPTIONS, Finding, FindingsError, advice
 from segdata.format.finished import Finished, Shards
 from segdata.format.manifest import FILE, SIDE, ShardEntry, read_manifest
 from segdata.format.receipt import receipt_path
-from segdata.labels.coding import Tally, coding_finding
+from segdata.labels.coding import Tally, blank_finding, coding_finding
 from segdata.labels.taxonomy import LabelMap
 from segdata.making.assemble import Release, roll_back, swap_in, write_side_files
 from segdata.making.build import Outcome, Unit, build, link, shard_path, take_over
@@ -65,7 +65,10 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     Raises SegdataError, before anything is written, where `out` may not be replaced.
     """
     if not NAME.fullmatch(job.name):
-        raise SegdataError(f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it.")
+        raise SegdataError(
+            f"--name {job.name!r}: expected letters, digits, '_', '-' and '.', since shards bear it. It is the "
+            "taxonomy's name where you give no other."
+        )
     job = _placed(job)
     standing(job.out)
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
@@ -181,7 +184,11 @@ def _run_folder(job: Job) -> Path:
 
 def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: Outcomes, tallies: Tallies) -> Prepared:
     misread = {split: found for split, held in tallies.items() if (found := coding_finding(job.source, split, held))}
-    whole = [*survey.findings, *misread.values()]
+    evaluated = [row.name for row in job.conversion.taxonomy.classes if row.evaluated]
+    blank = [
+        blank_finding(job.source, split, held, evaluated) for split in survey.scenes if (held := tallies.get(split))
+    ]
+    whole = [*survey.findings, *misread.values(), *filter(None, blank)]
     findings = whole + [finding for shard in plan for finding in outcomes[shard.name].findings]
     if misread:
         raise _split_lost(job, list(misread), findings)

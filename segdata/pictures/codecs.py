@@ -4,7 +4,6 @@ What a picture's header declares is bounded before anything decodes it: by what 
 picture has, and by the size that the caller knows.
 """
 
-import json
 import struct
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from segdata.base.arrays import U8, Window
 from segdata.base.files import parsing
+from segdata.documents.json import load_json
 from segdata.errors import CodecError, SizeError
 from segdata.pictures import png
 from segdata.pictures.chunks import SIGNATURE, open_png
@@ -87,7 +87,7 @@ def decode_meta(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_META_BYTES:
         raise CodecError(f"metadata of {len(data)} bytes, expected at most {MAX_META_BYTES}.")
     with parsing("metadata", CodecError):
-        meta = json.loads(data)
+        meta = load_json(data)
         if not isinstance(meta, dict) or not all(type(value) in {str, int} for value in meta.values()):
             raise CodecError("metadata that is no object of texts and integers.")
         if not all(type(meta.get(name)) is int and meta[name] > 0 for name in ("height", "width")):

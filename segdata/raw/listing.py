@@ -4,8 +4,9 @@ A file that lies twice, in two folders or zips, is used only where it does not m
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath
 
@@ -35,6 +36,7 @@ class Used:
     keyed: Sequence[tuple[str, Member]]
     places: tuple[Place, ...]
     findings: tuple[Finding, ...]
+    beside: Mapping[str, int] = field(default_factory=dict)  # kind -> files of the release that are not used
 
     def __str__(self) -> str:
         places = " and ".join(map(str, self.places))
@@ -58,7 +60,7 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], contents: dict[
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
     if labels and image.keyed and not annotated:
-        return Listing((), findings, origin, _absent("missing-label", name, tree, labels[0].folder, image))
+        return Listing((), findings, origin, _absent("missing-label", name, tree, labels[0].folder, image, labels[0]))
     if not labels:
         scenes = tuple(
             Scene(key, image.folder.split, member) for key, member in sorted(image.keyed, key=lambda each: each[0])
@@ -66,15 +68,36 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], contents: dict[
         return Listing(scenes, findings, origin)
     ids, colors = (used[role].keyed if role in used else () for role in ("labels", "colors"))
     scenes, unpaired = pair(image.folder.split, image.keyed, ids, colors)
+    if not scenes and (kind := _other_kind(labels[0])):
+        lacking = labels[0].folder
+        found = (
+            f"{name}: the {labels[0]} are all *_{kind}, of which none is named as its image. {lacking.instead[kind]}."
+        )
+        return Listing((), findings, origin, Finding("missing-label", lacking.path, found))
     return Listing(scenes, (*findings, *unpaired), origin)
 
 
-def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used) -> Finding:
+def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used, other: Used | None = None) -> Finding:
+    """That all images or all labels are missing, though the counterpart is `there`, and so may be `other` files."""
+    if other and (kind := next((kind for kind in lacking.instead if other.beside.get(kind)), None)):
+        lie = " and ".join(f"{other.beside[each]} files *_{each}" for each in lacking.instead if other.beside.get(each))
+        found = f"{name}: {lacking.path} in {tree.root} has {lie}, and no {lacking.rule}. {lacking.instead[kind]}."
+        return Finding(code, lacking.path, found)
     found = (
         f"{name}: no {lacking.path} in {tree.root} with files {lacking.rule} (found: {tree.storage.description()}), "
         f"though there are {there}. {_advice(lacking)}, or name the splits that you want with --split."
     )
     return Finding(code, lacking.path, found)
+
+
+def _other_kind(labels: Used) -> str:
+    """The kind of other files that all those are that were taken for labels; "" where they are of none."""
+    paths = [member.path for _, member in labels.keyed]
+    return (
+        ""
+        if not paths
+        else next((kind for kind in labels.folder.instead if all(path.endswith(f"_{kind}") for path in paths)), "")
+    )
 
 
 def _advice(lacking: Folder) -> str:
@@ -86,12 +109,14 @@ def _advice(lacking: Folder) -> str:
 
 def _use(folder: Folder, contents: Sequence[Contents]) -> Used:
     unpacked, zipped = _chosen(folder, contents)
-    keyed, strays = list[tuple[str, Member]](), dict[str, list[str]]()
+    keyed, strays, beside = list[tuple[str, Member]](), dict[str, list[str]](), Counter[str]()
     for member in chain(unpacked, zipped):
         name = member.path.rpartition("/")[2]
         if match := folder.name.fullmatch(name):
             keyed.append((match[1], member))
-        elif not folder.beside.fullmatch(name) and not DOCUMENT.fullmatch(name):
+        elif match := folder.beside.fullmatch(name):
+            beside.update(match.groups()[:1])
+        elif not DOCUMENT.fullmatch(name):
             strays.setdefault(suffix_of(name), []).append(member.path)
     used = {member.container for _, member in keyed}
     places = [each.place for each in contents if any(member.container in used for member in each.members)]
@@ -102,7 +127,7 @@ def _use(folder: Folder, contents: Sequence[Contents]) -> Used:
             where = folder.path
             found = f"{len(paths)} files {suffix or 'without a suffix'} (such as {paths[0]}), {found}"
         findings.append(Finding("unexpected-name", where, found))
-    return Used(folder, keyed, tuple(places), tuple(findings))
+    return Used(folder, keyed, tuple(places), tuple(findings), beside)
 
 
 def _chosen(folder: Folder, contents: Sequence[Contents]) -> tuple[list[Member], list[Member]]:

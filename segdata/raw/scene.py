@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from segdata.base.arrays import U8
@@ -38,7 +38,8 @@ class Sample:
 class Folder:
     """A folder of the release, and which of its files are used: those whose whole name `name` matches.
 
-    Group 1 of `name` is the key; `rule` says the same for people. `beside` matches what the release has there as well.
+    Group 1 of `name` is the key; `rule` says the same for people. `beside` matches what the release has there as
+    well. `instead`: kind ("color.png") -> what to do where all files there are of this other kind.
     """
 
     path: str  # "gtFine/train": from the dataset's own top folder on
@@ -48,6 +49,7 @@ class Folder:
     rule: str
     package: str  # what people download to have it
     beside: re.Pattern[str] = re.compile(r"(?!)")
+    instead: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

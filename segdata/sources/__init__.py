@@ -3,9 +3,10 @@
 `official.py` holds their public frame lists. How files are found and read belongs in `raw`.
 """
 
+from dataclasses import replace
 from difflib import get_close_matches
 
-from segdata.errors import SourceError
+from segdata.errors import OptionError, SourceError
 from segdata.raw.scene import SceneSource
 from segdata.sources.camvid import CamVid
 from segdata.sources.cityscapes import Cityscapes
@@ -17,6 +18,18 @@ SOURCES: dict[str, SceneSource] = {
     "tas500": TAS500(),
     "camvid": CamVid(),
 }
+
+
+LABEL_FILES = ("ids", "polygons")  # what labels are made of
+
+
+def with_labels(found: SceneSource, files: str) -> SceneSource:
+    """The source whose labels are made of these files. Raises OptionError where it has none such."""
+    if files == "ids":
+        return found
+    if isinstance(found, Cityscapes):
+        return replace(found, polygons=True)
+    raise OptionError(f"--labels {files} is for cityscapes and cityscapes-coarse, this is {found.name}.")
 
 
 def source(name: str) -> SceneSource:

@@ -9,6 +9,11 @@ from segdata.raw.scene import Folder, Official
 
 PNG = re.compile(r"(.+)\.png")
 
+ANNOTATIONS = "the SegNet tutorial's annotations (ids 0 to 11; the colours *_L.png of the original CamVid are none)"
+INSTEAD = {
+    "L.png": "These are colours of the original CamVid, with 32 classes. segdata reads the ids 0 to 11 of the SegNet "
+    "tutorial's CamVid folder: place its annotations there, with its images, which are smaller",
+}
 LABELS = (
     Label(0, "sky", (128, 128, 128), "sky"),
     Label(1, "building", (128, 0, 0), "construction"),
@@ -43,11 +48,11 @@ class CamVid:
     )
 
     folders = tuple(
-        Folder(path, split, role, PNG, "<name>.png", package)
+        Folder(path, split, role, PNG, "<name>.png", package, instead={} if role == "image" else INSTEAD)
         for split in splits
         for path, role, package in (
             (split, "image", "the SegNet tutorial's CamVid folder"),
-            (f"{split}annot", "labels", "its annotations"),
+            (f"{split}annot", "labels", ANNOTATIONS),
         )
     )
     others = re.compile(r"(701_StillsRaw_full|LabeledApproved_full)/")  # the frames as Cambridge publishes them

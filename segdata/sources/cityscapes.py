@@ -1,7 +1,8 @@
 """Cityscapes (Cordts et al., CVPR 2016): leftImg8bit with gtFine, or with gtCoarse.
 
 Labels are the shipped `_labelIds.png`: colours are not invertible (35 labels, 29 colours) and train ids are
-not in the download. The label table is cityscapesScripts' own. The test split's labels are dummies.
+not in the download. On request the shipped polygons are drawn instead. The label table is cityscapesScripts' own. The
+test split's labels are dummies.
 """
 
 import re
@@ -35,14 +36,25 @@ OTHERS = re.compile(  # other splits and packages, and what cityscapesScripts wr
     r"gtFine/cityscapes_panoptic_(train|val|test)(_trainId)?(/|\.json$)|"
     rf"({'|'.join(PACKAGES)})(_trainvaltest|_trainval|_trainextra)?/|evaluationResults/"  # or named as the zips are
 )
-BESIDE = r"color\.png|instanceIds\.png|polygons\.json|labelTrainIds\.png|instanceTrainIds\.png"  # the last two: theirs
+KINDS = ("labelIds.png", "color.png", "instanceIds.png", "polygons.json")  # of an annotation
+MADE = ("labelTrainIds.png", "instanceTrainIds.png")  # by cityscapesScripts, of the polygons
+LABEL_IDS = "segdata needs the ids of *_labelIds.png. Take them from {package}"
+INSTEAD = {  # what to do where there are only these
+    "polygons.json": "Give --labels polygons, which draws them as cityscapesScripts does, or take {package}",
+    "labelTrainIds.png": f"Train ids have lost 15 of the 34 classes: {LABEL_IDS}",
+    "color.png": f"Colours are no ids, for several labels share one: {LABEL_IDS}",
+    "instanceIds.png": LABEL_IDS,
+    "labelIds.png": "Leave --labels polygons out, or take {package}",
+}
 
 
 @dataclass(frozen=True)
 class Cityscapes:
-    """The fine annotation by default; `coarse` takes gtCoarse, which has a further split, train_extra."""
+    """The fine annotation by default; `coarse` takes gtCoarse, which has a further split, train_extra. The same set
+    with `polygons` has the same name: what its labels were made of is an option of the conversion."""
 
     coarse: bool = False
+    polygons: bool = False  # labels are drawn from these
 
     @property
     def name(self) -> str:
@@ -92,22 +104,28 @@ class Cityscapes:
     def folders(self) -> tuple[Folder, ...]:
         kind = "gtCoarse" if self.coarse else "gtFine"
         return tuple(
-            _folder(top, split, role)
+            _folder(top, split, role, "polygons.json" if self.polygons else "labelIds.png")
             for split in self.splits
             for top, role in (("leftImg8bit", "image"), (kind, "labels"))
             if role == "image" or split not in self.unlabelled_splits
         )
 
 
-def _folder(top: str, split: str, role: str) -> Folder:
+def _folder(top: str, split: str, role: str, kind: str) -> Folder:
+    """Of images, or of the labels of one of KINDS."""
     path = f"{top}/{split}"
-    suffix, beside = (top, r"(?!)") if role == "image" else (f"{top}_labelIds", rf"{FRAME}_{top}_({BESIDE})")
+    package = ZIPS.get(path, ZIPS[top])
+    others = [re.escape(each) for each in (*KINDS, *MADE) if each != kind]
+    suffix, beside = (
+        (f"{top}.png", r"(?!)") if role == "image" else (f"{top}_{kind}", rf"{FRAME}_{top}_({'|'.join(others)})")
+    )
     return Folder(
         path,
         split,
         role,
-        name=re.compile(rf"({FRAME})_{suffix}\.png"),
-        rule=f"<city>_<sequence>_<frame>_{suffix}.png",
-        package=ZIPS.get(path, ZIPS[top]),
+        name=re.compile(rf"({FRAME})_{re.escape(suffix)}"),
+        rule=f"<city>_<sequence>_<frame>_{suffix}",
+        package=package,
         beside=re.compile(beside),
+        instead={each: advice.format(package=package) for each, advice in INSTEAD.items()},
     )

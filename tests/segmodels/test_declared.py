@@ -226,8 +226,12 @@ def test_a_checkpoint_cut_by_a_byte(lesson: Callable[..., TrainConfig]) -> None:
     with pytest.raises(SegmodelsError, match=r"last\.pt is no checkpoint: .*Remove it, and the same command starts"):
         train(lesson(), until=3)
     run.last.write_bytes(whole)
-    run.timing_so_far.write_bytes(run.timing_so_far.read_bytes()[:-3])
+    whole_timing = run.timing_so_far.read_bytes()
+    run.timing_so_far.write_bytes(whole_timing[:-3])
     with pytest.raises(SegmodelsError, match=r"timing\.json is not JSON: .*Remove it: the times begin anew"):
+        train(lesson(), until=3)
+    run.timing_so_far.write_bytes(whole_timing.replace(b"{", b'{"steps": 1, "steps": 1, ', 1))
+    with pytest.raises(SegmodelsError, match=r"timing\.json is not JSON: .*the key 'steps' stands twice"):
         train(lesson(), until=3)
     run.timing_so_far.unlink()
     assert set(train(lesson(), until=3).digests) == {"1", "2"}

@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from segdata.base.files import parsing, read_file, temporary_of, write_file
+from segdata.documents.json import load_json
 from segdata.errors import SegdataError
 from segdata.synth.layouts.datasets import LAYOUTS
 from segdata.synth.layouts.frames import PaintedFile
@@ -93,7 +94,7 @@ def _below(out: Path, top: str) -> Iterator[str]:
 def _read_marker(out: Path) -> Facts:
     """What the marker says. Raises SegdataError."""
     with parsing(f"synth: {out / MARKER}", SegdataError, "Choose an empty or new folder."):
-        facts = dict(json.loads(read_file(out / MARKER)))
+        facts = dict(load_json(read_file(out / MARKER)))
         facts.pop("complete")
     return facts
 

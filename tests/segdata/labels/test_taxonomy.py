@@ -1,11 +1,14 @@
 """Taxonomies: every shipped one is complete for its source, and every fault is named."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from segdata.errors import TaxonomyError
+from segdata.cli import cli
+from segdata.errors import SegdataError, TaxonomyError
 from segdata.labels.label import Label
 from segdata.labels.taxonomy import IGNORE, LabelMap, Taxonomy, load_taxonomy, read_taxonomy, taxonomy_names
 from segdata.sources import SOURCES, source
@@ -116,32 +119,115 @@ def parse(text: str) -> Taxonomy:
     "text, message",
     [
         (HEAD + ROAD + SKY, "raw label 'dog' has no destination"),
-        (HEAD + ROAD + SKY + DOG.replace("from: [dog]", "from: [dog, cat]"), "raw label 'cat' is not in the dataset"),
-        (HEAD + ROAD + SKY + DOG.replace("[dog]", "[dogg]"), r"'dogg' is not in the dataset \(nearest: 'dog'\)"),
+        (
+            HEAD + ROAD + SKY + DOG.replace("from: [dog]", "from: [dog, cat]"),
+            r"raw label 'cat' \(own.yaml, line 5\) is not in the data",
+        ),
+        (
+            HEAD + ROAD + SKY + DOG.replace("[dog]", "[dogg]"),
+            r"'dogg' \(own.yaml, line 5\) is not in the dataset \(nearest: 'dog'\)",
+        ),
         (
             HEAD + ROAD + SKY + DOG.replace("export: 2", "export: 9"),
-            "'dog' exports to id 9, which the dataset does not",
+            r"'dog' \(own.yaml, line 5\) exports to id 9, which the dataset does not",
         ),
         (
             HEAD + ROAD + SKY + DOG.replace("export: 2", "export: -1"),
-            "'dog' exports to id -1, which the dataset does not",
+            r"'dog' \(own.yaml, line 5\) exports to id -1, which the dataset does not",
         ),
-        (HEAD + ROAD + SKY + SKY.replace("[sky]", "[dog]"), "class name 'sky' stands 2 times"),
-        (HEAD + ROAD + SKY + DOG.replace("[dog]", "[dog, road]"), "raw label 'road' stands 2 times"),
-        (HEAD + ROAD + SKY + DOG.replace("[dog]", "[]"), "no raw label feeds class 'dog'"),
-        (HEAD + ROAD, "1 classes; expected 2 to 254"),
-        (HEAD + ROAD + SKY.replace("color", "colour"), r"missing keys \['color'\], unknown keys \['colour'\]"),
-        (HEAD + ROAD + SKY.replace("[2, 2, 2]", "[2, 2, 256]"), r"color is \[2, 2, 256\]"),
-        (HEAD + ROAD + SKY.replace("name: sky", "name: 7"), "found 7, expected a value of type str"),
-        (HEAD + ROAD + "  - !!python/object/apply:os.system ['true']\n", "tags, aliases and objects are refused"),
-        ("name: own\nclasses: [\n", "Expected plain YAML"),
-        ("[]", "found \\[\\], expected a value of type dict"),
+        (
+            HEAD + ROAD + SKY + SKY.replace("[sky]", "[dog]"),
+            "line 5: class name 'sky' stands 2 times, first in own.yaml, line 4",
+        ),
+        (
+            HEAD + ROAD + SKY + DOG.replace("[dog]", "[dog, road]"),
+            "line 5: raw label 'road' stands 2 times, first in own.yaml, line 3",
+        ),
+        (HEAD + ROAD + SKY + DOG.replace("[dog]", "[]"), "line 5: no raw label feeds class 'dog'"),
+        (HEAD + ROAD, "line 2: 1 classes; expected 2 to 254"),
+        (
+            HEAD + ROAD + SKY.replace("color", "colour"),
+            r"line 4: class 1: unknown key 'colour' \(nearest: 'color'\), missing key 'color'; expected",
+        ),
+        (HEAD + ROAD + SKY.replace("[2, 2, 2]", "[2, 2, 256]"), r"line 4: class 1 \(sky\): color is \[2, 2, 256\]"),
+        (
+            HEAD + ROAD + SKY.replace("name: sky", "name: 7"),
+            "line 4: class 1: name: found 7, expected text \\(write it in quotes: '7'\\)",
+        ),
+        (
+            HEAD + ROAD + "  - !!python/object/apply:os.system ['true']\n",
+            "line 4: the tag !!python/object/apply:os.system.* tags, aliases and objects are refused",
+        ),
+        ("name: own\nclasses: [\n", "line 3: while parsing a flow node .* Expected plain YAML"),
+        ("", "own.yaml: is empty, expected a taxonomy"),
+        (
+            HEAD + ROAD + SKY.replace("[sky]", "sky"),
+            r"line 4: class 1 \(sky\): from: found 'sky', expected a list, \[sky\]",
+        ),
+        (HEAD + ROAD + SKY.replace("[sky]", "[7]"), "line 4: .*from: found 7, expected the name of a raw label"),
+        (HEAD + ROAD + SKY.replace("export: 1", "export: 999"), "line 4: .*export is outside -1 to 255"),
+        (
+            HEAD + ROAD + SKY.replace("export: 1", "evaluated: 'no'"),
+            "evaluated: found 'no', expected true or false, with",
+        ),
+        (HEAD + ROAD + SKY.replace("name: sky", "name: no"), "found no, expected text .write it in quotes: 'no'."),
+        (
+            HEAD + ROAD + SKY + SKY.replace("sky", "new") + "name: own\n",
+            "line 6: the key 'name' stands twice, first on line 1",
+        ),
+        (HEAD + ROAD + SKY.replace("export: 1", "color: [1, 2, 3]"), "line 4: the key 'color' stands twice"),
+        (HEAD + ROAD + SKY + "ignore: [dog, {x: 1,\n  x: 2}]\n", "line 6: the key 'x' stands twice, first on line 5"),
+        (
+            HEAD + ROAD + SKY.replace("[sky]", "[sky, dog, rest]"),
+            "raw label 'rest' .*for all others write `from: rest`",
+        ),
+        (
+            HEAD + ROAD + SKY.replace("[sky]", "rest") + "ignore: rest\n",
+            r"line 4: class 1 \(sky\): from: the rest has a",
+        ),
+        (HEAD + ROAD + SKY + "ignore: [dog]\n" + DOG.replace("[dog]", "rest"), "Expected plain YAML"),
+        (
+            HEAD + ROAD + SKY + DOG.replace("[dog]", "rest") + "ignore: [dog]\n",
+            "line 5: no raw label is left for class 'dog'",
+        ),
+        ("[]", "own.yaml, line 1: found \\[\\], expected keys with values"),
     ],
 )
 def test_faults_are_named(text: str, message: str) -> None:
     """Each fault, alone or against the dataset, is an error that names it."""
     with pytest.raises(TaxonomyError, match=message):
         LabelMap.between(LABELS, parse(text))
+
+
+def test_the_rest_is_what_is_named_nowhere_else() -> None:
+    """`from: rest`, or `ignore: rest`, stands for the list of all other labels: same map, bytes and digest."""
+    for rest, listed in (
+        (HEAD + ROAD + SKY.replace("[sky]", "rest"), HEAD + ROAD + SKY.replace("[sky]", "[sky, dog]")),
+        (HEAD + ROAD + SKY + "ignore: rest\n", HEAD + ROAD + SKY + "ignore: [dog]\n"),
+    ):
+        short, long = parse(rest), parse(listed)
+        assert parse(short.yaml()) == short != long
+        assert short.resolved(LABELS) == long and short.resolved(LABELS).digest == long.digest
+        assert (LabelMap.between(LABELS, short).lut == LabelMap.between(LABELS, long).lut).all()
+        assert long.resolved(LABELS) is long
+
+
+def test_gaps_are_a_table(tmp_path: Path) -> None:
+    """`segdata taxonomy` shows each label without a destination, and a line that closes the gap when it is written."""
+    path = tmp_path / "own.yaml"
+    text = HEAD + ROAD.replace("[road]", "[road, car]") + SKY.replace("export: 1", "export: 0")
+    path.write_text(text)
+    arguments = ["taxonomy", str(path), "--source", "camvid"]
+    result = CliRunner().invoke(cli, arguments)
+    assert isinstance(result.exception, TaxonomyError | SegdataError)
+    assert "raw labels without a destination: 9\n" in result.output
+    assert re.search(r"^ +10 bicyclist +0 128 192  human$", result.output, re.M)
+    written = re.search(r"^  (ignore: \[building, .*\])$", result.output, re.M)
+    assert written
+    for line in (written[1], "ignore: rest"):
+        path.write_text(f"{text}{line}\n")
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exception is None and "own: 2 classes, complete for camvid" in result.output
 
 
 def test_a_users_file_works_by_path(tmp_path: Path) -> None:

@@ -232,7 +232,8 @@ def anywhere(source: str) -> list[Fault]:
         fault("grey image", picture(image, as_mode("L")), "image-format", image, "8-bit grey"),
         fault("first undefined id", picture(label, with_id(undefined)), "unknown-id", label, f"{undefined} (3 pixels)"),
         fault("last undefined id", picture(label, with_id(254)), "unknown-id", label, "254 (3 pixels)"),
-        fault("nothing labelled", picture(label, lambda a: a * 0 + unlabelled), "nothing-labelled", label),
+        Fault("nothing labelled", source, picture(label, lambda a: a * 0 + unlabelled),
+              "nothing-labelled", f"{source} train", "1 of 4 label files have no pixel of an evaluated class"),
         fault("bomb", bytes_of(image, bomb), "too-large", image, "100000x100000"),
         fault("bomb of a label", bytes_of(label, bomb), "too-large", label, "100000x100000"),
         fault("image is a pipe", pipe(image), "unreadable", image, "a pipe, expected a regular file"),
@@ -257,6 +258,15 @@ def _odd_size(source: str) -> Plant:
 
 def _upright(source: str) -> Plant:
     return both(*(picture(path, lambda a: np.ascontiguousarray(np.swapaxes(a, 0, 1))) for path in PLACES[source][:2]))
+
+
+def _polygons(root: Path) -> None:
+    """An outline of half the picture for each frame, and for one frame of what the dataset does not define."""
+    for path in root.rglob("gtFine/*/*/*_labelIds.png"):
+        name = "dragon" if path.name == Path(LABEL).name else "car"
+        half = {"label": name, "polygon": [[0, 0], [23, 0], [23, 7], [0, 7]]}
+        polygons = path.with_name(path.name.replace("labelIds.png", "polygons.json"))
+        polygons.write_text(json.dumps({"imgHeight": 16, "imgWidth": 24, "objects": [half]}))
 
 
 def _city(path: str, city: str) -> str:
@@ -300,6 +310,9 @@ CORPUS = [
           "8-bit palette", frozenset({KEYS["camvid"]})),
     Fault("palette label", "cityscapes", picture(LABEL, palette), "label-format", LABEL, "8-bit palette",
           frozenset({KEYS["cityscapes"]})),
+    Fault("polygons of an unknown label", "cityscapes", _polygons, "bad-polygons",
+          LABEL.replace("labelIds.png", "polygons.json"), "object 0 has the label 'dragon'",
+          frozenset({KEYS["cityscapes"]}), options={"labels": "polygons"}),
     Fault("an id that no file holds", "cityscapes", picture(LABEL, with_id(255)), "unknown-id", LABEL,
           "255 (3 pixels), which no label file", frozenset({KEYS["cityscapes"]})),
     Fault("train ids", "cityscapes", as_train_ids, "label-coding", "cityscapes train", "these look like train ids",

@@ -407,7 +407,7 @@ def test_labels_of_another_kind_alone(draw: Draw) -> None:
     root = draw("cityscapes")
     for path in sorted((root / "gtFine").rglob("*_labelIds.png")):
         path.rename(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
-    with pytest.raises(SourceError, match=r"no gtFine/train in .* with files .*_labelIds\.png .*though there are 4 im"):
+    with pytest.raises(SourceError, match=r"has 4 files \*_labelTrainIds\.png, and no .*_labelIds\.png\. Train ids"):
         findings("cityscapes", root)
 
 
