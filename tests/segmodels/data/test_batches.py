@@ -266,7 +266,7 @@ def test_images_of_several_sizes_need_a_crop(shards: ShardSet, monkeypatch: pyte
     monkeypatch.setitem(shards.manifest.document["splits"]["train"], "sizes", [[64, 128], [48, 256]])
     with pytest.raises(SegmodelsError, match=r"48x256 to 64x128.*--crop 48x128 or less, or --pad"):
         crop_size(shards, Geometry(), None)
-    with pytest.raises(SegmodelsError, match="larger than the images of train: 48x128.*a smaller one, or --pad"):
+    with pytest.raises(SegmodelsError, match=r"larger than the images of train: 48x128.*a smaller one, or --pad"):
         crop_size(shards, Geometry(), (64, 64))
     assert crop_size(shards, Geometry(), (48, 128)) == (48, 128)
     assert crop_size(shards, Geometry(), (640, 64), pad=True) == (640, 64)
