@@ -158,7 +158,12 @@ class TrainConfig:
         "Read shards by index in the order of the seed, or stream them through webdataset, whose order is another.",
         choices=("shards", "stream"),
     )
-    precision: str = option("fp32", "Compute the network in this precision.", choices=("fp32", "bf16"))
+    precision: str = option(
+        "fp32",
+        "Compute the network in this precision, also in the validations of the training. `evaluate` always computes in "
+        "float32, so the scores of a bf16 run differ a little there.",
+        choices=("fp32", "bf16"),
+    )
     channels_last: bool = option(False, "Keep the channels of a pixel together in memory, which suits tensor cores.")
     fast: bool = option(False, "Give up reproducibility for speed.")
     compile: bool = option(False, "Compile the network before the first step.")

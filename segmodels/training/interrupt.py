@@ -13,10 +13,14 @@ Item = TypeVar("Item")
 AGAIN = "and saving the run; press Ctrl-C again to abort"
 
 
+class GivenUp(KeyboardInterrupt):
+    """What is under way is not to be finished; the run can be saved as it was before it."""
+
+
 class Interrupt:
     """What the signals so far ask for.
 
-    A second one raises KeyboardInterrupt, but in an `abortable` part alone: elsewhere state and files change, and must
+    A second one raises GivenUp, but in an `abortable` part alone: elsewhere state and files change, and must
     not be left halfway. It waits there for the next such part, or the end.
     """
 
@@ -27,11 +31,11 @@ class Interrupt:
 
     @contextmanager
     def abortable(self, does: str = "") -> Iterator[None]:
-        """Inside, the second signal raises KeyboardInterrupt. From now on the first is answered with `does`, if any."""
+        """Inside, the second signal raises GivenUp. From now on the first is answered with `does`, if any."""
         self._does, self._abortable = does or self._does, True
         try:
             if self._again:
-                raise KeyboardInterrupt
+                raise GivenUp
             yield
         finally:
             self._abortable = False
@@ -48,10 +52,10 @@ class Interrupt:
             yield item
 
     def until_asked(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; the first signal already raises KeyboardInterrupt, between two of them."""
+        """The items; the first signal already raises GivenUp, between two of them."""
         for item in items:
             if self.asked:
-                raise KeyboardInterrupt
+                raise GivenUp
             yield item
 
     def note(self) -> None:
@@ -63,7 +67,7 @@ class Interrupt:
             return
         self._again = True
         if self._abortable:
-            raise KeyboardInterrupt
+            raise GivenUp
 
 
 @contextmanager

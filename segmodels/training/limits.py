@@ -50,16 +50,17 @@ def enough_memory(config: TrainConfig, device: torch.device, share: int) -> Iter
         ) from None
 
 
-def check_batch_norms(network: nn.Module, crop: Size, images: int) -> None:
+def check_batch_norms(network: nn.Module, crop: Size, images: int, parts: int) -> None:
     """Raise SegmodelsError where a batch norm sees a single value of each channel, which has no variance.
 
-    `images` go through the network at a time. It is tried without memory, on a copy, before a run begins.
+    Of each of the `parts` of a batch so many images go through the network at a time. It is tried without memory, on
+    a copy, before a run begins.
     """
     if images == 1 and (name := _starved(network, crop)):
         larger = " or a larger --crop" if not _starved(network, (2 * crop[0], 2 * crop[1])) else ""
         raise SegmodelsError(
             f"{name} normalises over a batch, and of one image of {crop[0]}x{crop[1]} it sees a single value of each "
-            f"channel, expected at least 2. Give a larger --batch-size (twice --accumulate or more){larger}"
+            f"channel, expected at least 2. Give --batch-size {2 * parts} or more{larger}"
         )
 
 

@@ -63,8 +63,7 @@ class State:
         """Keep what a step changes while it computes its gradients: buffers, and the states of the generators."""
         buffers = [*self.network.buffers()]
         self.buffers = self.buffers or [torch.empty_like(each) for each in buffers]
-        if buffers:
-            torch._foreach_copy_(self.buffers, buffers)
+        _copy(self.buffers, buffers)
         self.random = random_state(device)
 
     def take_step(self) -> None:
@@ -75,8 +74,7 @@ class State:
         """Be as before the step under way, if there is one."""
         if self.random is None:
             return
-        for buffer, before in zip(self.network.buffers(), self.buffers, strict=True):
-            buffer.copy_(before)
+        _copy([*self.network.buffers()], self.buffers)
         restore_random_state(self.random, device)
         self.random = None
 
@@ -131,6 +129,14 @@ class State:
         self.step, self.history, self.running = checkpoint.step, checkpoint.history, checkpoint.running
         self.digests = checkpoint.digests
         ranks.restore_random_states(checkpoint.random, device)
+
+
+def _copy(into: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    """In one call for all statistics and one for all counters: on a GPU a kernel each, not one for every tensor."""
+    for real in (True, False):
+        pairs = [pair for pair in zip(into, tensors, strict=True) if pair[0].is_floating_point() is real]
+        if pairs:
+            torch._foreach_copy_([there for there, _ in pairs], [here for _, here in pairs])
 
 
 def best_row(history: Sequence[Row]) -> Row | None:

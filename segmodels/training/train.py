@@ -35,7 +35,7 @@ from segmodels.runs.run import Run, check_results, write_document, write_history
 from segmodels.scoring.metrics import ConfusionMatrix, scores
 from segmodels.training.ema import start_ema, update_ema
 from segmodels.training.frozen import freeze_trunk, start_learning
-from segmodels.training.interrupt import interruptible
+from segmodels.training.interrupt import GivenUp, interruptible
 from segmodels.training.limits import advice_on_numbers, check_batch_norms, enough_memory
 from segmodels.training.losses import backward, class_weights, labelled_pixels
 from segmodels.training.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
@@ -107,7 +107,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         if not config.trunk_lr:
             freeze_trunk(network)
         start_learning(network)
-        check_batch_norms(network, crop, batches.share // config.accumulate)
+        check_batch_norms(network, crop, batches.share // config.accumulate, ranks.count * config.accumulate)
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:
@@ -199,7 +199,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 try:
                     with timing.validating():
                         found = validate(segmenter, val, state.published, ranks, config.workers, interrupt)
-                except KeyboardInterrupt:
+                except GivenUp:
                     stop()  # before the epoch's row, which the same command then begins with
                 validated, all_scores = (state.step, found), scores(found, evaluated)
                 row |= {name: all_scores[name] for name in IN_HISTORY}
@@ -257,7 +257,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                         stop()
                     elif wish == SAVE:
                         save()
-            except KeyboardInterrupt:
+            except GivenUp:
                 if ranks.count > 1:  # the others are elsewhere
                     raise
                 state.give_up_step(device)

@@ -17,7 +17,7 @@ from segmodels.scoring.confusions import count_confusions
 from segmodels.scoring.metrics import ConfusionMatrix, class_iou, scores
 from segmodels.training.ema import using_weights
 from segmodels.training.frozen import start_learning
-from segmodels.training.interrupt import Interrupt
+from segmodels.training.interrupt import GivenUp, Interrupt
 from segmodels.training.ranks import Ranks
 from segmodels.training.state import Row
 
@@ -29,14 +29,14 @@ def validate(
 ) -> ConfusionMatrix:
     """One confusion matrix an image of the validation split, with these weights: (N, K, K).
 
-    Raises KeyboardInterrupt, on all ranks, where a signal ends it on one of them.
+    Raises GivenUp, on all ranks, where a signal ends it on one of them.
     """
     own: ConfusionMatrix | None = None
-    with suppress(KeyboardInterrupt), interrupt.abortable("leaving the validation"):
+    with suppress(GivenUp), interrupt.abortable("leaving the validation"):
         own = _count_own(segmenter, val, weights, ranks, workers, interrupt)
     ended = ranks.highest(int(own is None), segmenter.device)
     if own is None or ended:
-        raise KeyboardInterrupt
+        raise GivenUp
     return ranks.interleave(own)
 
 
