@@ -5,8 +5,9 @@ import select
 import signal
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.reduction import ForkingPickler
@@ -30,7 +31,7 @@ class Worker:
     ) -> None:
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, function, at_end), daemon=True)
-        with environment_set():
+        with environment_set(), _without_interrupts():
             self._process.start()
         theirs.close()  # so that our end closes when the worker dies
 
@@ -42,6 +43,21 @@ class Worker:
         self._process.join()
         code = self._process.exitcode or 0
         return f"was ended by signal {-code} (9: killed, as for memory)" if code < 0 else f"ended with status {code}"
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process that starts inside never hears Ctrl-C, not even while it imports: it would print a traceback.
+
+    multiprocessing's tracker of resources, which the first process starts with it, lets signals through again where it
+    is started inside.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(pipe: Connection, function: Callable[[Any], Any], at_end: Callable[[], None] | None) -> None:

@@ -48,9 +48,12 @@ def _reader(read: Read) -> Callable[[click.Context, click.Parameter, str | None]
 def train(network: str, recipe: str | None, options: dict[str, str], **given: Any) -> None:
     """Train a network from shards into a run folder.
 
-    The same command again continues a killed run, and does nothing on a finished one. The defaults below are those
-    of `--recipe default`; an option that is given overrides its recipe. Started by torchrun, all its processes share
-    the work.
+    The same command again continues a killed run, and does nothing on a finished one. Ctrl-C finishes the step under
+    way, saves the run and ends; a second Ctrl-C gives that step up. The defaults below are those of `--recipe
+    default`; an option that is given overrides its recipe. Started by torchrun, all its processes share the work.
+
+    The loss that is printed is the mean over the labelled pixels of the epoch so far. The loss in history.csv is the
+    mean over its images, which is what the training minimises.
     """
     from segmodels.runs.progress import Console
     from segmodels.training.train import train as run_training

@@ -60,6 +60,12 @@ class TrainConfig:
         Bound(1, LARGEST_SIDE, "height x width in pixels"),
     )
     centre_crop: bool = option(False, "Crop the middle of an image instead of a random place.")
+    pad: bool = option(
+        False,
+        "Fill images that are smaller than the crop with the colour of --mean, which the loss ignores. Without --crop, "
+        "all images are filled up to the size of the largest one.",
+        added=True,
+    )
 
     # augmentation
     scale: tuple[float, float] = option(
@@ -112,8 +118,9 @@ class TrainConfig:
     weight_decay: float = option(0.01, "Use this weight decay, for the weights of convolutions only.", Bound(0, 100))
     trunk_lr: float = option(
         1.0,
-        "Multiply the learning rate of a pretrained trunk by this factor.",
-        Bound(1e-12, 1e6, "times --lr"),
+        "Multiply the learning rate of a pretrained trunk by this factor. 0 freezes the trunk: its weights and its "
+        "running statistics stay those of --init.",
+        Bound(0, 1e6, "times --lr"),
     )
     schedule: str = option(
         "cosine",
@@ -151,7 +158,12 @@ class TrainConfig:
         "Read shards by index in the order of the seed, or stream them through webdataset, whose order is another.",
         choices=("shards", "stream"),
     )
-    precision: str = option("fp32", "Compute the network in this precision.", choices=("fp32", "bf16"))
+    precision: str = option(
+        "fp32",
+        "Compute the network in this precision, also in the validations of the training. `evaluate` always computes in "
+        "float32, so the scores of a bf16 run differ a little there.",
+        choices=("fp32", "bf16"),
+    )
     channels_last: bool = option(False, "Keep the channels of a pixel together in memory, which suits tensor cores.")
     fast: bool = option(False, "Give up reproducibility for speed.")
     compile: bool = option(False, "Compile the network before the first step.")
@@ -179,6 +191,7 @@ class TrainConfig:
                 _expect(False, self, each.field, wanted + share)
         _expect((self.epochs is None) != (self.steps is None), self, "epochs", "this or steps, not both")
         _expect(self.batch_size % self.accumulate == 0, self, "accumulate", f"a divisor of {self.batch_size}")
+        _expect(self.trunk_lr > 0 or self.init is not None, self, "trunk_lr", "above 0, or an --init to freeze")
         _expect(self.crop is not None or not self.centre_crop, self, "centre_crop", "a crop to go with it")
         _expect(self.scale[0] <= self.scale[1], self, "scale", "two factors, smaller first")
         self._check_milestones()
@@ -206,8 +219,12 @@ class TrainConfig:
         return dict(self.options)
 
     def document(self) -> dict[str, Any]:
-        """All fields as JSON has them; `config_from_document` reads it back. A URL's credentials are left out."""
+        """All fields as JSON has them; `config_from_document` reads it back. A URL's credentials are left out.
+
+        So is a field that runs of before do not have, as long as it has its default.
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: value for name, value in values.items() if name not in ADDED or value != ADDED[name]}
         return {name: str(value) if isinstance(value, Path | Url) else value for name, value in values.items()}
 
     @property
@@ -223,6 +240,7 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
     inside `parsing`.
     """
     known = {field.name for field in fields(TrainConfig)}
+    document = ADDED | dict(document)
     if document.keys() != known:
         missing, strange = sorted(known - document.keys()), sorted(document.keys() - known)
         raise SegmodelsError(
@@ -235,6 +253,9 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
             values[each.field] = each.read(values[each.field])
     return make(TrainConfig, values)
 
+
+# The fields that runs of before do not have, by their defaults.
+ADDED = {each.field: each.default for each in options_of(TrainConfig) if each.added}
 
 # Where it runs and lies, not what is computed. Of `device` only the kind counts, of `init` the file's digest.
 NOT_DIGESTED = tuple(each.field for each in options_of(TrainConfig) if not each.digested)

@@ -104,12 +104,15 @@ def describe(
     read: Read | None = None,
     needs: tuple[str, str] | None = None,
     digested: bool = True,
+    added: bool = False,
 ) -> Mapping[str, Any]:
     """What a field declares about itself: what `--help` says in whole sentences, and what its values may be.
 
     `bound` holds for every number in a value. `metavar` and `read` are those of its type (`KINDS`), unless given.
     `needs` names another field and the value it must have for this one to be read. `digested` is False where the
-    result of a training does not depend on it at all: it is then no part of a run's identity.
+    result of a training does not depend on it at all: it is then no part of a run's identity. `added` is True for a
+    field that runs of before do not have: with its default it stands in no document, so that their ids and the bytes
+    of their weights stay.
     """
     return {
         "help": says,
@@ -119,6 +122,7 @@ def describe(
         "read": read,
         "needs": needs,
         "digested": digested,
+        "added": added,
     }
 
 
@@ -135,6 +139,7 @@ class TrainOption:
     read: Read | None
     needs: tuple[str, str] | None
     digested: bool
+    added: bool
 
     @property
     def flag(self) -> str:

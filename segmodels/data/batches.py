@@ -33,20 +33,26 @@ class Batch(NamedTuple):
     targets: Tensor
 
 
-def crop_size(shards: ShardSet, geometry: Geometry, crop: Size | None) -> Size:
-    """The size of training images: `crop`, or the whole image padded to what the network takes.
+def crop_size(shards: ShardSet, geometry: Geometry, crop: Size | None, *, pad: bool = False) -> Size:
+    """The size of training images: `crop`, or the whole image filled up to what the network takes.
 
-    Raises SegmodelsError where the crop is larger than an image, or no size for this network.
+    `pad` fills images that are smaller as well: the crop may be larger than an image, and without one it is as large
+    as the largest image. Raises SegmodelsError where the crop is larger than an image, or no size for this network.
     """
     sizes = [tuple(size) for size in shards.manifest.document["splits"][shards.split]["sizes"]]
+    heights, widths = zip(*sizes, strict=True)
+    smallest, largest = (min(heights), min(widths)), (max(heights), max(widths))
+    fill = "--pad, which fills smaller images with the colour of --mean"
     if crop is None:
-        if len(set(sizes)) > 1:
+        if len(set(sizes)) > 1 and not pad:
             few, many = min(sizes), max(sizes)
+            inside = [geometry.neighbours(side)[0] for side in smallest]
+            fits = inside[0] <= smallest[0] and inside[1] <= smallest[1]
             raise SegmodelsError(
                 f"{shards.path}: images of {shards.split} are {few[0]}x{few[1]} to {many[0]}x{many[1]}, and a batch "
-                "needs one size. Give --crop HxW."
+                + f"needs one size. Give {f'--crop {inside[0]}x{inside[1]} or less, or ' * fits}{fill}."
             )
-        height, width = (geometry.neighbours(side)[1] for side in sizes[0])
+        height, width = (geometry.neighbours(side)[1] for side in largest)
         return height, width
     if not all(geometry.fits(side) for side in crop):
         below, above = zip(*(geometry.neighbours(side) for side in crop), strict=True)
@@ -54,12 +60,13 @@ def crop_size(shards: ShardSet, geometry: Geometry, crop: Size | None) -> Size:
             f"--crop {crop[0]}x{crop[1]} does not fit the network: {geometry.constraint}. "
             f"The next that fit: {below[0]}x{below[1]} and {above[0]}x{above[1]}."
         )
-    smallest = min(side[0] for side in sizes), min(side[1] for side in sizes)
-    if crop[0] > smallest[0] or crop[1] > smallest[1]:
+    if not pad and (crop[0] > smallest[0] or crop[1] > smallest[1]):
+        whole = ", or no --crop for whole images" if len(set(sizes)) == 1 else ""
         raise SegmodelsError(
-            f"--crop {crop[0]}x{crop[1]} is larger than the images of {shards.split}: {smallest[0]}x{smallest[1]}. "
+            f"--crop {crop[0]}x{crop[1]} is larger than the images of {shards.split}: {smallest[0]}x{smallest[1]}"
+            + (". " if whole else " fits into all of them. ")
             + swapped(crop, smallest)
-            + "Give a smaller one, or none for whole images."
+            + f"Give a smaller one{whole}, or {fill}."
         )
     return crop
 

@@ -128,6 +128,13 @@ class Timing:
                 asked = perf_counter()
 
     @contextmanager
+    def looping(self) -> Iterator[None]:
+        """What is done inside belongs to the loop, before its first batch."""
+        start = perf_counter()
+        yield
+        self.seconds += perf_counter() - start
+
+    @contextmanager
     def validating(self) -> Iterator[None]:
         """What is done inside is validation."""
         start = perf_counter()

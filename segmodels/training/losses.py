@@ -101,6 +101,13 @@ def backward(
     return torch.cat(losses)
 
 
+def labelled_pixels(batch: Batch) -> Tensor:
+    """How many pixels (or cells, of a coarse target) of each image count in its loss: (B,) float32."""
+    if batch.targets.ndim == 3:
+        return (batch.targets != IGNORE).sum((1, 2)).float()
+    return batch.targets[:, :-1].sum((1, 2, 3)).float()
+
+
 def over_outputs(
     loss: Loss,
     outputs: Sequence[Tensor],

@@ -75,13 +75,13 @@ def parameter_groups(model: nn.Module, weight_decay: float, trunk_lr: float = 1.
     """Up to four groups: (trunk, rest) x (decayed, not decayed), each parameter in exactly one.
 
     Only the weights of convolutions and linear layers decay; norms, biases, α and β do not. The
-    submodule `trunk` learns at `trunk_lr` times the learning rate.
+    submodule `trunk` learns at `trunk_lr` times the learning rate; what is frozen is in no group.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter, decays in _parameters(model):
         in_trunk = trunk_lr != 1.0 and name.startswith(f"{TRUNK}.")
         groups.setdefault((in_trunk, decays), []).append(parameter)
-    if trunk_lr != 1.0 and not any(in_trunk for in_trunk, _ in groups):
+    if trunk_lr not in {0.0, 1.0} and not any(in_trunk for in_trunk, _ in groups):
         raise SegmodelsError(f"trunk_lr is {trunk_lr}, but this network has no part named `{TRUNK}`: leave it at 1")
     return [
         {

@@ -13,15 +13,13 @@ from torch.optim import Optimizer
 
 from segmodels.data.batches import Batches
 from segmodels.errors import SegmodelsError
-from segmodels.runs.checkpoint import Checkpoint, Weights, misfit
+from segmodels.runs.checkpoint import Checkpoint, Weights, misfit, random_state, restore_random_state
 from segmodels.runs.identity import environment
 from segmodels.training.optim import restore_optimizer
 from segmodels.training.ranks import Ranks
 
 Row = dict[str, float]  # an epoch: ROW, and the scores where it was validated
 ROW = frozenset({"epoch", "step", "lr", "loss"})
-
-ADVICE = "The last checkpoint is from before. Try a smaller --lr, a longer --warmup or --clip 1"
 
 
 @dataclass
@@ -31,11 +29,14 @@ class State:
     network: nn.Module
     optimizer: Optimizer
     ema: Weights | None
+    advice: str = ""  # where a loss or a weight is not finite
     step: int = 0
     history: list[Row] = field(default_factory=list)
     running: dict[str, float] = field(default_factory=dict)  # of the epoch under way: sum of losses, images
     digests: dict[str, str] = field(default_factory=dict)
-    unread: Tensor | None = None  # losses (B,) of the last step, on the device
+    unread: Tensor | None = None  # losses of the last step and the pixels that they are of (B, 2), on the device
+    buffers: list[Tensor] = field(default_factory=list)  # see `begin_step`
+    random: dict[str, Tensor] | None = None
 
     @property
     def published(self) -> Weights:
@@ -44,24 +45,57 @@ class State:
 
     @property
     def mean_loss(self) -> float:
-        """Of the images of this epoch, as far as their losses were read."""
+        """Of the images of this epoch, as far as their losses were read: what is minimised, and in history.csv."""
         return self.running["loss"] / self.running["images"] if self.running else math.nan
+
+    @property
+    def pixel_loss(self) -> float:
+        """Of the labelled pixels of the same images: an image without one, whose loss is 0, does not lower it."""
+        pixels = self.running.get("pixels", 0)
+        return self.running["pixel_loss"] / pixels if pixels else math.nan
+
+    def ends_epoch(self, epoch_steps: int, total: int) -> bool:
+        """Whether the last step was an epoch's last one, and the epoch has no row in the history yet."""
+        rows = len(self.history) > 0 and self.history[-1]["step"] == self.step
+        return self.step > 0 and (self.step % epoch_steps == 0 or self.step == total) and not rows
+
+    def begin_step(self, device: torch.device) -> None:
+        """Keep what a step changes while it computes its gradients: buffers, and the states of the generators."""
+        buffers = [*self.network.buffers()]
+        self.buffers = self.buffers or [torch.empty_like(each) for each in buffers]
+        _copy(self.buffers, buffers)
+        self.random = random_state(device)
+
+    def take_step(self) -> None:
+        """From here on a step cannot be given up."""
+        self.random = None
+
+    def give_up_step(self, device: torch.device) -> None:
+        """Be as before the step under way, if there is one."""
+        if self.random is None:
+            return
+        _copy([*self.network.buffers()], self.buffers)
+        restore_random_state(self.random, device)
+        self.random = None
 
     def read_losses(self, batches: Batches) -> None:
         """Add the last step's losses to the epoch's. Raises SegmodelsError, naming step and keys, on a NaN."""
         if self.unread is None:
             return
-        losses, self.unread = self.unread.tolist(), None
+        read, self.unread = self.unread.tolist(), None
+        losses = [loss for loss, _ in read]
         if not all(map(math.isfinite, losses)):
-            raise SegmodelsError(_not_finite(self.step, losses, batches.keys(self.step - 1)))
+            raise SegmodelsError(_not_finite(self.step, losses, batches.keys(self.step - 1)) + self.advice)
         self.running["loss"] = self.running.get("loss", 0.0) + sum(losses)
         self.running["images"] = self.running.get("images", 0) + len(losses)
+        self.running["pixel_loss"] = self.running.get("pixel_loss", 0.0) + sum(loss * pixels for loss, pixels in read)
+        self.running["pixels"] = self.running.get("pixels", 0.0) + sum(pixels for _, pixels in read)
 
     def check_finite(self) -> None:
         """Raise SegmodelsError where a weight is NaN or infinite: no such checkpoint replaces a good one."""
         for name, tensor in self.network.state_dict().items():
             if not tensor.isfinite().all():
-                raise SegmodelsError(f"{name} is not finite after step {self.step}. {ADVICE}")
+                raise SegmodelsError(f"{name} is not finite after step {self.step}. {self.advice}")
 
     def checkpoint(self, begun: Mapping[str, Any], ranks: Ranks, device: torch.device) -> Checkpoint:
         """Everything that the next step depends on, and what run.json says of the run's beginning."""
@@ -95,6 +129,14 @@ class State:
         self.step, self.history, self.running = checkpoint.step, checkpoint.history, checkpoint.running
         self.digests = checkpoint.digests
         ranks.restore_random_states(checkpoint.random, device)
+
+
+def _copy(into: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    """In one call for all statistics and one for all counters: on a GPU a kernel each, not one for every tensor."""
+    for real in (True, False):
+        pairs = [pair for pair in zip(into, tensors, strict=True) if pair[0].is_floating_point() is real]
+        if pairs:
+            torch._foreach_copy_([there for there, _ in pairs], [here for _, here in pairs])
 
 
 def best_row(history: Sequence[Row]) -> Row | None:
@@ -133,4 +175,4 @@ def _validations(count: int) -> str:
 
 def _not_finite(step: int, losses: Sequence[float], keys: Sequence[str]) -> str:
     bad = [f"{loss} for {key}" for loss, key in zip(losses, keys, strict=True) if not math.isfinite(loss)]
-    return f"the loss of step {step} is not a number: {', '.join(bad)} (batch: {', '.join(keys)}). {ADVICE}"
+    return f"the loss of step {step} is not a number: {', '.join(bad)} (batch: {', '.join(keys)}). "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 
@@ -34,8 +34,10 @@ from segmodels.runs.progress import Pace, Show, read_timing, silent
 from segmodels.runs.run import Run, check_results, write_document, write_history
 from segmodels.scoring.metrics import ConfusionMatrix, scores
 from segmodels.training.ema import start_ema, update_ema
-from segmodels.training.interrupt import interruptible
-from segmodels.training.losses import backward, class_weights
+from segmodels.training.frozen import freeze_trunk, start_learning
+from segmodels.training.interrupt import GivenUp, interruptible
+from segmodels.training.limits import advice_on_numbers, check_batch_norms, enough_memory
+from segmodels.training.losses import backward, class_weights, labelled_pixels
 from segmodels.training.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
 from segmodels.training.ranks import join_ranks
 from segmodels.training.state import State, best_row, described_end, is_best, out_of_patience
@@ -66,6 +68,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         ranks = stack.enter_context(join_ranks(device))
         stack.enter_context(arithmetic(fast=config.fast))
         show = show if ranks.rank == 0 else silent
+        stack.enter_context(enough_memory(config, device, config.batch_size // ranks.count))
 
         # ---- what: everything that can be wrong is wrong here, not after an hour ----------------------------
         declared = spec(config.network)
@@ -76,7 +79,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         shards = ShardSet(config.shards, "train")
         val = ShardSet(config.shards, "val", version=shards.digest)
         samples(val, (1,))
-        crop = crop_size(shards, geometry, config.crop)
+        crop = crop_size(shards, geometry, config.crop, pad=config.pad)
         stream = open_stream(config, shards, ranks.count, show)
         batches = Batches(
             shards,
@@ -101,6 +104,10 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         network = declared.build(len(shards.taxonomy.classes), crop, options)
         colours = Colours(config.mean, config.std)
         origin = load_init(network, declared, options, crop, shards.taxonomy, init, colours) if init else ""
+        if not config.trunk_lr:
+            freeze_trunk(network)
+        start_learning(network)
+        check_batch_norms(network, crop, batches.share // config.accumulate, ranks.count * config.accumulate)
 
         # ---- the run folder ---------------------------------------------------------------------------------
         if ranks.rank == 0:
@@ -143,7 +150,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks, the start did not
 
         # ---- where it was killed ----------------------------------------------------------------------------
-        state = State(network, optimizer, start_ema(network) if config.ema else None)
+        state = State(network, optimizer, start_ema(network) if config.ema else None, advice_on_numbers(config))
         if run.last.exists():
             checkpoint = load_checkpoint(run.last, document["id"])
             with parsing(f"{run.last} is not of this run", SegmodelsError, f"To mend it, {start_anew(run)}."):
@@ -157,9 +164,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 load_best(run, document, int(best["step"]), state.published)
             show(f"{run.path}: going on after step {state.step} of {total}")
         if state.step != ranks.highest(state.step, device):
-            raise SegmodelsError(
-                f"{run.last} is not the others': the machines of a training need one file system for --out"
-            )
+            raise SegmodelsError(f"{run.last} is not the others': all machines of a training need one place for --out")
         timing = read_timing(run.timing_so_far)
         timing.sessions += 1
         validated: tuple[int, ConfusionMatrix] | None = None
@@ -176,67 +181,87 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 write_document(run.timing_so_far, timing.document(device))
             saved = perf_counter()
 
-        # ---- the loop ---------------------------------------------------------------------------------------
-        network.train()
-        stopped = stack.enter_context(interruptible())
-        stop = state.step if out_of_patience(state.history, config.early_stop) else min(total, until or total)
-        for batch in timing.waited(batches.between(state.step, stop)):
-            epoch = state.step // epoch_steps
-            lr = config.lr * learning_rate_factor(
-                config.schedule,
-                state.step,
-                total,
-                warmup=config.warmup,
-                milestones=config.milestones,
-                losses=[row["loss"] for row in state.history],
-            )
-            set_learning_rate(optimizer, lr)
-            optimizer.zero_grad()
-            losses = backward(forward, batch, config, declared.step_weights, weight, device)
-            ranks.sum_gradients(network)
-            if config.clip:
-                clip_gradients(network, config.clip)
-            optimizer.step()
-            ranks.share_buffers(network)
-            if state.ema is not None:
-                update_ema(state.ema, network, config.ema, state.step)
-            state.read_losses(batches)  # those of the step before: the device has its next work by now
-            state.unread = ranks.gather(losses)
-            state.step += 1
-            timing.images += config.batch_size
-            if state.step.bit_count() == 1 or state.step == total:
-                state.digests[str(state.step)] = weights_digest(network.state_dict())
-            show(pace.status(state.step, epoch, state.mean_loss, lr))
+        def stop() -> NoReturn:
+            save()
+            raise SegmodelsError(f"stopped after step {state.step} of {total}. The same command goes on")
 
-            # ---- the end of an epoch ------------------------------------------------------------------------
-            if state.step % epoch_steps == 0 or state.step == total:
-                state.read_losses(batches)
-                row = {"epoch": epoch + 1, "step": state.step, "lr": lr, "loss": state.mean_loss}
-                if (epoch + 1) % config.validate_every == 0 or state.step == total:
+        def learning_rate(step: int) -> float:
+            losses = [row["loss"] for row in state.history]
+            shape: Any = {"warmup": config.warmup, "milestones": config.milestones, "losses": losses}
+            return config.lr * learning_rate_factor(config.schedule, step, total, **shape)
+
+        def end_epoch() -> None:
+            nonlocal validated
+            state.read_losses(batches)
+            epoch, lr = (state.step - 1) // epoch_steps, learning_rate(state.step - 1)
+            row = {"epoch": epoch + 1, "step": state.step, "lr": lr, "loss": state.mean_loss}
+            if (epoch + 1) % config.validate_every == 0 or state.step == total:
+                try:
                     with timing.validating():
-                        matrices = validate(segmenter, val, state.published, ranks, config.workers)
-                    validated, found = (state.step, matrices), scores(matrices, evaluated)
-                    row |= {name: found[name] for name in IN_HISTORY}
-                state.history.append(row)
-                state.running.clear()
-                show(epoch_line(row))
+                        found = validate(segmenter, val, state.published, ranks, config.workers, interrupt)
+                except GivenUp:
+                    stop()  # before the epoch's row, which the same command then begins with
+                validated, all_scores = (state.step, found), scores(found, evaluated)
+                row |= {name: all_scores[name] for name in IN_HISTORY}
+            show(epoch_line(row, state.pixel_loss))
+            state.history.append(row)
+            state.running.clear()
+            if ranks.rank == 0:
+                write_history(run.history, state.history)
+            if is_best(state.history):
+                if config.early_stop:  # first, so that the best weights are of an epoch that the checkpoint knows
+                    save()
                 if ranks.rank == 0:
-                    write_history(run.history, state.history)
-                if is_best(state.history):
-                    if config.early_stop:  # first, so that the best weights are of an epoch that the checkpoint knows
-                        save()
-                    if ranks.rank == 0:
-                        save_weights(run.best, state.published, about_weights(document, crop, state.step))
-                if out_of_patience(state.history, config.early_stop):
-                    break
+                    save_weights(run.best, state.published, about_weights(document, crop, state.step))
 
-            # ---- what a kill may cost -----------------------------------------------------------------------
-            due = perf_counter() - saved > CHECKPOINT_SECONDS
-            wish = ranks.highest(STOP if stopped.is_set() else SAVE if due else GO_ON, device)
-            if wish >= SAVE:
-                save()
-            if wish == STOP:
-                raise SegmodelsError(f"stopped after step {state.step} of {total}. The same command goes on")
+        # ---- the loop ---------------------------------------------------------------------------------------
+        with interruptible(show) as interrupt:
+            if state.ends_epoch(epoch_steps, total):  # it was stopped in the validation
+                with timing.looping():
+                    end_epoch()
+            stop_at = state.step if out_of_patience(state.history, config.early_stop) else min(total, until or total)
+            coming = interrupt.waiting(batches.between(state.step, stop_at), lambda: f"finishing step {state.step + 1}")
+            try:
+                for batch in timing.waited(coming):
+                    epoch, lr = state.step // epoch_steps, learning_rate(state.step)
+                    state.begin_step(device)
+                    with interrupt.abortable():
+                        set_learning_rate(optimizer, lr)
+                        optimizer.zero_grad()
+                        losses = backward(forward, batch, config, declared.step_weights, weight, device)
+                        ranks.sum_gradients(network)
+                        if config.clip:
+                            clip_gradients(network, config.clip)
+                    state.take_step()
+                    optimizer.step()
+                    ranks.share_buffers(network)
+                    if state.ema is not None:
+                        update_ema(state.ema, network, config.ema, state.step)
+                    state.read_losses(batches)  # those of the step before: the device has its next work by now
+                    state.unread = ranks.gather(torch.stack([losses, labelled_pixels(batch).to(losses)], dim=1))
+                    state.step += 1
+                    timing.images += config.batch_size
+                    if state.step.bit_count() == 1 or state.step == total:
+                        state.digests[str(state.step)] = weights_digest(network.state_dict())
+                    show(pace.status(state.step, epoch, state.pixel_loss, lr))
+
+                    if state.ends_epoch(epoch_steps, total):
+                        end_epoch()
+                        if out_of_patience(state.history, config.early_stop):
+                            break
+
+                    # what a kill may cost
+                    due = perf_counter() - saved > CHECKPOINT_SECONDS
+                    wish = ranks.highest(STOP if interrupt.asked else SAVE if due else GO_ON, device)
+                    if wish == STOP:
+                        stop()
+                    elif wish == SAVE:
+                        save()
+            except GivenUp:
+                if ranks.count > 1:  # the others are elsewhere
+                    raise
+                state.give_up_step(device)
+                stop()
         save()
         if until is not None and state.step == until < total:
             return Outcome(run, {}, state.digests)
@@ -252,7 +277,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             step = int(best["step"])
             weights = {n: t.to(device) for n, t in load_best(run, document, step, state.published).items()}
         if validated is None or validated[0] != step:
-            validated = step, validate(segmenter, val, weights, ranks, config.workers)
+            with interruptible(show) as interrupt:
+                validated = step, validate(segmenter, val, weights, ranks, config.workers, interrupt)
         metrics = metrics_document(validated[1], segmenter, step)
         if best is not None and metrics["miou"] != best["miou"]:
             tell_other_score(run, metrics["miou"], best, show)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 from segdata import ShardSet
@@ -15,25 +16,48 @@ from segmodels.runs.run import Run
 from segmodels.scoring.confusions import count_confusions
 from segmodels.scoring.metrics import ConfusionMatrix, class_iou, scores
 from segmodels.training.ema import using_weights
+from segmodels.training.frozen import start_learning
+from segmodels.training.interrupt import GivenUp, Interrupt
 from segmodels.training.ranks import Ranks
 from segmodels.training.state import Row
 
 IN_HISTORY = ("miou", "pixel_accuracy")  # of the scores
 
 
-def validate(segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int) -> ConfusionMatrix:
-    """One confusion matrix an image of the validation split, with these weights: (N, K, K)."""
-    network = segmenter.network
+def validate(
+    segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int, interrupt: Interrupt
+) -> ConfusionMatrix:
+    """One confusion matrix an image of the validation split, with these weights: (N, K, K).
+
+    Raises GivenUp, on all ranks, where a signal ends it on one of them.
+    """
+    own: ConfusionMatrix | None = None
+    with suppress(GivenUp), interrupt.abortable("leaving the validation"):
+        own = _count_own(segmenter, val, weights, ranks, workers, interrupt)
+    ended = ranks.highest(int(own is None), segmenter.device)
+    if own is None or ended:
+        raise GivenUp
+    return ranks.interleave(own)
+
+
+def _count_own(
+    segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int, interrupt: Interrupt
+) -> ConfusionMatrix:
+    """The matrices of this rank's images."""
+    network, stop = segmenter.network, interrupt.until_asked
     network.eval()
-    with using_weights(network, weights):
-        matrices = count_confusions(segmenter, val, workers=workers, rank=ranks.rank, ranks=ranks.count)
-    network.train()
-    return ranks.interleave(matrices)
+    try:
+        with using_weights(network, weights):
+            return count_confusions(segmenter, val, workers=workers, rank=ranks.rank, ranks=ranks.count, progress=stop)
+    finally:
+        start_learning(network)
 
 
-def epoch_line(row: Row) -> str:
+def epoch_line(row: Row, loss: float) -> str:
+    """What is told of an epoch; `loss` is that of a pixel, NaN where no pixel of the epoch had a label."""
+    told = "no labelled pixel, so no loss" if math.isnan(loss) else f"loss {loss:.4f}"
     found = "".join(f"  {name} {row[name]:.4f}" for name in IN_HISTORY if name in row)
-    return f"epoch {row['epoch']:.0f}: loss {row['loss']:.4f}{found}"
+    return f"epoch {row['epoch']:.0f}: {told}{found}"
 
 
 def metrics_document(matrices: ConfusionMatrix, segmenter: Segmenter, step: int) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def config(**values: Any) -> TrainConfig:
         ({"ema": 1.0}, "--ema is 1.0, expected 0 to below 1"),
         ({"lr": math.nan}, "--lr is nan"),
         ({"lr": 0.0}, "--lr is 0.0"),
+        ({"trunk_lr": 0.0}, "--trunk-lr is 0.0, expected above 0, or an --init to freeze"),
         ({"epochs": 3, "steps": 5}, "this or steps"),
         ({"epochs": None}, "this or steps"),
         ({"batch_size": 8, "accumulate": 3}, "--accumulate is 3, expected a divisor of 8"),
@@ -118,6 +119,7 @@ OTHER = {
     "batch_size": 16,
     "accumulate": 2,
     "crop": (64, 128),
+    "pad": True,
     "scale": (1.0, 1.0),
     "flip": False,
     "vertical_flip": True,
@@ -204,6 +206,15 @@ def test_a_config_survives_json() -> None:
         again = configs.config_from_document(json.loads(json.dumps(original.document())))
         assert again == original
         assert again.digest == original.digest
+
+
+def test_a_field_that_runs_of_before_do_not_have() -> None:
+    """With its default it stands in no document, so that their ids stay; their documents are read without it."""
+    added = {name for name, each in OPTIONS.items() if each.added}
+    assert added == {"pad"}
+    assert not added & config().document().keys()
+    assert added <= config(pad=True).document().keys()
+    assert configs.config_from_document(config().document()).pad is False
 
 
 def test_a_document_of_another_version_is_refused() -> None:

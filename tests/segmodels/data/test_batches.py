@@ -264,11 +264,13 @@ def test_crops_that_fit(shards: ShardSet) -> None:
 def test_images_of_several_sizes_need_a_crop(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole images of different size make no batch; a crop that fits in all of them does."""
     monkeypatch.setitem(shards.manifest.document["splits"]["train"], "sizes", [[64, 128], [48, 256]])
-    with pytest.raises(SegmodelsError, match=r"48x256 to 64x128.*--crop"):
+    with pytest.raises(SegmodelsError, match=r"48x256 to 64x128.*--crop 48x128 or less, or --pad"):
         crop_size(shards, Geometry(), None)
-    with pytest.raises(SegmodelsError, match="larger than the images of train: 48x128"):
+    with pytest.raises(SegmodelsError, match=r"larger than the images of train: 48x128.*a smaller one, or --pad"):
         crop_size(shards, Geometry(), (64, 64))
     assert crop_size(shards, Geometry(), (48, 128)) == (48, 128)
+    assert crop_size(shards, Geometry(), (640, 64), pad=True) == (640, 64)
+    assert crop_size(shards, Geometry(size_multiple=48), None, pad=True) == (96, 288)
 
 
 @pytest.mark.parametrize(
