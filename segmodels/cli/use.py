@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from segdata.cli.command import Command
-from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, share, view_options, workers_option
+from segmodels.cli.parameters import (
+    ANY_PATH,
+    computing,
+    parse_size,
+    progress_bar,
+    shard_set,
+    share,
+    view_options,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from segdata.stores.url import Place
@@ -55,6 +64,7 @@ def evaluate(
     scales: tuple[float, ...],
     window: Size | None,
     device: str,
+    threads: int | None,
     q: str | None,
     official: bool,
     truth: Path | None,
@@ -67,7 +77,7 @@ def evaluate(
     threads single pixels may be taken for other classes, where two are as likely.
     """
     from segdata import ShardSet
-    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.compute.device import choose_device
     from segmodels.inference.trained import choose_views, load_trained
     from segmodels.knobs.quantiles import with_q
     from segmodels.scoring.evaluate import Benchmark
@@ -76,7 +86,7 @@ def evaluate(
     if truth and not official:
         raise click.UsageError("--ground-truth is for --official")
     chosen = choose_device(device)
-    with arithmetic(fast=False):
+    with computing(chosen, threads):
         segmenter = with_q(load_trained(run, chosen), q)
         split_shards = ShardSet(shards, split)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
@@ -129,6 +139,7 @@ def predict(
     scales: tuple[float, ...],
     window: Size | None,
     device: str,
+    threads: int | None,
     q: str | None,
 ) -> None:
     """Segment IMAGES, files or whole folders, of any size with the network of RUN.
@@ -136,14 +147,14 @@ def predict(
     Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence. A photo whose
     camera noted that it lies on its side is turned upright first, and so are the pictures of it.
     """
-    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.compute.device import choose_device
     from segmodels.inference.predict import find_images
     from segmodels.inference.predict import predict as draw
     from segmodels.inference.trained import choose_views, load_trained
     from segmodels.knobs.quantiles import with_q
 
     chosen = choose_device(device)
-    with arithmetic(fast=False):
+    with computing(chosen, threads):
         segmenter = with_q(load_trained(run, chosen), q)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
         found = find_images(images, out)
