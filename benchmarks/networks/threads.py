@@ -35,8 +35,8 @@ NETWORKS = ("percentile", "dilated_unet", "distill_x8", "iterative_v6", "res_hou
 NETWORKS = (*NETWORKS, "fcn_resnet_v2")
 CROP, BATCH, CLASSES = (64, 128), 4, 20
 LOADS = (0, 2, 6)  # busy loops
-ROUNDS, SECONDS, FEWEST = 2, 0.5, 3  # turns of each setting; what a turn takes; steps that it takes at least
-CAP, TRIES, OTHERS = 6.0, 3, 0.1  # seconds in which a turn has to end; turns at most; processors that others may take
+ROUNDS, SECONDS, FEWEST = 1, 0.6, 3  # turns of each setting; what a turn takes; steps that it takes at least
+CAP, TRIES, OTHERS = 6.0, 2, 0.1  # seconds in which a turn has to end; turns at most; processors that others may take
 TICKS = os.sysconf("SC_CLK_TCK")  # a second, in the files of /proc
 BUSY = "import time\nend = time.time() + 600\nwhile time.time() < end: pass"
 
@@ -214,18 +214,18 @@ def main() -> None:
         return
     line = "{:<16} {:>10}" + " {:>23}" * len(SETTINGS) + " {:>7}"
     print(line.format("ms of a step", "busy loops", *SETTINGS, "others"))
-    rows = []
     for network in given.networks:
+        rows = []
         for row in rows_of(network):
             shown = ["stopped" if ms is None else f"{ms:.0f}" for ms in row["step_ms"].values()]
             print(line.format(network, row["busy_loops"], *shown, row["others"]), flush=True)
             rows.append(row)
-    if given.out:
-        write(given.out, rows)
+        if given.out:
+            write(given.out, rows)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """The rows, with those of networks that were measured before and not now."""
+    """The rows of a network, behind those of other networks that are there."""
     import torch
 
     from segmodels.runs.environment import describe_environment

@@ -134,14 +134,23 @@ def threads(result: dict[str, Any]) -> str:
     ]
     for row in result["rows"]:
         ms = row["step_ms"]
-        cells = ["stopped" if ms[other] is None else f"{ms[one] / ms[other]:.2f}x" for other in others]
-        lines.append(f"| `{row['network']}` | {row['busy_loops']} | {ms[one]:.0f} | {' | '.join(cells)} |")
+        cells = [_compared(ms[one], ms[other]) for other in others]
+        shown = "stopped" if ms[one] is None else f"{ms[one]:.0f}"
+        lines.append(f"| `{row['network']}` | {row['busy_loops']} | {shown} | {' | '.join(cells)} |")
     height, width = result["crop"]
     about = (
         f"Crops of {height}x{width}, batches of {result['batch_size']}, small networks; {result['device']['name']},"
         f" {result['processors']} processors. `stopped`: three steps took longer than {result['cap_s']:.0f} s."
+        f" Processes of others took up to {max(row['others'] for row in result['rows']):.1f} of a processor meanwhile."
     )
     return "\n".join([*lines, "", about, ""])
+
+
+def _compared(one: float | None, other: float | None) -> str:
+    """How many times as fast the other is; its milliseconds where the one was stopped."""
+    if other is None:
+        return "stopped"
+    return f"{other:.0f} ms" if one is None else f"{one / other:.2f}x"
 
 
 def deeper(results: dict[str, dict[str, Any]]) -> str:

@@ -359,7 +359,8 @@ def test_the_threads_that_a_command_is_given(lessons: Path, tmp_path: Path, monk
     command = (*command, "--batch-size", 2, "--crop", "32x64", "--workers", 0, "--device", "cpu", "--steps", 1)
     assert f"{out}: CPU threads: 2\n" in invoke(*command, "--threads", 2)
     assert seen == [2] and Run(out).document()["device"]["threads"] == 2
-    assert invoke("evaluate", out, "--shards", lessons, "--device", "cpu", "--threads", 3) == "CPU threads: 3\n"
+    score = ("evaluate", out, "--shards", lessons, "--out", tmp_path / "scores", "--device", "cpu")
+    assert invoke(*score, "--threads", 3) == "CPU threads: 3\n"
     assert torch.get_num_threads() == before
 
 
