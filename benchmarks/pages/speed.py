@@ -125,6 +125,34 @@ def training(result: dict[str, Any]) -> str:
     )
 
 
+def threads(result: dict[str, Any]) -> str:
+    """A step of every network on one thread, and how many times as fast two are beside the same load."""
+    one, *others = result["rows"][0]["step_ms"]
+    lines = [
+        f"| network | busy loops | {one} thread, ms per step | {' | '.join(others)} |",
+        "|---|--:|--:|" + "--:|" * len(others),
+    ]
+    for row in result["rows"]:
+        ms = row["step_ms"]
+        cells = [_compared(ms[one], ms[other]) for other in others]
+        shown = "stopped" if ms[one] is None else f"{ms[one]:.0f}"
+        lines.append(f"| `{row['network']}` | {row['busy_loops']} | {shown} | {' | '.join(cells)} |")
+    height, width = result["crop"]
+    about = (
+        f"Crops of {height}x{width}, batches of {result['batch_size']}, small networks; {result['device']['name']},"
+        f" {result['processors']} processors. `stopped`: three steps took longer than {result['cap_s']:.0f} s."
+        f" Processes of others took up to {max(row['others'] for row in result['rows']):.1f} of a processor meanwhile."
+    )
+    return "\n".join([*lines, "", about, ""])
+
+
+def _compared(one: float | None, other: float | None) -> str:
+    """How many times as fast the other is; its milliseconds where the one was stopped."""
+    if other is None:
+        return "stopped"
+    return f"{other:.0f} ms" if one is None else f"{one / other:.2f}x"
+
+
 def deeper(results: dict[str, dict[str, Any]]) -> str:
     """What was found on each set: the stages' scores, what they settle, and the sweep."""
     return "\n".join(_deeper(result) for result in results.values())
@@ -159,6 +187,7 @@ SPEED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "loader": ("cpu/loader.json", loader),
     "skipping": ("cpu/sparse.json", skipping),
     "training": ("cpu/train.json", training),
+    "threads": ("cpu/threads.json", threads),
 }
 
 FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"deeper": ("cpu/deeper-*.json", deeper)}

@@ -16,10 +16,12 @@ from segmodels.cli.report import report
 from segmodels.cli.sweep import sweep
 from segmodels.cli.train import train, verify
 from segmodels.cli.use import evaluate, export, predict
+from segmodels.compute.processors import wait_passively
 
 
 def main() -> NoReturn:
     """Entry point."""
+    wait_passively()
     run(cli, "segmodels")
 
 

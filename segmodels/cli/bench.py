@@ -14,7 +14,7 @@ from segdata.base.numbers import size as one_size
 from segdata.cli.command import Command
 from segdata.cli.output import tell
 from segdata.cli.parameters import COUNT, Number, Whole
-from segmodels.cli.parameters import ANY_PATH, THREADS, device_option, network_options, parse_list
+from segmodels.cli.parameters import ANY_PATH, device_option, network_options, parse_list, threads_option
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
 from segmodels.spec import MOST_CLASSES
@@ -116,9 +116,7 @@ def weights_of(run: Path) -> Path:
     help="Compile the network with torch.compile first.",
 )
 @device_option
-@click.option(
-    "--threads", type=THREADS, metavar="N", show_default="torch's own number", help="Use N threads of the CPU."
-)
+@threads_option
 @click.option("--seconds", type=SECONDS, default=1.0, show_default=True, help="Measure each figure for this long.")
 @click.option(
     "--rounds",
@@ -160,11 +158,11 @@ def bench(
     from segmodels.bench.report import CSV, HEADER, JSON, line, write_csv, write_json
     from segmodels.bench.rows import Plan
     from segmodels.bench.rows import bench as measure
-    from segmodels.compute.device import choose_device
+    from segmodels.compute.device import choose_device, default_threads
     from segmodels.runs.results import check_file
 
     axes = {"precision": precision, "layout": layout, "arithmetic": arithmetic, "compile": compile}
-    chosen = settings(axes, str(choose_device(device)), threads)
+    chosen = settings(axes, str(choose_device(device)), threads or default_threads())
     subjects = _subjects(targets, all, classes, options)
     groups = [cases(each, size or [SMALL if all else each.size], chosen) for each in subjects]
     if json and json == csv:
@@ -178,6 +176,8 @@ def bench(
         for row in measure(group, plan):
             tell(line(row))
             rows.append(row)
+    if count := rows[0].environment["device"].get("threads"):
+        click.echo(f"CPU threads: {count}", err=True)
     if rows[0].no_energy:
         tell(f"energy: not measured, {rows[0].no_energy}")
     if json:

@@ -11,7 +11,15 @@ from segdata.base.numbers import MOST
 from segdata.cli.command import Command
 from segdata.cli.output import tell
 from segdata.cli.parameters import COUNT, Number
-from segmodels.cli.parameters import ANY_PATH, device_option, progress_bar, shard_set, workers_option
+from segmodels.cli.parameters import (
+    ANY_PATH,
+    computing,
+    device_option,
+    progress_bar,
+    shard_set,
+    threads_option,
+    workers_option,
+)
 from segmodels.errors import SegmodelsError
 
 if TYPE_CHECKING:
@@ -48,6 +56,7 @@ SHARE, MILLISECONDS = Number(0, 1, "a share", above=True), Number(0, MOST, "mill
     "--forwards", type=COUNT, default=20, show_default=True, help="For --latency, time at least this many forwards."
 )
 @device_option
+@threads_option
 @workers_option
 def calibrate(
     run: Path,
@@ -59,6 +68,7 @@ def calibrate(
     every: int,
     forwards: int,
     device: str,
+    threads: int | None,
     workers: int,
 ) -> None:
     """Find the q of each class with which the `percentile` network of RUN is best within a budget.
@@ -70,7 +80,7 @@ def calibrate(
     from segmodels.calibration.calibrate import Budget
     from segmodels.calibration.calibrate import calibrate as find
     from segmodels.calibration.report import table, write_calibration
-    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.compute.device import choose_device
     from segmodels.inference.trained import load_trained
     from segmodels.knobs.quantiles import CALIBRATION
     from segmodels.runs.results import check_file
@@ -79,7 +89,7 @@ def calibrate(
         raise SegmodelsError("calibrate to what? Give --budget SHARE or --latency MS, one of them")
     check_file("--out", out, CALIBRATION)
     chosen = choose_device(device)
-    with arithmetic(fast=False):
+    with computing(chosen, threads):
         segmenter, images = load_trained(run, chosen), ShardSet(shards, split)
         limit = Budget(budget, latency)
         count = forwards if latency else 1

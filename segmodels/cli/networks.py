@@ -10,7 +10,7 @@ from segdata.base.numbers import MOST
 from segdata.cli.command import Command
 from segdata.cli.parameters import Whole
 from segmodels.cli.parameters import network_options, parse_size
-from segmodels.networks import names, spec
+from segmodels.networks import spec
 from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
@@ -20,24 +20,21 @@ if TYPE_CHECKING:
 @click.command("list", cls=Command)
 def list_networks() -> None:
     """Name every network: parameters, GMAC, stride and size at its source's own setting."""
-    from segmodels.bench.summary import summarize
+    from segmodels.bench.facts import every_network
 
     line = "{:<22} {:<26} {:>11} {:>8} {:>6}  {:<16} {}"
     header = ("name", "family", "parameters", "GMAC", "stride", "at", "sizes")
     click.echo(line.format(*header))
-    for name in names():
-        declared = spec(name)
-        classes, size = declared.example
-        network = summarize(declared, classes, size, {})[0]
-        geometry = declared.geometry({})
+    for network in every_network():
+        (height, width), geometry = network.size, network.geometry
         click.echo(
             line.format(
-                name,
-                declared.family,
+                network.name,
+                network.family,
                 f"{network.parameters:,}",
                 f"{network.macs / 1e9:.2f}",
                 geometry.stride,
-                f"{size[0]}x{size[1]}, {classes}",
+                f"{height}x{width}, {network.classes}",
                 _sizes(geometry),
             )
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,12 +16,13 @@ from segdata.cli.parameters import parse_size as one_size
 from segdata.stores.url import Place, place
 
 if TYPE_CHECKING:
+    import torch
+
     from segmodels.spec import Size
 
 T = TypeVar("T")
 
 ANY_PATH = click.Path(path_type=Path)
-THREADS = Whole(1, MOST_WORKERS)  # of the CPU
 workers_option = click.option(
     "--workers", type=Whole(0, MOST_WORKERS), default=2, show_default=True, help="Read ahead with this many threads."
 )
@@ -86,6 +88,28 @@ device_option = click.option(
 )
 
 
+threads_option = click.option(
+    "--threads",
+    type=Whole(1, MOST_WORKERS),
+    metavar="N",
+    show_default="the processors that this process may use",
+    help="Compute with N threads of the CPU.",
+)
+
+
+@contextmanager
+def computing(device: torch.device, threads: int | None, *, fast: bool = False) -> Iterator[None]:
+    """Inside: the arithmetic, and so many threads of the CPU, or the default number. It is told in the end."""
+    from segmodels.compute.device import arithmetic, default_threads
+    from segmodels.compute.device import threads as computing_on
+
+    count = threads or default_threads()
+    with arithmetic(fast=fast), computing_on(count):
+        yield
+    if device.type == "cpu":
+        click.echo(f"CPU threads: {count}", err=True)
+
+
 def view_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that shows images to a trained network."""
     options = (
@@ -100,6 +124,7 @@ def view_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--window", metavar="HxW", callback=parse_size, help="Slide a window of this size over it."),
         device_option,
+        threads_option,
     )
     for option in reversed(options):
         command = option(command)

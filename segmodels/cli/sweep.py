@@ -15,11 +15,12 @@ from segdata.cli.parameters import COUNT
 from segmodels.cli.bench import weights_of
 from segmodels.cli.parameters import (
     ANY_PATH,
-    THREADS,
+    computing,
     device_option,
     parse_numbers,
     progress_bar,
     shard_set,
+    threads_option,
     workers_option,
 )
 
@@ -76,9 +77,7 @@ def _values(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
     help="Use deterministic kernels, or allow TF32 and kernels chosen by timing.",
 )
 @device_option
-@click.option(
-    "--threads", type=THREADS, metavar="N", show_default="torch's own number", help="Use N threads of the CPU."
-)
+@threads_option
 @workers_option
 def sweep(
     runs: tuple[Path, ...],
@@ -101,10 +100,7 @@ def sweep(
     on. With steps, an iterative or hourglass network stops early, after so many iterations. With scale, several RUNs
     that were trained at different strides are put side by side.
     """
-    import torch
-
     from segdata import ShardSet
-    from segmodels.compute.device import arithmetic as computing
     from segmodels.compute.device import choose_device
     from segmodels.inference.trained import load_trained
     from segmodels.knobs.point import points
@@ -112,10 +108,8 @@ def sweep(
     from segmodels.knobs.sweep_report import FILES, table, write_sweep
     from segmodels.runs.results import check_out
 
-    if threads:
-        torch.set_num_threads(threads)
     chosen = choose_device(device)
-    with computing(fast=arithmetic == "fast"):
+    with computing(chosen, threads, fast=arithmetic == "fast"):
         segmenters = [replace(load_trained(run, chosen), precision=precision) for run in runs]
         positions, images = points(knob, segmenters, values), ShardSet(shards, split)
         check_out(out, FILES)

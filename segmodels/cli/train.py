@@ -12,7 +12,7 @@ import click
 from segdata.cli.command import Command
 from segdata.cli.parameters import COUNT
 from segdata.stores.url import Place
-from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share, workers_option
+from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share, threads_option, workers_option
 from segmodels.config.config import TrainConfig
 from segmodels.config.options import Read, options_of
 from segmodels.config.recipes import make_config
@@ -45,21 +45,27 @@ def _reader(read: Read) -> Callable[[click.Context, click.Parameter, str | None]
 @click.argument("network")
 @network_options
 @train_options
-def train(network: str, recipe: str | None, options: dict[str, str], **given: Any) -> None:
+@threads_option
+def train(network: str, recipe: str | None, options: dict[str, str], threads: int | None, **given: Any) -> None:
     """Train a network from shards into a run folder.
 
     The same command again continues a killed run, and does nothing on a finished one. Ctrl-C finishes the step under
     way, saves the run and ends; a second Ctrl-C gives that step up. The defaults below are those of `--recipe
-    default`; an option that is given overrides its recipe. Started by torchrun, all its processes share the work.
+    default`; an option that is given overrides its recipe. Started by torchrun, all its processes share the work. A
+    killed run continues with the number of CPU threads that it began with, because the last bits of sums depend on it.
 
     The loss that is printed is the mean over the labelled pixels of the epoch so far. The loss in history.csv is the
     mean over its images, which is what the training minimises.
     """
+    from segmodels.compute.device import default_threads
+    from segmodels.compute.device import threads as computing_on
     from segmodels.runs.progress import Console
     from segmodels.training.train import train as run_training
 
     chosen = tuple(sorted(spec(network).parse(options).items()))
-    outcome = run_training(make_config(network, recipe, given | {"options": chosen}), show=Console())
+    config = make_config(network, recipe, given | {"options": chosen})
+    with computing_on(threads or default_threads()):
+        outcome = run_training(config, show=Console())
     if outcome.metrics:  # torchrun's other processes have none
         click.echo(f"{outcome.run.weights}: miou {share(outcome.metrics['miou'])} on val")
 

@@ -9,7 +9,15 @@ import click
 
 from segdata.cli.command import Command
 from segdata.cli.output import tell
-from segmodels.cli.parameters import ANY_PATH, parse_size, progress_bar, shard_set, view_options, workers_option
+from segmodels.cli.parameters import (
+    ANY_PATH,
+    computing,
+    parse_size,
+    progress_bar,
+    shard_set,
+    view_options,
+    workers_option,
+)
 from segmodels.cli.scores import class_table, official_line, scores_line
 
 if TYPE_CHECKING:
@@ -57,6 +65,7 @@ def evaluate(
     scales: tuple[float, ...],
     window: Size | None,
     device: str,
+    threads: int | None,
     q: str | None,
     official: bool,
     truth: Path | None,
@@ -70,7 +79,7 @@ def evaluate(
     threads single pixels may be taken for other classes, where two are as likely.
     """
     from segdata import ShardSet
-    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.compute.device import choose_device
     from segmodels.inference.trained import choose_views, load_trained
     from segmodels.knobs.quantiles import with_q
     from segmodels.scoring.evaluate import Benchmark
@@ -79,7 +88,7 @@ def evaluate(
     if truth and not official:
         raise click.UsageError("--ground-truth is for --official")
     chosen = choose_device(device)
-    with arithmetic(fast=False):
+    with computing(chosen, threads):
         segmenter = with_q(load_trained(run, chosen), q)
         split_shards = ShardSet(shards, split)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
@@ -122,6 +131,7 @@ def predict(
     scales: tuple[float, ...],
     window: Size | None,
     device: str,
+    threads: int | None,
     q: str | None,
 ) -> None:
     """Segment IMAGES, files or whole folders, of any size with the network of RUN.
@@ -129,14 +139,14 @@ def predict(
     Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence. A photo whose
     camera noted that it lies on its side is turned upright first, and so are the pictures of it.
     """
-    from segmodels.compute.device import arithmetic, choose_device
+    from segmodels.compute.device import choose_device
     from segmodels.inference.predict import find_images
     from segmodels.inference.predict import predict as draw
     from segmodels.inference.trained import choose_views, load_trained
     from segmodels.knobs.quantiles import with_q
 
     chosen = choose_device(device)
-    with arithmetic(fast=False):
+    with computing(chosen, threads):
         segmenter = with_q(load_trained(run, chosen), q)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
         found = find_images(images, out)

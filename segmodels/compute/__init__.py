@@ -1,4 +1,4 @@
-"""The device a network runs on: its arithmetic, its memory, and deterministic replacements for its operations.
+"""The device a network runs on: its arithmetic, threads and memory, and deterministic replacements for its operations.
 
 Nothing here knows a network.
 """

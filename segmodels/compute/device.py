@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from segmodels.compute.processors import most_threads
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
 
@@ -58,6 +59,11 @@ def arithmetic(*, fast: bool) -> Iterator[None]:
     os.environ.setdefault(CUBLAS, WORKSPACE)
     with _as_torch_starts(), _deterministic(fast):
         yield
+
+
+def default_threads() -> int:
+    """Threads of the CPU where no number is given: torch's own, but no more than can run at a time."""
+    return min(torch.get_num_threads(), most_threads() or torch.get_num_threads())
 
 
 @contextmanager

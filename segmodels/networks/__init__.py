@@ -1,12 +1,15 @@
 """The registry: every file or folder here declares its networks in a tuple `SPECS`; nothing else registers them.
 
-What more than one of them uses belongs in `blocks.py`.
+What more than one of them uses belongs in `blocks.py`. `facts.json` says how large each network is, so that
+`segmodels list` builds none; `python -m segmodels.bench.facts` writes it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
@@ -17,12 +20,29 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def families() -> tuple[str, ...]:
+    """The files and folders here, by their module names. Nothing is imported."""
+    return tuple(sorted(each.name for each in iter_modules(__path__)))
+
+
+def specs_of(family: str) -> tuple[ModelSpec, ...]:
+    """What a file or folder here declares. It is imported, and torch with it."""
+    specs: tuple[ModelSpec, ...] = import_module(f"{__name__}.{family}").SPECS
+    return specs
+
+
+def digest_family(family: str) -> str:
+    """SHA-256 of the text of a file, or of all files of a folder: another one says that somebody changed them."""
+    place = Path(__path__[0]) / family
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    texts = (file.read_text(encoding="utf-8") for file in files if file.is_file())
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
 @cache
 def _registry() -> dict[str, ModelSpec]:
     """All specs by name. The network files are imported, and torch with them, at the first call."""
-    files = sorted(file.name for file in iter_modules(__path__))
-    specs = [each for file in files for each in import_module(f"{__name__}.{file}").SPECS]
-    return {each.name: each for each in specs}
+    return {each.name: each for family in families() for each in specs_of(family)}
 
 
 def names() -> tuple[str, ...]:

@@ -123,8 +123,10 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
 
         begun = run.document()
         count = begun["device"].get("threads") if device.type == "cpu" else None  # on which the order of sums depends
-        if count and count != torch.get_num_threads():
-            show(f"{run.path}: CPU threads: {count}, as the run began with, not {torch.get_num_threads()}")
+        if count:
+            here = torch.get_num_threads()
+            why = "" if count == here else f", as the run began with, not {here}"
+            show(f"{run.path}: CPU threads: {count}{why}")
         stack.enter_context(threads(count))
 
         # ---- the network ------------------------------------------------------------------------------------

@@ -31,10 +31,12 @@ def loaded_after(code: str) -> set[str]:
         "assert CliRunner().invoke(cli, ['--help']).exit_code == 0",
         "from click.testing import CliRunner; from segmodels.cli import cli\n"
         "assert CliRunner().invoke(cli, ['summary', '--help']).exit_code == 0",
+        "from click.testing import CliRunner; from segmodels.cli import cli\n"
+        "assert CliRunner().invoke(cli, ['list']).exit_code == 0",
     ],
 )
 def test_nothing_heavy_before_it_is_needed(code: str) -> None:
-    """Importing segmodels, and asking for help, imports no torch and none of its like."""
+    """Importing segmodels, asking for help, and the list of networks import no torch and none of its like."""
     loaded = loaded_after(code)
     assert "segmodels.networks" in loaded
     assert not loaded & LATE

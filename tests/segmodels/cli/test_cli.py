@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import segmodels
+from segmodels.bench import facts
+from segmodels.bench.facts import TABLE, count, every_network, table_of
 from segmodels.cli import cli, main
+from segmodels.networks import families, specs_of
+
+FIGURES = ("dilated_unet", "percentile", "distill_x8")
+FIRST = tuple({each.family: each.name for file in families() for each in reversed(specs_of(file))}.values())
+WRITE = "`python -m segmodels.bench.facts` writes segmodels/networks/facts.json anew"
 
 
 def run(*arguments: str) -> str:
@@ -18,20 +27,59 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-def test_list_shows_each_networks_facts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parameters, GMAC, stride and constraint, from the networks themselves."""
-    monkeypatch.setattr("segmodels.cli.networks.names", lambda: ("dilated_unet", "percentile", "distill_x8"))
-    header, unet, percentile, distill = run("list").splitlines()
+def test_list_shows_each_networks_facts() -> None:
+    """One line for each registered name: parameters, GMAC, stride and constraint."""
+    header, *lines = run("list").splitlines()
     assert header.split() == ["name", "family", "parameters", "GMAC", "stride", "at", "sizes"]
+    assert [line.split()[0] for line in lines] == list(segmodels.names())
+    unet, percentile, distill = (lines[segmodels.names().index(each)] for each in FIGURES)
     assert re.search(r"887,840 +9\.98 +1 +512x1024, 20 +multiples of 16$", unet)
     assert re.search(r"5,736,952 +751\.\d\d +1 +256x512, 10 +any$", percentile)
     assert re.search(r"10,567,378 +14\.46 +8 +384x768, 10 +multiples of 128, fixed at build$", distill)
 
 
+@pytest.mark.parametrize("name", FIRST)
+def test_the_table_has_the_facts_of_the_networks(name: str) -> None:
+    """What `list` says without building a network is what the network is: one of each family."""
+    assert {each.name: each for each in every_network()}[name] == count(segmodels.spec(name)), WRITE
+
+
+def test_the_table_was_made_of_these_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is built for `list`: no network file has changed since."""
+
+    def count(declared: segmodels.ModelSpec) -> facts.Facts:
+        raise AssertionError(f"{declared.name} is built. {WRITE}")
+
+    monkeypatch.setattr(facts, "count", count)
+    assert len(list(every_network())) == len(segmodels.names())
+
+
 @pytest.mark.slow
-def test_list_shows_every_network() -> None:
-    """One line for each registered name."""
-    assert [line.split()[0] for line in run("list").splitlines()[1:]] == list(segmodels.names())
+def test_the_table_is_as_it_would_be_written() -> None:
+    """Of all networks, to the byte."""
+    assert TABLE.read_text(encoding="utf-8") == table_of(families()), WRITE
+
+
+def test_a_network_that_is_not_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file is shown at once, and so is one that has changed: they are built, the others are not."""
+    table = json.loads(TABLE.read_bytes())
+    whole, built = list(every_network()), list[str]()
+    del table["dilated_unet"]
+    table["percentile"] |= {"digest": "of another text", "networks": []}
+    monkeypatch.setattr(facts, "TABLE", tmp_path / "facts.json")
+    facts.TABLE.write_text(json.dumps(table))
+    monkeypatch.setattr(facts, "count", lambda declared: built.append(declared.name) or count(declared))
+    assert list(every_network()) == whole
+    assert built == ["dilated_unet", "percentile"]
+
+
+def test_what_computes_takes_threads() -> None:
+    """One option for all commands that have a device; `verify` takes the number of the run."""
+    having = {
+        flag: {name for name, command in cli.commands.items() if any(flag in option.opts for option in command.params)}
+        for flag in ("--device", "--threads")
+    }
+    assert having["--threads"] == having["--device"] >= {"train", "evaluate", "predict", "bench", "sweep", "calibrate"}
 
 
 def test_summary_shows_layers_and_options() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 import segmodels.training.train
 import segmodels.training.validation
@@ -22,6 +23,7 @@ from segdata.base.canonical import digest_file
 from segdata.base.lock import locked
 from segdata.errors import LockedError, SegdataError
 from segmodels import SegmodelsError
+from segmodels.cli import cli
 from segmodels.compute.device import threads
 from segmodels.config.config import TrainConfig, run_id
 from segmodels.inference.trained import load_trained
@@ -348,6 +350,25 @@ def test_a_run_that_was_killed_before_its_first_checkpoint(lesson: Lesson, monke
     assert seen == [2, 2]
     assert f"{run.path}: what an earlier start trained was not saved yet: from step 1" in said
     assert (run.document()["device"]["threads"], "resumed" in run.document()) == (2, False)
+
+
+def test_the_threads_that_a_command_is_given(lessons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--threads is what computes, is told and is recorded; afterwards the process has as many as before."""
+    before, seen, out = torch.get_num_threads(), threads_seen(monkeypatch), tmp_path / "run"
+    command = ("train", "dilated_unet", "--option", "width_factor=0.25", "--shards", lessons, "--out", out)
+    command = (*command, "--batch-size", 2, "--crop", "32x64", "--workers", 0, "--device", "cpu", "--steps", 1)
+    assert f"{out}: CPU threads: 2\n" in invoke(*command, "--threads", 2)
+    assert seen == [2] and Run(out).document()["device"]["threads"] == 2
+    score = ("evaluate", out, "--shards", lessons, "--out", tmp_path / "scores", "--device", "cpu")
+    assert invoke(*score, "--threads", 3) == "CPU threads: 3\n"
+    assert torch.get_num_threads() == before
+
+
+def invoke(*arguments: object) -> str:
+    """What a command that succeeds says on standard error."""
+    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stderr
 
 
 def test_an_absurd_number_of_threads_is_damage(lesson: Lesson) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from segmodels.compute.processors import WAITING
 from segmodels.config.config import TrainConfig
 from segmodels.runs.run import Run
 from segmodels.training import optim
@@ -182,6 +183,16 @@ def test_fused_optimisers_resume(values: dict[str, Any], lesson: Lesson, monkeyp
     whole, pieces = lesson("whole", **values), lesson("pieces", **values)
     train(pieces, until=3)
     assert results(train(whole).run) == results(train(pieces).run)
+
+
+@pytest.mark.slow
+def test_however_threads_wait(lesson: Lesson) -> None:
+    """L0: two threads that spin and two that sleep give the same bytes."""
+    ways = {"spin": {"OMP_WAIT_POLICY": "active"}, "sleep": WAITING}
+    for name, variables in ways.items():
+        output(child("train(config)", lesson(name), **{"OMP_NUM_THREADS": "2"} | variables))
+    spin, sleep = (Run(lesson(name).out) for name in ways)
+    assert results(spin) == results(sleep)
 
 
 def test_any_number_of_workers(lesson: Lesson) -> None:
