@@ -18,7 +18,7 @@ ORDER = {
     package: rooms.split()
     for package, rooms in {
         "segdata": """
-            version errors findings base sarif stores pictures labels raw sources format decoders reading
+            version errors requirements findings base sarif stores pictures labels raw sources format decoders reading
             engines output making checking looking publishing synth segdata cli __main__
         """,
         "segmodels": """

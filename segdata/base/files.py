@@ -5,7 +5,6 @@ What cleans up after a failure never hides the failure: a leftover that cannot b
 
 import ctypes
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -210,6 +209,8 @@ def sync_tree(folder: Path) -> None:
 
 def flock(descriptor: int, operation: int) -> bool:
     """fcntl.flock; False where the file system has no locks. Raises BlockingIOError as it does."""
+    import fcntl  # not on Windows, which every command refuses in one line: to read its code must not fail before
+
     try:
         fcntl.flock(descriptor, operation)
     except BlockingIOError:
@@ -247,6 +248,8 @@ def _exchange_call() -> Any:
 def _only_writer(temporary: Path) -> int:
     """The file of this name, open and locked. Raises SegdataError where another process writes it, or it is no file
     of ours alone."""
+    import fcntl
+
     while True:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o666)

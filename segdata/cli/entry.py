@@ -6,11 +6,13 @@ from typing import NoReturn
 import click
 
 from segdata.errors import SegdataError
+from segdata.requirements import check_system, explained
 
 
 def run(group: click.Group, program: str) -> NoReturn:
     """Run the command line: status 1 for an error of ours or of the system's, 2 for wrong usage, 130 for Ctrl-C."""
     try:
+        check_system()
         code = group.main(standalone_mode=False)
     except click.exceptions.Abort:
         code = _fail(program, "stopped. Run the same command again to go on.", 130)
@@ -19,6 +21,11 @@ def run(group: click.Group, program: str) -> NoReturn:
         code = error.exit_code
     except SegdataError as error:
         code = _fail(program, str(error), 1)
+    except ModuleNotFoundError as error:
+        line = explained(error, "this command")
+        if line is None:
+            raise
+        code = _fail(program, str(line), 1)
     except OSError as error:
         code = _fail(program, f"{error.filename or 'the system'}: {error.strerror or error}.", 1)
     sys.exit(code or 0)

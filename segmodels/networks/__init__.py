@@ -10,6 +10,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+from segdata.requirements import need
 from segmodels.errors import SegmodelsError
 from segmodels.spec import ModelSpec, Size, nearest
 
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 @cache
 def _registry() -> dict[str, ModelSpec]:
-    """All specs by name. The network files are imported, and torch with them, at the first call."""
+    """All specs by name. The network files are imported, and torch with them, at the first call.
+
+    Raises RequirementError where torch is not installed.
+    """
+    need("segmodels", "models", ["torch"])
     files = sorted(file.name for file in iter_modules(__path__))
     specs = [each for file in files for each in import_module(f"{__name__}.{file}").SPECS]
     return {each.name: each for each in specs}
