@@ -135,7 +135,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 file.truncate(0)
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
                 temporary.replace(path)
             except BaseException:
                 discard(temporary)
@@ -183,11 +183,22 @@ def resolved(path: Path) -> Path:
         raise SegdataError(f"{path}: a link that leads in a circle. Remove it, or name another place.") from None
 
 
+def sync(descriptor: int) -> None:
+    """fsync, on macOS with the drive's own memory, which plain fsync leaves out there."""
+    import fcntl
+
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS
+        with suppress(OSError):  # a file system that has none, as network disks
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
 def sync_folder(path: Path) -> None:
     """Make names in the folder last through a power cut, where the file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     except OSError as error:
         if error.errno not in NO_SYNC:
             raise
@@ -201,7 +212,7 @@ def sync_tree(folder: Path) -> None:
         for name in names:
             descriptor = os.open(Path(home, name), os.O_RDONLY)
             try:
-                os.fsync(descriptor)
+                sync(descriptor)
             finally:
                 os.close(descriptor)
         sync_folder(Path(home))

@@ -18,7 +18,9 @@ from pip._vendor.packaging.requirements import Requirement
 
 LOCK = Path(__file__).parents[2] / "requirements.lock"
 EXTRAS = ("models", "report", "pipeline", "remote", "ray", "test")
-FILE = re.compile(r".*-(py3|py2\.py3|cp3\d*|cp311|cp312|cp313)-(none|abi3|cp31[123])-(any|.*manylinux.*|.*macosx.*)\.whl")
+FILE = re.compile(
+    r".*-(py3|py2\.py3|cp3\d*|cp311|cp312|cp313)-(none|abi3|cp31[123])-(any|.*manylinux.*|.*macosx.*)\.whl"
+)
 HEAD = """\
 # What `make test` installs beside torch, with the digests of its files. `make lock` writes it anew from the bounds in
 # pyproject.toml; torch is pinned in constraints.txt, as its builds differ from machine to machine.
