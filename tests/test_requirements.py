@@ -144,7 +144,7 @@ evaluate {0} --shards {0}
 predict {0} {0} --out pictures
 export {0} --out net.pt2
 bench dilated_unet
-sweep {0} --knob q=0.5 --shards {0} --out sweep
+sweep {0} --knob q --shards {0} --out sweep
 calibrate {0} --shards {0} --out found
 report --shards {0} --runs {0} --scores {0} --stats {0} --out page
 """
