@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test test-all lint repro clean
+.PHONY: test test-all test-lowest lint lock repro clean
 
 # Two processes of one thread each: small networks gain nothing from more threads, and lose much by sharing cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile
@@ -24,13 +24,35 @@ repro: $(READY)
 	$(BIN)/python pipelines/recover.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
-# torch first and by its pin: what depends on it would bring its newest build with gigabytes of CUDA.
-$(READY): pyproject.toml constraints.txt
+# torch first and by its pin: the build for the CPU where pip's settings know a place that has it, else the package
+# index's, which brings gigabytes of CUDA on Linux. `make test TORCH=…` takes another one.
+TORCH ?= $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+install-torch = { $(1) -m pip install --quiet '$(TORCH)+cpu' 2>/dev/null || $(1) -m pip install --quiet '$(TORCH)'; }
+
+# All else has its version and the digests of its files in requirements.lock: nothing is left for pip to choose.
+$(READY): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,report,pipeline,remote,ray,test]'
+	$(call install-torch,$(BIN)/python)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
+
+# The newest versions that the bounds in pyproject.toml allow, tried in an environment of their own.
+lock:
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade pip
+	$(call install-torch,build/lock/bin/python)
+	build/lock/bin/python -m pip install --quiet --constraint constraints.txt '.[models,report,pipeline,remote,ray,test]'
+	build/lock/bin/python tests/support/lock.py
+
+# segdata's tests without torch, with every dependency at its lower bound.
+test-lowest:
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/python tests/support/lowest.py > build/lowest/constraints.txt
+	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/constraints.txt '.[remote]' \
+		pytest pytest-timeout hypothesis 'moto[s3]' flask flask-cors jsonschema scikit-learn
+	PYTHONPATH=. build/lowest/bin/python -m pytest -q -m "not slow" tests/segdata
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -29,5 +29,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """All of these on first use: `import segdata` and `segdata --help` stay instant."""
     if name in _HOMES:
+        from segdata.requirements import check_system
+
+        check_system()
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'segdata' has no attribute {name!r}")

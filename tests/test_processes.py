@@ -93,7 +93,7 @@ def test_workers(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'segdata[ray]'")
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
 def test_ray(run: Run) -> None:
     """The broker and the whole cluster that it starts."""
     check(run(SYNTH))

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+import segdata.cli
+import segmodels.cli
 from segdata.base.files import LIMIT
 from segdata.stores import store as stores
 
@@ -184,3 +187,65 @@ def test_a_table_holds_one_model_of_gpu() -> None:
     tables = [camvid(gpus | here), *(camvid({name: gpus[name]}) for name in sorted(gpus))]
     assert tables[1].startswith("**a**\n\n| network |")
     assert tables[0] == "\n".join([camvid(here), *tables[1:]])
+
+
+# ---- options, paths ------------------------------------------------------------------------------------------
+
+SETTINGS = ("pyproject.toml", "Makefile", "constraints.txt", ".ci/run")
+OTHERS = {  # options of other programs: torchrun, jupyter
+    "docs/scale.md": ["--nproc-per-node", "--master-port", "--no-python", "--node-rank", "--master-addr", "--nnodes"],
+    "examples/README.md": ["--inplace"],
+}
+MADE_UP = {"segmodels/networks/tiny.py"}  # by the recipe in CONTRIBUTING
+WRITTEN = [page for page in ROOT.rglob("*.md") if not re.search(r"/(\.|build/|old/)", f"/{page.relative_to(ROOT)}")]
+
+
+def options_of(*groups: click.Group) -> dict[str, set[str]]:
+    """What each command of the programs takes: "segdata prepare" -> {"--root", …}."""
+    return {
+        f"{group.callback.__module__.partition('.')[0]} {name}": {
+            word for option in command.params for word in (*option.opts, *option.secondary_opts, "--help")
+        }
+        for group in groups
+        for name, command in group.commands.items()
+    }
+
+
+def wrong_words(text: str, page: Path = ROOT / "README.md", *, options: bool = True) -> list[str]:
+    """Options that no command or script of ours has, of a command line those that its command lacks; paths that are
+    not there."""
+    commands = options_of(segdata.cli.cli, segmodels.cli.cli)
+    scripts = [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("pipelines/*.py")]
+    scripted = {word for each in scripts for word in re.findall(r'"(--[a-z][\w-]*)"', each.read_text())}
+    known = scripted.union(*commands.values()) | set(OTHERS.get(str(page.relative_to(ROOT)), ()))
+    wrong = [word for word in re.findall(r"(?<![\w-])--[a-z][\w-]*", text) if options and word not in known]
+    for line in (
+        re.findall(r"^ *((?:segdata|segmodels) .*)$", text.replace("\\\n", " "), re.MULTILINE) if options else []
+    ):
+        program, name, *words = line.partition("  #")[0].split("|")[0].split()
+        if command := commands.get(f"{program} {name}"):
+            wrong += [word for word in words if word.startswith("--") and word.partition("=")[0] not in command]
+    homes = (ROOT, page.parent, ROOT / "tests")
+    tops = "segdata|segmodels|tests|benchmarks|pipelines|docs|examples"
+    paths = set(re.findall(rf"(?<![\w/.<>{{}}…$-])((?:{tops})/[\w./-]*\w)", text)) - MADE_UP
+    return wrong + [path for path in sorted(paths) if not any((home / path).exists() for home in homes)]
+
+
+@pytest.mark.parametrize("page", [*WRITTEN, *(ROOT / name for name in SETTINGS)], ids=lambda page: page.name)
+def test_options_and_paths_on_pages(page: Path) -> None:
+    """Every option that a page names is one of ours, every path is in the tree; the changelog tells of old ones."""
+    if page.name != "CHANGELOG.md":
+        assert wrong_words(page.read_text(), page, options=page.suffix == ".md") == []
+
+
+def test_paths_in_help_texts() -> None:
+    """As on pages."""
+    for group in (segdata.cli.cli, segmodels.cli.cli):
+        for command in group.commands.values():
+            assert wrong_words(command.get_help(click.Context(command))) == []
+
+
+def test_a_wrong_word_is_found() -> None:
+    """An option that nobody has, one of another command, a file that is gone."""
+    planted = "`--nowhere`, `tests/segdata/gone.py`\n\n    segdata verify shards --pixels --scale 8\n"
+    assert wrong_words(planted) == ["--nowhere", "--scale", "tests/segdata/gone.py"]

@@ -5,7 +5,6 @@ What cleans up after a failure never hides the failure: a leftover that cannot b
 
 import ctypes
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -136,7 +135,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 file.truncate(0)
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
                 temporary.replace(path)
             except BaseException:
                 discard(temporary)
@@ -184,11 +183,22 @@ def resolved(path: Path) -> Path:
         raise SegdataError(f"{path}: a link that leads in a circle. Remove it, or name another place.") from None
 
 
+def sync(descriptor: int) -> None:
+    """fsync, on macOS with the drive's own memory, which plain fsync leaves out there."""
+    import fcntl
+
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS
+        with suppress(OSError):  # a file system that has none, as network disks
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
 def sync_folder(path: Path) -> None:
     """Make names in the folder last through a power cut, where the file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     except OSError as error:
         if error.errno not in NO_SYNC:
             raise
@@ -202,7 +212,7 @@ def sync_tree(folder: Path) -> None:
         for name in names:
             descriptor = os.open(Path(home, name), os.O_RDONLY)
             try:
-                os.fsync(descriptor)
+                sync(descriptor)
             finally:
                 os.close(descriptor)
         sync_folder(Path(home))
@@ -210,6 +220,8 @@ def sync_tree(folder: Path) -> None:
 
 def flock(descriptor: int, operation: int) -> bool:
     """fcntl.flock; False where the file system has no locks. Raises BlockingIOError as it does."""
+    import fcntl  # not on Windows, which every command refuses in one line: to read its code must not fail before
+
     try:
         fcntl.flock(descriptor, operation)
     except BlockingIOError:
@@ -247,6 +259,8 @@ def _exchange_call() -> Any:
 def _only_writer(temporary: Path) -> int:
     """The file of this name, open and locked. Raises SegdataError where another process writes it, or it is no file
     of ours alone."""
+    import fcntl
+
     while True:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o666)

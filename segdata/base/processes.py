@@ -1,4 +1,4 @@
-"""Processes that find modules where this one does, and nowhere else.
+"""Processes: how many may run at once, and that they find modules where this one does, and nowhere else.
 
 Python puts the working folder first where it is started with -c or -m, as multiprocessing starts its helpers: a file of
 that folder would run as soon as anything imports a module of its name, and libraries try many names.
@@ -11,6 +11,13 @@ from contextlib import contextmanager
 from threading import Lock
 
 _LOCK = Lock()
+
+
+def usable_processors() -> int:
+    """The processors that this process may use: those of its affinity on Linux, else all of the machine's."""
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def environment() -> dict[str, str]:

@@ -9,6 +9,7 @@ import click
 
 from segdata.cli.output import printable, tell
 from segdata.errors import SegdataError
+from segdata.requirements import check_system, explained
 
 
 def run(group: click.Group, program: str) -> NoReturn:
@@ -16,6 +17,7 @@ def run(group: click.Group, program: str) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of fewer letters still shows every line
     try:
+        check_system()
         code = group.main(standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
@@ -26,6 +28,11 @@ def run(group: click.Group, program: str) -> NoReturn:
         code = error.exit_code
     except SegdataError as error:
         code = _fail(program, str(error), 1)
+    except ModuleNotFoundError as error:
+        line = explained(error, "this command")
+        if line is None:
+            raise
+        code = _fail(program, str(line), 1)
     except BrokenPipeError:  # whoever read our lines, such as `head`, has enough of them
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1

@@ -1,8 +1,9 @@
 """What an engine is: it computes units elsewhere, tells when each begins and ends, and can be told to end one."""
 
-import os
 from collections.abc import Iterable
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from segdata.base.processes import usable_processors
 
 U = TypeVar("U")
 U_contra = TypeVar("U_contra", contravariant=True)
@@ -51,4 +52,4 @@ class Engine(Protocol[U_contra, R]):
 
 def default_workers() -> int:
     """The processors this process may use."""
-    return len(os.sched_getaffinity(0))
+    return usable_processors()

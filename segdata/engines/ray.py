@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Generic
@@ -25,6 +24,7 @@ from typing import Any, Generic
 from segdata.engines.engine import Begun, Done, Event, Lost, R, U, default_workers
 from segdata.engines.worker import Worker
 from segdata.errors import SegdataError
+from segdata.requirements import need
 from segdata.version import __version__
 
 REACHED_WITHIN = 10.0  # seconds
@@ -46,8 +46,7 @@ class Ray(Generic[U, R]):
     """
 
     def __init__(self, function: Callable[[U], R], workers: int | None, address: str | None) -> None:
-        if find_spec("ray") is None:
-            raise SegdataError("--engine ray: Ray is not installed. Run: pip install 'segdata[ray]'")
+        need("--engine ray", "ray")
         self._address = None if address in {None, "", "local"} else address
         if self._address:
             _check_reachable(self._address)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from segdata.base.files import sync
 from segdata.errors import ShardError
 
 BLOCK = tarfile.BLOCKSIZE  # 512
@@ -44,7 +45,7 @@ class ShardWriter:
         self._write(bytes(2 * BLOCK))
         self._write(bytes(-self._offset % tarfile.RECORDSIZE))
         self._file.flush()
-        os.fsync(self._file.fileno())
+        sync(self._file.fileno())
         self._file.close()
         self._tmp.rename(self.path)
         return self._hash.hexdigest(), self._offset

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdata.base.canonical import digest_file, digest_source
+from segdata.base.files import sync
 from segdata.errors import SegdataError, SourceError
 from segdata.findings import Finding, SampleError
 from segdata.format.counts import ClassCounts, ImageSums
@@ -150,7 +151,7 @@ def _write_receipt(path: Path, receipt: Receipt) -> None:
     with path.open("wb") as file:
         file.write(receipt.to_json())
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 # ---- keeping finished work ----------------------------------------------------------------------------------

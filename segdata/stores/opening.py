@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segdata.errors import StoreError
+from segdata.requirements import need
 from segdata.stores.folder import Folder
 from segdata.stores.store import READ_ONLY, Files, FsspecStore, Store
 from segdata.stores.url import Place, Url
@@ -26,7 +27,9 @@ def open_store(url: Url) -> Store:
         kind, options = _web() if url.scheme in READ_ONLY else (FsspecStore, {})
         fs, root = url_to_fs(url.exact, skip_instance_cache=True, use_listings_cache=False, **options)
     except ImportError as error:
-        package = INSTALL.get(url.scheme, "segdata[remote]")
+        if url.scheme not in INSTALL:
+            need(f"{url}: {url.scheme}://", "remote", error=StoreError)
+        package = INSTALL.get(url.scheme, error.name)
         raise StoreError(f"{url}: {url.scheme}:// needs another package: pip install '{package}'.") from error
     except ValueError as error:
         raise StoreError(f"{url}: {url.redacted(str(error))}. Expected s3://, gs://, https:// or a path.") from None

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 
+from segdata.requirements import advice
+
 Joules = Callable[[], float]  # drawn by the device since its driver was loaded
 
 
@@ -24,7 +26,7 @@ def meter(device: torch.device) -> Meter:
     try:
         import pynvml
     except ImportError:
-        return Meter(None, "nvidia-ml-py is not installed (pip install 'segdata[energy]')")
+        return Meter(None, f"nvidia-ml-py is not installed. Run: {advice('energy')}")
     try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from segdata import ShardSet
+from segdata.requirements import need
 from segmodels.config.config import TrainConfig
 from segmodels.data.batches import Stored
 from segmodels.data.images import in_order
@@ -86,11 +87,8 @@ def open_stream(config: TrainConfig, shards: ShardSet, processes: int, show: Cal
 
 
 def _import_webdataset() -> ModuleType:
-    try:
-        import webdataset
-        import webdataset.tariterators
-    except ImportError:
-        raise SegmodelsError(
-            "--reader stream reads through webdataset, which is not installed: pip install 'segdata[remote]'"
-        ) from None
+    need("--reader stream", "remote", ["webdataset"], error=SegmodelsError)
+    import webdataset
+    import webdataset.tariterators
+
     return webdataset  # type: ignore[no-any-return]

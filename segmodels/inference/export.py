@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import zipfile
 from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from segdata.base.canonical import canonical_json
 from segdata.base.files import replacing
 from segdata.base.ownership import Kind, check_file
+from segdata.requirements import need
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.networks import spec
@@ -23,7 +23,6 @@ from segmodels.runs.results import check_out
 from segmodels.spec import Size
 
 OPSET = 18
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3  # of the largest logit
 AGREEMENT = 0.999  # share of the pixels with the same class: two near-equal logits may change places
 
@@ -118,9 +117,7 @@ def _write_pt2(network: nn.Module, example: Tensor, file: Path, about: str) -> R
 
 
 def _write_onnx(network: nn.Module, example: Tensor, file: Path, about: str) -> Run:
-    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SegmodelsError(f"an .onnx file needs {', '.join(missing)}: pip install 'segdata[onnx]', or export a .pt2")
+    need("an .onnx file, unlike a .pt2,", "onnx", error=SegmodelsError)
     import onnx
     import onnxruntime
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+from segdata.requirements import need
 from segmodels.errors import SegmodelsError
 from segmodels.spec import ModelSpec, Size, nearest
 
@@ -41,7 +42,11 @@ def digest_family(family: str) -> str:
 
 @cache
 def _registry() -> dict[str, ModelSpec]:
-    """All specs by name. The network files are imported, and torch with them, at the first call."""
+    """All specs by name. The network files are imported, and torch with them, at the first call.
+
+    Raises RequirementError where torch is not installed.
+    """
+    need("segmodels", "models", ["torch"])
     return {each.name: each for family in families() for each in specs_of(family)}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segdata.base.canonical import pretty_json
 from segdata.base.ownership import json_kind, marked, write_result
+from segdata.requirements import need
 from segmodels.errors import SegmodelsError
 from segmodels.runs.results import check_out
 
@@ -19,7 +19,6 @@ FILES = {
     "index.html": marked("a report", b'<meta name="generator" content="segmodels report">'),
     "results.json": json_kind("a leaderboard", "boards", "format"),
 }
-PACKAGES = ("altair", "jinja2", "vl_convert")
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -29,9 +28,7 @@ def report(folders: Folders, out: Path, images: int, progress: Progress = iter) 
     `images` of each split are shown, fewer where there are many runs. The same inputs give the same bytes. Raises
     SegmodelsError, before anything is written, where an input is damaged or does not belong to the others.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SegmodelsError(f"the report needs {', '.join(missing)}: pip install 'segdata[report]'")
+    need("the report", "report", error=SegmodelsError)
     from segmodels.report.observe.budget import images_shown, map_width
     from segmodels.report.observe.observe import choose_images, observe, sample
     from segmodels.report.page.leaderboard import leaderboard

@@ -30,7 +30,7 @@ from segdata.making.prepare import prepare
 Painted = Callable[..., Path]
 MakeJob = Callable[..., Job]
 
-needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'segdata[ray]'")
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
 RAY = pytest.param("ray", marks=[needs_ray, pytest.mark.slow])
 PATIENCE = 60.0  # seconds that anything may take here; a healthy shard takes milliseconds
 
@@ -461,8 +461,8 @@ def test_engine_and_workers_from_the_environment(monkeypatch: pytest.MonkeyPatch
 
 def test_without_ray_the_message_says_how_to_get_it(planted: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """--engine ray without the extra is one line with the command that installs it."""
-    monkeypatch.setattr("segdata.engines.ray.find_spec", lambda name: None)
-    with pytest.raises(SegdataError, match=r"Ray is not installed. Run: pip install 'segdata\[ray\]'"):
+    monkeypatch.setattr("segdata.requirements.find_spec", lambda name: None)
+    with pytest.raises(SegdataError, match=r"needs the extra `ray`: ray is not installed. Run: pip install"):
         list(run("ray", planted.fail, ["one"]))
 
 

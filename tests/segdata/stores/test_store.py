@@ -144,7 +144,7 @@ except SegdataError as error:
     print(error)
 """
     ran = subprocess.run([sys.executable, "-c", code, finished("camvid")], capture_output=True, text=True, check=True)
-    assert "pip install 'segdata[remote]'" in ran.stdout
+    assert "needs the extra `remote`: " in ran.stdout and "[remote]'" in ran.stdout
 
 
 # ---- publishing ---------------------------------------------------------------------------------------------

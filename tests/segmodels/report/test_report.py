@@ -578,5 +578,8 @@ def test_without_its_packages_the_report_says_what_to_install(
 ) -> None:
     """A plain installation has neither Jinja nor a plotting library."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SegmodelsError, match=r"needs altair, jinja2, vl_convert: pip install 'segdata\[report\]'"):
+    with pytest.raises(
+        SegmodelsError,
+        match=r"needs the extra `report`: altair, vl_convert, jinja2 are not installed. Run: pip install .*\[report\]",
+    ):
         report(copied, tmp_path / "out", 1)
