@@ -18,7 +18,7 @@ class MissingError(SourceError):
 
 
 class LinkError(SourceError):
-    """A symlink that leads nowhere, in a circle, or out of the dataset: not followed."""
+    """A symlink that leads nowhere, in a circle, or where this user may not read."""
 
 
 class TooLargeError(SourceError):

@@ -70,6 +70,8 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     standing(job.out)
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, open_tree(job.root), job.splits)
+    for note in survey.notes:
+        say(note)
     drop_bad_keys(survey)
     if survey.halves:
         raise _split_lost(job, survey.halves, survey.findings)

@@ -37,11 +37,14 @@ class Leftovers:
 
     def take(self, path: PurePath | str) -> bool:
         """Whether the path, from a folder of the user's on, is a leftover; then it is counted."""
-        if not (who := left_by(path)):
-            return False
+        if who := left_by(path):
+            self.count(who, PurePath(path).name)
+        return bool(who)
+
+    def count(self, who: str, name: str) -> None:
+        """One more of them; `who` is "" where a name is hidden and nobody is known to leave such."""
         self.counts[who] = self.counts.get(who, 0) + 1
-        self.examples.setdefault(who, PurePath(path).name)
-        return True
+        self.examples.setdefault(who, name)
 
     def __bool__(self) -> bool:
         return bool(self.counts)
@@ -74,6 +77,5 @@ def counted(paths: Iterable[PurePath | str]) -> tuple[list[str], Leftovers]:
 
 
 def _told(who: str, count: int, example: str) -> str:
-    if count == 1:
-        return f"1 file left by {who} was skipped ({example})"
-    return f"{count} files left by {who} were skipped ({example}, …)"
+    what = f"file{'s' * (count > 1)} left by {who}" if who else f"hidden file{'s' * (count > 1)}"
+    return f"{count} {what} {'were' if count > 1 else 'was'} skipped ({example}{', …' * (count > 1)})"

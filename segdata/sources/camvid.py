@@ -7,7 +7,7 @@ from types import MappingProxyType
 from segdata.labels.label import Label, Lookalike
 from segdata.raw.scene import Folder, Official
 
-PNG = re.compile(r"(.+)\.png")
+PNG = re.compile(r"(.+)\.(?i:png)")  # .PNG as cameras and Windows tools write it
 
 LABELS = (
     Label(0, "sky", (128, 128, 128), "sky"),

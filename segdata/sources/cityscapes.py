@@ -35,7 +35,7 @@ OTHERS = re.compile(  # other splits and packages, and what cityscapesScripts wr
     r"gtFine/cityscapes_panoptic_(train|val|test)(_trainId)?(/|\.json$)|"
     rf"({'|'.join(PACKAGES)})(_trainvaltest|_trainval|_trainextra)?/|evaluationResults/"  # or named as the zips are
 )
-BESIDE = r"color\.png|instanceIds\.png|polygons\.json|labelTrainIds\.png|instanceTrainIds\.png"  # the last two: theirs
+BESIDE = r"(color|instanceIds|labelTrainIds|instanceTrainIds)\.(?i:png)|polygons\.json"  # TrainIds: their scripts'
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _folder(top: str, split: str, role: str) -> Folder:
         path,
         split,
         role,
-        name=re.compile(rf"({FRAME})_{suffix}\.png"),
+        name=re.compile(rf"({FRAME})_{suffix}\.(?i:png)"),
         rule=f"<city>_<sequence>_<frame>_{suffix}.png",
         package=ZIPS.get(path, ZIPS[top]),
         beside=re.compile(beside),
