@@ -9,6 +9,10 @@ class OptionError(SegdataError):
     """Options that do not fit each other, or a value that an option does not have."""
 
 
+class PlaceWarning(UserWarning):
+    """A file system that lacks something: the work goes on, with less safety."""
+
+
 class SourceError(SegdataError):
     """The dataset at `--root` is not laid out as its source publishes it."""
 

@@ -1,15 +1,19 @@
 """Where an error becomes one line on standard error and an exit status: the end of both programs' commands."""
 
 import sys
-from typing import NoReturn
+import warnings
+from functools import partial
+from typing import Any, NoReturn
 
 import click
 
-from segdata.errors import SegdataError
+from segdata.base.refusal import refusal
+from segdata.errors import PlaceWarning, SegdataError
 
 
 def run(group: click.Group, program: str) -> NoReturn:
     """Run the command line: status 1 for an error of ours or of the system's, 2 for wrong usage, 130 for Ctrl-C."""
+    warnings.showwarning = partial(_show_warning, program, warnings.showwarning)
     try:
         code = group.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -20,8 +24,18 @@ def run(group: click.Group, program: str) -> NoReturn:
     except SegdataError as error:
         code = _fail(program, str(error), 1)
     except OSError as error:
-        code = _fail(program, f"{error.filename or 'the system'}: {error.strerror or error}.", 1)
+        code = _fail(program, refusal(error), 1)
     sys.exit(code or 0)
+
+
+def _show_warning(
+    program: str, show: Any, message: Warning | str, category: type[Warning], *place: Any, **options: Any
+) -> None:
+    """Ours as one line; those of libraries as Python shows them."""
+    if issubclass(category, PlaceWarning):
+        click.echo(f"{program}: {message}.", err=True)
+    else:
+        show(message, category, *place, **options)
 
 
 def _fail(program: str, message: str, code: int) -> int:

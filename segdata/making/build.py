@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdata.base.canonical import digest_file, digest_source
+from segdata.base.refusal import placed
 from segdata.errors import SegdataError, SourceError
 from segdata.findings import Finding, SampleError
 from segdata.format.counts import ClassCounts, ImageSums
@@ -147,7 +148,7 @@ def _inputs_digest(unit: Unit, scenes: Sequence[tuple[str, Mapping[str, str]]]) 
 
 
 def _write_receipt(path: Path, receipt: Receipt) -> None:
-    with path.open("wb") as file:
+    with placed(path), path.open("wb") as file:
         file.write(receipt.to_json())
         file.flush()
         os.fsync(file.fileno())

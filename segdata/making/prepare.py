@@ -14,6 +14,7 @@ from pathlib import Path
 from segdata.base.files import discard, resolved
 from segdata.base.lock import locked
 from segdata.base.ownership import check_home
+from segdata.base.refusal import placed
 from segdata.engines import run
 from segdata.errors import SegdataError
 from segdata.findings import ERROR, OF_OPTIONS, Finding, FindingsError, advice
@@ -89,7 +90,8 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
             say(f"{job.out}: the version before is back in its place; an earlier run was ended while it was replaced")
             _may_replace(job, survey)
         try:
-            result = _publish(job, survey, plan, *_build_all(job, plan, progress))
+            with placed(job.out.parent):
+                result = _publish(job, survey, plan, *_build_all(job, plan, progress))
         except BaseException:
             folders.remove_empty()
             raise

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segdata.base.files import read_file
+from segdata.base.refusal import refusal
 from segdata.errors import SourceError, TooLargeError
 from segdata.findings import Finding
 from segdata.raw.archives.kinds import is_archive
@@ -50,6 +51,7 @@ class Disk:
                 if path.is_dir() and (real := path.resolve()) not in seen:
                     seen.add(real)
                     yield above, folder, self._walk(self.place / above, folder)
+                self._note_dead(path, folder)
 
     def others(self, skipped: Callable[[str], bool]) -> Iterator[str]:
         """A link is followed only out of the root, to a folder of which something was read; what other links within
@@ -147,14 +149,22 @@ class Disk:
         """Why the link is not followed, or ""; the folder to which one leads that is followed joins `entered`."""
         try:
             real = link.resolve(strict=True)
-        except (OSError, RuntimeError) as error:
-            return _dead(link, error)
+        except (OSError, RuntimeError):
+            return _why_dead(link)
         if real.is_dir():
             if any(real.is_relative_to(other) or other.is_relative_to(real) for other in entered):
                 return f"a symlink back to {real}, which is read anyway: a loop. Remove it."
             entered.append(real)
         self._note(link, real)
         return ""
+
+    def _note_dead(self, path: Path, folder: str) -> None:
+        """A link to nowhere in the place of a folder of the dataset, or of the one above it."""
+        for link in (path.parent, path):
+            if link.is_symlink() and not os.path.exists(link):  # noqa: PTH110  (False where it may not be looked up)
+                finding = Finding("bad-link", self._path_of(link), _why_dead(link))
+                self.faults.append((folder, finding))
+                return
 
     def _note(self, path: Path, real: Path) -> None:
         """That what lies at `real` is read by this path."""
@@ -180,13 +190,17 @@ class Disk:
         return not home.is_relative_to(real) and any(reached.is_relative_to(real) for reached in self._reached)
 
 
-def _dead(link: Path, error: Exception) -> str:
+def _why_dead(link: Path) -> str:
     target = link.readlink()
-    if isinstance(error, PermissionError):
+    try:
+        link.stat()
+    except FileNotFoundError:
+        return f"a symlink to {target}, where nothing is. Bring that file back (as by `dvc pull`), or remove the link."
+    except PermissionError:
         return f"a symlink to {target}, which this user may not read. Ask its owner, or put a copy in its place."
-    if not isinstance(error, FileNotFoundError):
-        return f"a symlink to {target}, which leads in a circle. Remove it."
-    return f"a symlink to {target}, where nothing is. Bring that file back (as by `dvc pull`), or remove the link."
+    except (OSError, RuntimeError):
+        pass
+    return f"a symlink to {target}, which leads in a circle. Remove it."
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
@@ -194,4 +208,4 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
     try:
         return sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise SourceError(f"{folder}: cannot be listed ({error.strerror}).") from None
+        raise SourceError(refusal(error, folder)) from None

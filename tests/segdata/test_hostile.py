@@ -36,8 +36,8 @@ from segdata.looking.stats import stats
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.pictures.codecs import decode_image, encode_image
-from segdata.raw.member import Member
 from segdata.raw.archives.zips import zip_entries
+from segdata.raw.member import Member
 from segdata.reading.shardset import ShardSet
 from tests.support.sealing import reseal_sums
 

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -264,12 +265,12 @@ LINKED: dict[str, Callable[[Path, Path], object]] = {
 def test_links_out_of_the_root(case: str, draw: Draw, tmp_path: Path) -> None:
     """Are followed: the scenes and bytes of the same files without links, no finding, and one line that tells of it."""
     root = draw("cityscapes")
-    before = {key: data for key, data in read_all(root).items()}
+    before = read_all(root)
     LINKED[case](root, tmp_path / "elsewhere")
     survey = look(source("cityscapes"), open_tree(root), ())
     assert survey.findings == [] and read_all(root) == before
     (note,) = survey.notes
-    assert f"of {root} w" in note and f"followed to files outside it (" in note and str(tmp_path / "elsewhere") in note
+    assert f"of {root} w" in note and "followed to files outside it (" in note and str(tmp_path / "elsewhere") in note
 
 
 def read_all(root: Path) -> dict[str, list[bytes]]:
@@ -311,7 +312,7 @@ def test_links_to_folders_that_are_not_read(draw: Draw, tmp_path: Path) -> None:
         "gtFine_corrected": tmp_path / "elsewhere",
         "disparity": tmp_path / "elsewhere",
         "notes/more": tmp_path / "elsewhere/a",
-        "up": root.parent,
+        "up.d": root.parent,
     }.items():
         (root / link).symlink_to(target)
     (root / "again").symlink_to("notes")
@@ -321,7 +322,119 @@ def test_links_to_folders_that_are_not_read(draw: Draw, tmp_path: Path) -> None:
         ("unused-file", "gtFine_corrected/", "not read"),
         ("unused-file", "notes/a.doc", "not read"),
         ("unused-file", "notes/more/", "not read"),
-        ("unused-file", "up/", "not read"),
+        ("unused-file", "up.d/", "not read"),
+    ]
+
+
+# ---- archives -----------------------------------------------------------------------------------------------
+
+
+def tarred(root: Path, path: Path, mode: Literal["w:", "w:gz"] = "w:", above: str = "") -> None:
+    with tarfile.open(path, mode) as archive:
+        for each in sorted(root.rglob("*.png")):
+            archive.add(each, f"{above}{each.relative_to(root).as_posix()}")
+
+
+def zipped(root: Path, path: Path, above: str = "", between: str = "/") -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for each in sorted(root.rglob("*.png")):
+            info = zipfile.ZipInfo()
+            info.filename = f"{above}{each.relative_to(root).as_posix()}".replace("/", between)
+            archive.writestr(info, each.read_bytes())
+
+
+ARCHIVES: dict[str, Callable[[Path, Path], None]] = {
+    "tar": lambda root, place: tarred(root, place / "all.tar"),
+    "tar of a folder": lambda root, place: tarred(root, place / "all.TAR", above="./data/"),
+    "upper case": lambda root, place: zipped(root, place / "ALL.ZIP"),
+    "two levels": lambda root, place: zipped(root, place / "all.zip", above="datasets-master/cityscapes/"),
+    "backslashes": lambda root, place: zipped(root, place / "all.zip", between="\\"),
+    "Finder": lambda root, place: (zipped(root, place / "all.zip"), resources(root, place / "all.zip")),
+}
+
+
+def resources(root: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        for each in sorted(root.rglob("*.png")):
+            inner = each.relative_to(root)
+            archive.writestr(f"__MACOSX/{inner.parent}/._{inner.name}", bytes(116))
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_archives_that_are_read_in_place(case: str, draw: Draw, tmp_path: Path) -> None:
+    """The scenes and bytes of the unpacked tree, and no finding."""
+    root, place = draw("cityscapes"), tmp_path / "place"
+    place.mkdir()
+    ARCHIVES[case](root, place)
+    before = read_all(root)
+    shutil.copy(root / PAINTED, place)
+    assert findings("cityscapes", place) == [] and read_all(place) == before
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("a.tar.gz", r"a\.tar\.gz: a compressed tar .* cannot be read in place\. Unpack it \(`tar -xf a\.tar\.gz`\)"),
+        ("a.7z", r"a\.7z: archives of this kind are not read\. Unpack it"),
+        ("cut.tar", r"cut\.tar: .*cut off.* Download it again"),
+        (
+            "link.tar",
+            r"link\.tar: member '.*bochum.*' is a link to '/etc/passwd', which is not followed out of an archive",
+        ),
+        ("out.tar", r"out\.tar: member '\.\./a\.png' points outside the tar\. Refused"),
+        ("joined.tar", r"joined\.tar: .*several tars were joined"),
+        ("below/deep/all.zip", r"no leftImg8bit/train .* Or point --root at .*/below/deep/all\.zip\.$"),
+        ("below/deep/raw/", r"no leftImg8bit/train .* Or point --root at .*/below/deep/raw\.$"),
+        ("nested.zip", r"Or unpack .*/nested\.zip: it holds another archive \(more/inner\.zip\), which is then read"),
+    ],
+)
+def test_archives_that_are_told(case: str, told: str, draw: Draw, tmp_path: Path) -> None:
+    """In one line, with what to do: compressed, damaged or hostile ones, and files further down than they are read."""
+    root, path = draw("cityscapes"), tmp_path / "place" / case
+    path.parent.mkdir(parents=True)
+    if case.endswith("/"):
+        shutil.copytree(root, path)
+    elif path.suffix == ".zip":
+        zipped(root, inner := path.with_name("inner.zip") if case == "nested.zip" else path)
+        if case == "nested.zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.write(inner, "more/inner.zip")
+            inner.unlink()
+    else:
+        tarred(root, path, "w:gz" if case.endswith("gz") else "w:")
+        data = path.read_bytes()
+        if case in {"link.tar", "out.tar"}:
+            with tarfile.open(path, "a") as archive:
+                info = tarfile.TarInfo("../a.png" if case == "out.tar" else IMAGE)
+                info.type, info.linkname = (
+                    (tarfile.REGTYPE, "") if case == "out.tar" else (tarfile.SYMTYPE, "/etc/passwd")
+                )
+                archive.addfile(info)
+        path.write_bytes({"cut.tar": data[:4096], "joined.tar": data + data}.get(case, path.read_bytes()))
+    with pytest.raises(SourceError, match=told) as caught:
+        findings("cityscapes", tmp_path / "place")
+    assert "\n" not in str(caught.value)
+
+
+def test_leftovers_are_skipped_and_counted(draw: Draw) -> None:
+    """What macOS, Windows, git and hidden files leave, beside upper-case suffixes: one line, no finding, all scenes."""
+    root = draw("camvid")
+    due = {split: len(scenes) for split, scenes in look(source("camvid"), open_tree(root), ()).scenes.items()}
+    for path in sorted(root.rglob("*.png")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+        path.rename(path.with_suffix(".PNG"))
+    count = len(list(root.rglob("._*")))
+    put(root, ".DS_Store", "train/Thumbs.db", "desktop.ini", ".gitattributes", ".cache/huggingface/a", "train/.a.png")
+    survey = look(source("camvid"), open_tree(root), ())
+    assert survey.findings == [] and {split: len(scenes) for split, scenes in survey.scenes.items()} == due
+    assert [set(note.split("; ")) for note in survey.notes] == [
+        {
+            "1 file left by Hugging Face was skipped (huggingface)",
+            "1 file left by git was skipped (.gitattributes)",
+            "1 hidden file was skipped (.a.png)",
+            "2 files left by Windows were skipped (Thumbs.db, …)",
+            f"{count + 1} files left by macOS were skipped (._train_0000.png, …)",
+        }
     ]
 
 

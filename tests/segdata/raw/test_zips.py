@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from segdata.errors import SourceError
-from segdata.raw.member import Member
 from segdata.raw.archives.zips import zip_entries
+from segdata.raw.member import Member
 from segdata.stores.opening import open_store
 from segdata.stores.url import Url
 
