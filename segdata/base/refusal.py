@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,6 +31,7 @@ ADVICE = {
     errno.EISDIR: "This is a folder: give the name of a file",
     errno.ELOOP: "Its links lead in a circle: remove one of them",
 }
+OF_DISKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 WARNED = set[tuple[str, int]]()  # (what is lacking, device)
 SOCKET = "AF_UNIX path too long"  # Python's own words, which have no number
 SOCKET_BYTES = 107  # of the whole path on Linux; the helpers of multiprocessing need about 40 of them
@@ -58,12 +59,12 @@ def reason(error: OSError) -> str:
 
 
 @contextmanager
-def placed(where: object) -> Iterator[None]:
-    """An OSError of a file that is open, which has no path of its own, gets this one."""
+def placed(where: object, only: Collection[int] = ADVICE) -> Iterator[None]:
+    """An OSError of an open file, which has no path of its own, gets this one where its number is one of `only`."""
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None and not isinstance(error, ConnectionError):
+        if error.filename is None and error.errno in only:
             error.filename = str(where)
         raise
 

@@ -20,6 +20,7 @@ import pytest
 from segdata.base.lock import locked
 from segdata.base.refusal import ADVICE, WARNED, placed, refusal
 from segdata.cli import entry
+from segdata.cli.command import Command
 from segdata.errors import LockedError, PlaceWarning, SegdataError
 from segdata.format.manifest import SUMS
 from segdata.making.job import Job
@@ -51,6 +52,20 @@ def test_a_long_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(OSError, match="AF_UNIX path too long") as caught, socket.socket(socket.AF_UNIX) as made:
         made.bind("/tmp/" + "x" * 120)
     assert refusal(caught.value).startswith(f"TMPDIR: /tmp/{'x' * 100} has 105 characters")
+
+
+def test_a_command_that_knows_no_path_names_its_results(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of writing to an open file has no path: the command's --out is told."""
+
+    @click.command(cls=Command)
+    @click.option("--out")
+    def fill(out: str) -> None:
+        with open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(b"x")
+
+    with pytest.raises(OSError) as caught:
+        fill.main(["--out", "results"], standalone_mode=False)
+    assert refusal(caught.value).startswith("results: No space left on device. Free some space on its disk, or ")
 
 
 def test_of_a_copy_the_place_that_is_written() -> None:
