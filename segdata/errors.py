@@ -9,6 +9,10 @@ class OptionError(SegdataError):
     """Options that do not fit each other, or a value that an option does not have."""
 
 
+class PlaceWarning(UserWarning):
+    """A file system that lacks something: the work goes on, with less safety."""
+
+
 class SourceError(SegdataError):
     """The dataset at `--root` is not laid out as its source publishes it."""
 
@@ -18,7 +22,7 @@ class MissingError(SourceError):
 
 
 class LinkError(SourceError):
-    """A symlink that leads nowhere, in a circle, or out of the dataset: not followed."""
+    """A symlink that leads nowhere, in a circle, or where this user may not read."""
 
 
 class TooLargeError(SourceError):

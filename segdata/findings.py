@@ -11,7 +11,7 @@ WARNING = "warning"
 # code: (severity, what is expected). A code is part of the interface: tools filter on it.
 CODES = {
     "unreadable": (ERROR, "every file can be read"),
-    "bad-link": (ERROR, "symlinks lead to files and folders in the dataset's root, without circles"),
+    "bad-link": (ERROR, "symlinks lead to files and folders that are there, without circles"),
     "empty-file": (ERROR, "every file has content"),
     "bad-image": (ERROR, "every file is a complete, undamaged picture of its declared format"),
     "too-large": (ERROR, "no file declares more pixels or bytes than a picture of the dataset can have"),

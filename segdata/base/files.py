@@ -16,6 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from segdata.base.refusal import placed, refusal, warn_once
 from segdata.errors import SegdataError
 
 LIMIT = 1 << 26  # 64 MiB: documents, tables and the like
@@ -143,7 +144,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
     except OSError as error:
         kept = " What it held before is intact." if path.is_file() else ""
-        raise SegdataError(f"cannot write {path}: {error.strerror or error}.{kept}") from None
+        raise SegdataError(f"cannot write {refusal(error, path)}{kept}") from None
 
 
 def temporary_of(path: Path) -> Path:
@@ -156,7 +157,7 @@ def write_file(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SegdataError(f"cannot write {path}: {error.strerror or error}.") from None
+        raise SegdataError(f"cannot write {refusal(error, path)}") from None
     with replacing(path) as file:
         file.write(data)
 
@@ -198,10 +199,12 @@ def sync_folder(path: Path) -> None:
     """Make names in the folder last through a power cut, where the file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        sync(descriptor)
+        with placed(path):
+            sync(descriptor)
     except OSError as error:
         if error.errno not in NO_SYNC:
             raise
+        warn_once("cannot make names last through a power cut (no fsync of folders)", path)
     finally:
         os.close(descriptor)
 
@@ -212,7 +215,8 @@ def sync_tree(folder: Path) -> None:
         for name in names:
             descriptor = os.open(Path(home, name), os.O_RDONLY)
             try:
-                sync(descriptor)
+                with placed(Path(home, name)):
+                    sync(descriptor)
             finally:
                 os.close(descriptor)
         sync_folder(Path(home))

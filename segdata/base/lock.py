@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segdata.base.files import discard, flock, read_file
+from segdata.base.refusal import placed, warn_once
 from segdata.documents.json import load_json
 from segdata.errors import LockedError, SegdataError
 
@@ -29,9 +30,10 @@ def locked(path: Path, work: str) -> Iterator[None]:
     """
     descriptor = _acquire(path)
     try:
-        os.ftruncate(descriptor, 0)
         note = {"pid": os.getpid(), "host": socket.gethostname(), "work": work}
-        os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        with placed(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(note).encode(), 0)
         yield
     finally:
         discard(path)
@@ -43,7 +45,10 @@ def _acquire(path: Path) -> int:
     while True:
         descriptor, made = _open(path)
         try:
-            has_locks = flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with placed(path):
+                has_locks = flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not has_locks:
+                warn_once("has no locks (flock): after a power cut, remove the lock's file by hand", path.parent)
             note = _note(path, descriptor, made)
             if not has_locks and not made:
                 _take_away(path, note)

@@ -5,16 +5,16 @@ fingerprint, SHA256SUMS by the digest in dataset.json, every other file by its d
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segdata.base.canonical import digest_file
 from segdata.base.files import parsing
 from segdata.checking.content import Content, Expected
-from segdata.checking.shard import Checked, ShardCheck, check_file, check_shard, unplaced
+from segdata.checking.examined import Examined
+from segdata.checking.shard import Checked, ShardCheck, check_shard, unplaced
 from segdata.engines import run
 from segdata.errors import AbsentError, ShardError, StoreError, TaxonomyError
 from segdata.findings import Finding
@@ -27,12 +27,10 @@ from segdata.format.manifest import (
     MAX_BYTES,
     SIDE,
     SUMS,
-    Manifest,
     ShardEntry,
     content_digest,
     fetch_manifest,
     parse_sums,
-    side_limit,
 )
 from segdata.format.published import REVISIONS, find_home
 from segdata.format.receipt import Receipt, parse_receipt
@@ -46,38 +44,16 @@ from segdata.stores.url import Place
 
 VERSION = re.compile(rf"{REVISIONS}/[0-9a-f]{{32}}/.*", re.DOTALL)  # a file of another version of a set
 Progress = Callable[[int, int], None]
+Say = Callable[[str], None]  # a line for people, of what is out of the ordinary
 
 
-@dataclass
-class _Set:
-    """The set under check, and what is known of it so far."""
-
-    files: Files  # of this version, beside its SHA256SUMS
-    manifest: Manifest
-    findings: list[Finding] = field(default_factory=list)
-    listed: dict[str, str] = field(default_factory=dict)  # path -> sha256, of what SHA256SUMS lists beside the shards
-    wrong: set[str] = field(default_factory=set)  # of these, those that are missing, unreadable or have other bytes
-
-    def found(self, code: str, where: str, found: str) -> None:
-        self.findings.append(Finding(code, where, found))
-
-    def shards(self) -> Iterator[tuple[str, ShardEntry]]:
-        return ((split, row) for split in self.manifest.splits for row in self.manifest.shards(split))
-
-    def check(self, path: str, sha256: str) -> None:
-        if found := check_file(self.files, path, sha256, side_limit(self.manifest)):
-            self.findings.append(found)
-            self.wrong.add(path)
-
-    def digest(self, path: str) -> str:
-        """Of a file that is not among the wrong ones, "" where there is none."""
-        try:
-            return self.listed.get(path) or self.files.digest(path, side_limit(self.manifest))
-        except StoreError:
-            return ""
-
-
-def verify(place: Place, pixels: bool = False, progress: Progress | None = None, workers: int = 1) -> list[Finding]:
+def verify(
+    place: Place,
+    pixels: bool = False,
+    progress: Progress | None = None,
+    workers: int = 1,
+    say: Say = lambda line: None,
+) -> list[Finding]:
     """What is wrong with a shard set, sorted; empty when it is as `prepare` wrote it.
 
     Of a shard whose bytes changed the findings name key and part, and say when its pixels are still the same.
@@ -93,8 +69,10 @@ def verify(place: Place, pixels: bool = False, progress: Progress | None = None,
     except (ShardError, StoreError) as error:
         return [Finding("bad-manifest", FILE, unplaced(error, files, FILE))]
     home = find_home(files, manifest)
-    checked = _Set(open_files(place / home.rstrip("/")) if home else files, manifest)
+    checked = Examined(open_files(place / home.rstrip("/")) if home else files, manifest)
     _check_listing(checked)
+    if checked.leftovers:
+        say(str(checked.leftovers))
     _check_files(checked, (lambda done, total: None) if pixels else progress)
     _check_shards(checked, pixels, progress, workers)
     return sorted(set(checked.findings))
@@ -103,7 +81,7 @@ def verify(place: Place, pixels: bool = False, progress: Progress | None = None,
 # ---- 1. files beside the shards -----------------------------------------------------------------------------
 
 
-def _check_listing(files: _Set) -> None:
+def _check_listing(files: Examined) -> None:
     """SHA256SUMS: its own bytes, what it lists, and what lies there and is not listed."""
     files.check(SUMS, files.manifest.document["sha256sums"])
     if SUMS in files.wrong:
@@ -118,8 +96,9 @@ def _check_listing(files: _Set) -> None:
         if sums.get(name) != sha256:
             files.found("bad-manifest", SUMS, f"does not list {name} as {FILE} does")
     files.listed = {path: sha256 for path, sha256 in sums.items() if path not in shards}
-    for path in _paths(files.files) - {*sums, *shards, FILE, SUMS}:
-        files.found("extra-file", path, "not listed in SHA256SUMS")
+    for path in sorted(_paths(files.files) - {*sums, *shards, FILE, SUMS}):
+        if not files.leftovers.take(path):
+            files.found("extra-file", path, "not listed in SHA256SUMS")
 
 
 def _paths(files: Files) -> set[str]:
@@ -130,7 +109,7 @@ def _paths(files: Files) -> set[str]:
         return set()
 
 
-def _check_files(files: _Set, progress: Progress) -> None:
+def _check_files(files: Examined, progress: Progress) -> None:
     """What SHA256SUMS lists beside the shards, against its digests."""
     total = len(files.listed) + len(list(files.shards()))
     for done, (path, sha256) in enumerate(sorted(files.listed.items())):
@@ -140,7 +119,7 @@ def _check_files(files: _Set, progress: Progress) -> None:
         _check_card(files)
 
 
-def _check_card(files: _Set) -> None:
+def _check_card(files: Examined) -> None:
     """The content that the card states, by which Hugging Face's `datasets` tells sets apart."""
     due = content_digest(files.manifest.document["splits"])
     try:
@@ -155,7 +134,7 @@ def _check_card(files: _Set) -> None:
 # ---- 2. shards ----------------------------------------------------------------------------------------------
 
 
-def _check_shards(files: _Set, pixels: bool, progress: Progress, workers: int) -> None:
+def _check_shards(files: Examined, pixels: bool, progress: Progress, workers: int) -> None:
     """The bytes of all shards; the parts of all, or of those whose bytes changed, against what their receipts noted."""
     receipts = {row.name: _receipt(files, split, row) for split, row in files.shards()}
     taxonomy, rule = _taxonomy(files), files.manifest.document["options"]["rule"]
@@ -180,7 +159,7 @@ def _check_shards(files: _Set, pixels: bool, progress: Progress, workers: int) -
         _check_whole(files, receipts, checked, taxonomy)
 
 
-def _receipt(files: _Set, split: str, row: ShardEntry) -> Receipt | None:
+def _receipt(files: Examined, split: str, row: ShardEntry) -> Receipt | None:
     """What was noted when the shard was written, if the note itself is unharmed."""
     path = f"{SIDE}/receipts/{row.name.removesuffix('.tar')}.json"
     if path in files.wrong:
@@ -199,7 +178,7 @@ def _receipt(files: _Set, split: str, row: ShardEntry) -> Receipt | None:
     return receipt
 
 
-def _taxonomy(files: _Set) -> Taxonomy | None:
+def _taxonomy(files: Examined) -> Taxonomy | None:
     name = "taxonomy.yaml"
     if name in files.wrong:
         return None
@@ -221,7 +200,7 @@ def _taxonomy(files: _Set) -> Taxonomy | None:
 
 
 def _check_whole(
-    files: _Set, receipts: Mapping[str, Receipt | None], checked: Mapping[str, Checked], taxonomy: Taxonomy
+    files: Examined, receipts: Mapping[str, Receipt | None], checked: Mapping[str, Checked], taxonomy: Taxonomy
 ) -> None:
     _check_keys(files, receipts)
     if all(receipts.values()):
@@ -236,7 +215,7 @@ def _check_whole(
             _check_split(files, split, decoded, taxonomy)
 
 
-def _check_keys(files: _Set, receipts: Mapping[str, Receipt | None]) -> None:
+def _check_keys(files: Examined, receipts: Mapping[str, Receipt | None]) -> None:
     first: dict[str, str] = {}
     for name, receipt in receipts.items():
         for row in receipt.samples if receipt else ():
@@ -244,7 +223,7 @@ def _check_keys(files: _Set, receipts: Mapping[str, Receipt | None]) -> None:
                 files.found("duplicate-key", name, f"{row.key} also stands in {other}")
 
 
-def _check_index(files: _Set, split: str, receipts: list[Receipt]) -> None:
+def _check_index(files: Examined, split: str, receipts: list[Receipt]) -> None:
     """The index must be what the receipts (and so the shards) give: made anew, and compared."""
     with TemporaryDirectory() as made:
         try:
@@ -260,7 +239,7 @@ def _check_index(files: _Set, split: str, receipts: list[Receipt]) -> None:
                 files.found("bad-member", name, f"does not say where the parts of {split} lie and what they hold")
 
 
-def _check_loader_files(files: _Set, receipts: Mapping[str, Receipt]) -> None:
+def _check_loader_files(files: Examined, receipts: Mapping[str, Receipt]) -> None:
     """What other loaders read must be what the receipts give as well, as far as the set has such files."""
     text = ""
     with suppress(StoreError):
@@ -281,7 +260,7 @@ def _check_loader_files(files: _Set, receipts: Mapping[str, Receipt]) -> None:
                 files.found("bad-member", name, "does not say what the shards hold")
 
 
-def _check_split(files: _Set, split: str, decoded: list[Content], taxonomy: Taxonomy) -> None:
+def _check_split(files: Examined, split: str, decoded: list[Content], taxonomy: Taxonomy) -> None:
     """Sizes and statistics of dataset.json against what was just decoded."""
     entry = files.manifest.document["splits"][split]
     sizes = sorted({size for shard in decoded for size in shard.sizes})

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from click.core import Parameter
 
+from segdata.base.refusal import OF_DISKS, placed
 from segdata.stores.url import Url, place
 
 
@@ -20,6 +21,13 @@ class Command(click.Command):
         if not ctx.resilient_parsing:
             self._check_once(ctx, args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """With the place of its results in an error of the system that names none, as when a disk is full."""
+        if not (out := ctx.params.get("out")):
+            return super().invoke(ctx)
+        with placed(out, only=OF_DISKS):
+            return super().invoke(ctx)
 
     def _check_once(self, ctx: click.Context, args: Sequence[str]) -> None:
         """Raise UsageError for the first option that is given twice."""

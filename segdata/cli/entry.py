@@ -3,12 +3,15 @@
 import io
 import os
 import sys
-from typing import NoReturn
+import warnings
+from functools import partial
+from typing import Any, NoReturn
 
 import click
 
+from segdata.base.refusal import refusal
 from segdata.cli.output import printable, tell
-from segdata.errors import SegdataError
+from segdata.errors import PlaceWarning, SegdataError
 from segdata.requirements import check_system, explained
 
 
@@ -16,6 +19,7 @@ def run(group: click.Group, program: str) -> NoReturn:
     """Run the command line: status 1 for an error of ours or of the system's, 2 for wrong usage, 130 for Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of fewer letters still shows every line
+    warnings.showwarning = partial(_show_warning, program, warnings.showwarning)
     try:
         check_system()
         code = group.main(standalone_mode=False)
@@ -37,8 +41,18 @@ def run(group: click.Group, program: str) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        code = _fail(program, f"{error.filename or 'the system'}: {error.strerror or error}.", 1)
+        code = _fail(program, refusal(error), 1)
     sys.exit(code or 0)
+
+
+def _show_warning(
+    program: str, show: Any, message: Warning | str, category: type[Warning], *place: Any, **options: Any
+) -> None:
+    """Ours as one line; those of libraries as Python shows them."""
+    if issubclass(category, PlaceWarning):
+        tell(f"{program}: {message}.", err=True)
+    else:
+        show(message, category, *place, **options)
 
 
 def _fail(program: str, message: str, code: int) -> int:

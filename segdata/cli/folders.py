@@ -7,7 +7,7 @@ import click
 from segdata.base.files import is_stream, unlink
 from segdata.base.ownership import PICTURE, check_file, json_kind
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, report_findings, tell, write_json
+from segdata.cli.output import SARIF, report_findings, say, tell, write_json
 from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, shard_set
 from segdata.cli.progress import ProgressBar
 from segdata.errors import SegdataError
@@ -48,7 +48,7 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
     if json_path and not is_stream(json_path):
         unlink(json_path)  # that of an earlier time says nothing of now
     with ProgressBar("samples" if pixels else "files") as progress:
-        findings = check(folder, pixels, progress, workers or default_workers())
+        findings = check(folder, pixels, progress, workers or default_workers(), say)
     report_findings(findings, sarif)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:

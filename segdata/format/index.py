@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from segdata.base.canonical import digest_sample, digest_source
 from segdata.base.files import parsing
 from segdata.base.pinned import PinnedFile
+from segdata.base.refusal import placed
 from segdata.errors import ShardError
 from segdata.format.manifest import SIDE, SUMS
 from segdata.format.receipt import Receipt, SampleReceipt
@@ -134,10 +135,12 @@ class _Column:
         npy.write_array_header_1_0(self._file, header | {"shape": (rows, *like.shape[1:])})
 
     def write(self, rows: NDArray[Any]) -> None:
-        self._file.write(rows.tobytes())
+        with placed(self.path):
+            self._file.write(rows.tobytes())
 
     def close(self) -> None:
-        self._file.close()
+        with placed(self.path):
+            self._file.close()
 
     def remove(self) -> None:
         self._file.close()

@@ -7,10 +7,12 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from segdata.base.files import sync
+from segdata.base.files import discard, sync
+from segdata.base.refusal import placed
 from segdata.errors import ShardError
 
 BLOCK = tarfile.BLOCKSIZE  # 512
@@ -44,9 +46,10 @@ class ShardWriter:
         """Finish the archive; returns (sha256, bytes) of the file."""
         self._write(bytes(2 * BLOCK))
         self._write(bytes(-self._offset % tarfile.RECORDSIZE))
-        self._file.flush()
-        sync(self._file.fileno())
-        self._file.close()
+        with placed(self.path):
+            self._file.flush()
+            sync(self._file.fileno())
+            self._file.close()
         self._tmp.rename(self.path)
         return self._hash.hexdigest(), self._offset
 
@@ -55,11 +58,13 @@ class ShardWriter:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if not self._file.closed:
-            self._file.close()
-            self._tmp.unlink(missing_ok=True)
+            with suppress(OSError):  # what could not be written cannot be now: that error is on its way
+                self._file.close()
+        discard(self._tmp)
 
     def _write(self, data: bytes) -> None:
-        self._file.write(data)
+        with placed(self.path):
+            self._file.write(data)
         self._hash.update(data)
         self._offset += len(data)
 

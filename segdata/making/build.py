@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from segdata.base.canonical import digest_file, digest_source
 from segdata.base.files import sync
+from segdata.base.refusal import placed
 from segdata.errors import SegdataError, SourceError
 from segdata.findings import Finding, SampleError
 from segdata.format.counts import ClassCounts, ImageSums
@@ -148,7 +149,7 @@ def _inputs_digest(unit: Unit, scenes: Sequence[tuple[str, Mapping[str, str]]]) 
 
 
 def _write_receipt(path: Path, receipt: Receipt) -> None:
-    with path.open("wb") as file:
+    with placed(path), path.open("wb") as file:
         file.write(receipt.to_json())
         file.flush()
         sync(file.fileno())

@@ -14,6 +14,7 @@ from pathlib import Path
 from segdata.base.files import discard, resolved
 from segdata.base.lock import locked
 from segdata.base.ownership import check_home
+from segdata.base.refusal import placed
 from segdata.engines import run
 from segdata.errors import SegdataError
 from segdata.findings import ERROR, OF_OPTIONS, Finding, FindingsError, advice
@@ -73,6 +74,8 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     standing(job.out)
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, open_tree(job.root), job.splits)
+    for note in survey.notes:
+        say(note)
     drop_bad_keys(survey)
     if survey.halves:
         raise _split_lost(job, survey.halves, survey.findings)
@@ -90,7 +93,8 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
             say(f"{job.out}: the version before is back in its place; an earlier run was ended while it was replaced")
             _may_replace(job, survey)
         try:
-            result = _publish(job, survey, plan, *_build_all(job, plan, progress))
+            with placed(job.out.parent):
+                result = _publish(job, survey, plan, *_build_all(job, plan, progress))
         except BaseException:
             folders.remove_empty()
             raise

@@ -7,8 +7,9 @@ from pathlib import Path
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
 from segdata.making.plan import key_findings
+from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, list_split, suffix_of
-from segdata.raw.scene import Scene, SceneSource, uncommon
+from segdata.raw.scene import Folder, Scene, SceneSource, uncommon
 from segdata.raw.tree import Tree
 from segdata.stores.url import Place
 
@@ -25,6 +26,7 @@ class Survey:
     origins: dict[str, str] = field(default_factory=dict)
     halves: list[str] = field(default_factory=list)  # splits that have images and no labels, or labels and no images
     painted: bool = False  # by `segdata synth`
+    notes: list[str] = field(default_factory=list)  # for people: links that led out of the root, leftovers
 
     @property
     def errors(self) -> list[Finding]:
@@ -74,16 +76,18 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
                 survey.halves.append(split)
             if splits and not tree.faults and not listing.findings:
                 _refuse(tree)
-                raise MissingError(listing.absent.found)
+                raise MissingError(listing.absent.found + _or(tree, each))
     if absent:
         _refuse(tree)
     survey.findings += sorted({fault for _, fault in tree.faults})  # a link may hide several folders
     missed = {path for path, _ in tree.faults}
     absent = [finding for finding in absent if finding.where not in missed]
     if not any(survey.scenes.values()) and not survey.errors:
-        raise SourceError(absent[0].found if absent else f"{tree.root}: no scenes at all.")
+        found = absent[0].found if absent else f"{tree.root}: no scenes at all."
+        raise SourceError(found + _or(tree, source.folders))
     survey.findings += [*absent, *_unused(source, tree)]
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
+    survey.notes = tree.notes()
     survey.painted = is_painted(tree.root)
     if not survey.painted:
         survey.findings += _official_findings(source, survey)
@@ -91,9 +95,15 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
 
 
 def _refuse(tree: Tree) -> None:
-    """Where something is missing, it may be in a zip that cannot be read."""
+    """Where something is missing, it may be in an archive that cannot be read."""
     for error in tree.refused.values():
         raise error
+
+
+def _or(tree: Tree, folders: Sequence[Folder]) -> str:
+    """What to do instead, where the files lie elsewhere below the root."""
+    do = tree.misplaced({folder.path for folder in folders})
+    return f" Or {do}." if do else ""
 
 
 def _unused(source: SceneSource, tree: Tree) -> list[Finding]:
@@ -123,7 +133,7 @@ def is_painted(root: Place) -> bool:
         return (root / PAINTED).is_file()
     from segdata.stores.opening import open_store
 
-    return not root.name.endswith(".zip") and open_store(root).has(PAINTED)
+    return not is_archive(root.name) and open_store(root).has(PAINTED)
 
 
 def _official_findings(source: SceneSource, survey: Survey) -> list[Finding]:

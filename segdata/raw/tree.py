@@ -1,8 +1,8 @@
-"""A dataset's files, read alike from folders, stores and the zips people download.
+"""A dataset's files, read alike from folders, stores and the archives people download.
 
-A root may be an unpacked tree, a folder that holds the zips, a folder with one level more
-(`gtFine_trainvaltest/gtFine/...`), or one zip. Nothing is unpacked. Every file below it is either among the contents of
-the folders that are asked for, or among the unused files.
+A root may be an unpacked tree, a folder that holds the archives, a folder with one level more
+(`gtFine_trainvaltest/gtFine/...`), or one archive, in which more levels may stand above. Nothing is unpacked. Every
+file below it is either among the contents of the folders that are asked for, or among the unused files.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,11 +11,14 @@ from operator import attrgetter
 
 from segdata.errors import SourceError
 from segdata.findings import Finding
+from segdata.raw.archives.archive import archive_names
+from segdata.raw.archives.kinds import is_archive
 from segdata.raw.member import Member
-from segdata.raw.storage import Storage, is_hidden, split_path, storage_at
-from segdata.raw.zips import zip_entries
+from segdata.raw.opening import storage_at
+from segdata.raw.storage import LEVELS, Storage, is_hidden, split_path
 from segdata.stores.url import Place
 
+DEEPEST = 4  # folders above those of the dataset in an archive
 Known = Callable[[str], bool]  # whether a path from the dataset's top folder on ("disparity/" for a folder) is known
 
 
@@ -23,7 +26,7 @@ Known = Callable[[str], bool]  # whether a path from the dataset's top folder on
 class Contents:
     """The files of one folder of the dataset at one place, sorted by path."""
 
-    place: Place  # the folder itself, or the zip
+    place: Place  # the folder itself, or the archive
     zipped: bool
     members: list[Member]
 
@@ -33,7 +36,8 @@ class Tree:
     """The files under one root, found by the path that the dataset gives them.
 
     `faults` are the links to folders that were not followed, each with the path that the dataset gives to what is
-    missed; `refused` the zips that cannot be read, and why. Both are complete after `contents`.
+    missed; `refused` the archives that cannot be read, and why. Both are complete after `contents`; the links that led
+    out of the root, and the leftovers, after `unused`.
     """
 
     storage: Storage
@@ -48,7 +52,7 @@ class Tree:
         return self.storage.faults
 
     def contents(self, folders: Sequence[str]) -> dict[str, list[Contents]]:
-        """For each folder ("leftImg8bit/train") every place that has files of it: unpacked ones first, then zips."""
+        """For each folder ("leftImg8bit/train") every place that has files of it: unpacked ones before archives."""
         found: dict[str, list[Contents]] = {}
         for above, folder, files in self.storage.files(folders):
             base = self.root / above if above else self.root
@@ -56,14 +60,14 @@ class Tree:
             if members:
                 members.sort(key=attrgetter("path"))
                 found.setdefault(folder, []).append(Contents(base / folder, False, members))
-        for zipped in self.storage.zips():
+        for place in self.storage.archives():
             try:
-                names = zip_entries(zipped)
+                names = self._visible(archive_names(place), count=True)
             except SourceError as error:
-                self.refused[zipped.name] = error
+                self.refused[place.name] = error
                 continue
-            for folder, members in _zipped(zipped, names, folders).items():
-                found.setdefault(folder, []).append(Contents(zipped, True, members))
+            for folder, members in _archived(place, names, folders).items():
+                found.setdefault(folder, []).append(Contents(place, True, members))
         return found
 
     def unused(self, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
@@ -72,17 +76,52 @@ class Tree:
         Asked for after `contents`, with all folders of the dataset. The path is "" of a file at the root itself.
         """
 
-        def expected(path: str) -> bool:
-            """Whether it is in a folder of the dataset, or known: at the top, or one level down."""
-            return split_path(path, folders) is not None or known(path) or known(path.partition("/")[2])
+        def expected(path: str, levels: int = LEVELS) -> bool:
+            """Whether it is in a folder of the dataset, or known: at the top, or at most so many levels down."""
+            parts = path.split("/")
+            return split_path(path, folders, levels) is not None or any(
+                known("/".join(parts[skip:])) for skip in range(min(levels + 1, len(parts)))
+            )
 
-        zips = {zipped.name: zipped for zipped in self.storage.zips()}
-        for path in self.storage.others(lambda path: path in zips or expected(path)):
+        archives = {place.name: place for place in self.storage.archives()}
+        for path in self.storage.others(lambda path: path in archives or expected(path)):
             top, _, below = path.partition("/")
             yield (top, below) if below else (path, "")
-        for name, zipped in zips.items():
+        for name, place in archives.items():
             if name not in self.refused:
-                yield from ((name, path) for path in _visible(zip_entries(zipped)) if not expected(path))
+                names = self._visible(archive_names(place))
+                levels = _levels(names, folders)
+                yield from ((name, path) for path in names if not expected(path, levels))
+
+    def notes(self) -> list[str]:
+        """What is out of the ordinary and no fault, in words: files outside the root, and leftovers."""
+        found = []
+        if self.storage.outside:
+            link, target = next(iter(self.storage.outside.items()))
+            count = len(self.storage.outside)
+            links = f"{count} links of {self.root} were" if count > 1 else f"a link of {self.root} was"
+            found.append(f"{links} followed to files outside it ({link} to {target}{', …' * (count > 1)})")
+        return [*found, str(self.storage.leftovers)] if self.storage.leftovers else found
+
+    def misplaced(self, folders: Collection[str]) -> str:
+        """What to do where none of the folders is where it is looked for, but something lies deeper; "" otherwise."""
+        if where := self.storage.deeper(folders):
+            return f"point --root at {where}"
+        for place in self.storage.archives():
+            names = self._visible(archive_names(place)) if place.name not in self.refused else []
+            if inner := next(filter(is_archive, names), ""):
+                return f"unpack {place}: it holds another archive ({inner}), which is then read as it is"
+        return ""
+
+    def _visible(self, names: Iterable[str], *, count: bool = False) -> list[str]:
+        """The files of an archive that may be a dataset's; with `count` the others are counted."""
+        found = []
+        for name in names:
+            if not any(map(is_hidden, name.split("/"))):
+                found.append(name)
+            elif count and not self.storage.leftovers.take(name):
+                self.storage.leftovers.count("", name.rpartition("/")[2])
+        return found
 
 
 def open_tree(root: Place) -> Tree:
@@ -90,15 +129,23 @@ def open_tree(root: Place) -> Tree:
     return Tree(storage_at(root))
 
 
-def _zipped(place: Place, names: Iterable[str], folders: Sequence[str]) -> dict[str, list[Member]]:
-    """The files of a zip by folder; these stand at its top, or one level below it."""
+def _archived(place: Place, names: Sequence[str], folders: Sequence[str]) -> dict[str, list[Member]]:
+    """The files of an archive by folder."""
     found: dict[str, list[Member]] = {}
-    for name in _visible(names):
-        if where := split_path(name, folders):
+    levels = _levels(names, folders)
+    for name in names:
+        if where := split_path(name, folders, levels):
             _, folder, path = where
             found.setdefault(folder, []).append(Member(path, place, name, zipped=True))
     return {folder: sorted(members) for folder, members in found.items()}
 
 
-def _visible(names: Iterable[str]) -> Iterator[str]:
-    return (name for name in names if not any(map(is_hidden, name.split("/"))))
+def _levels(names: Sequence[str], folders: Collection[str]) -> int:
+    """How many folders may stand above those of the dataset in an archive: as many as do, where none is higher up.
+
+    Nobody can point --root into an archive, as into a folder, and GitHub's has the repository's name on top.
+    """
+    for levels in range(LEVELS, DEEPEST + 1):
+        if any(split_path(name, folders, levels) for name in names):
+            return levels
+    return LEVELS

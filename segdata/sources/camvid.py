@@ -7,7 +7,7 @@ from types import MappingProxyType
 from segdata.labels.label import Label, Lookalike
 from segdata.raw.scene import Folder, Official
 
-PNG = re.compile(r"(.+)\.png")
+PNG = re.compile(r"(.+)\.(?i:png)")  # .PNG as cameras and Windows tools write it
 
 ANNOTATIONS = "the SegNet tutorial's annotations (ids 0 to 11; the colours *_L.png of the original CamVid are none)"
 INSTEAD = {

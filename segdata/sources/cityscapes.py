@@ -115,7 +115,7 @@ def _folder(top: str, split: str, role: str, kind: str) -> Folder:
     """Of images, or of the labels of one of KINDS."""
     path = f"{top}/{split}"
     package = ZIPS.get(path, ZIPS[top])
-    others = [re.escape(each) for each in (*KINDS, *MADE) if each != kind]
+    others = [_any_case(each) for each in (*KINDS, *MADE) if each != kind]
     suffix, beside = (
         (f"{top}.png", r"(?!)") if role == "image" else (f"{top}_{kind}", rf"{FRAME}_{top}_({'|'.join(others)})")
     )
@@ -123,9 +123,15 @@ def _folder(top: str, split: str, role: str, kind: str) -> Folder:
         path,
         split,
         role,
-        name=re.compile(rf"({FRAME})_{re.escape(suffix)}"),
+        name=re.compile(rf"({FRAME})_{_any_case(suffix)}"),
         rule=f"<city>_<sequence>_<frame>_{suffix}",
         package=package,
         beside=re.compile(beside),
         instead={each: advice.format(package=package) for each, advice in INSTEAD.items()},
     )
+
+
+def _any_case(name: str) -> str:
+    """A pattern of the name, its suffix in capitals or not."""
+    stem, dot, suffix = name.partition(".")
+    return re.escape(stem) + rf"(?i:\{dot}{suffix})"

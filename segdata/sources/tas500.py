@@ -13,7 +13,7 @@ from segdata.labels.label import Label, Lookalike
 from segdata.raw.scene import Folder, Official
 from segdata.sources.official import official_keys
 
-PNG = re.compile(r"(.+)\.png")
+PNG = re.compile(r"(.+)\.(?i:png)")  # .PNG as cameras and Windows tools write it
 ROLES = {"": "image", "_labels_ids": "labels", "_labels": "colors"}  # by what a folder's name has after its split's
 # id, name, colour, category. The release has no separate train ids; 255 (undefined) is its "no label".
 LABELS = (

@@ -9,6 +9,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from segdata.base.files import LIMIT, open_regular
+from segdata.base.refusal import refusal
 from segdata.errors import AbsentError, SegdataError, StoreError
 from segdata.stores.store import Entry, too_long
 
@@ -39,7 +40,7 @@ class Folder:
                         size = entry.stat(follow_symlinks=False).st_size
                         found[Path(entry.path).relative_to(self.place).as_posix()] = Entry(size, "")
             except OSError as error:
-                raise SegdataError(f"{folder}: cannot be listed ({error.strerror}).") from None
+                raise SegdataError(refusal(error, folder)) from None
         return dict(sorted(found.items()))
 
     def digest(self, path: str, limit: int) -> str:

@@ -11,6 +11,7 @@ from segdata.base.canonical import canonical_json
 from segdata.base.files import discard, parsing, temporary_of, unlink
 from segdata.base.lock import locked
 from segdata.base.ownership import check_home, is_ours, json_kind
+from segdata.base.refusal import refusal
 from segmodels.errors import SegmodelsError
 from segmodels.runs.checkpoint import Weights, load_checkpoint, load_weights, misfit
 from segmodels.runs.identity import changes, differences, environment, identity, short, with_threads
@@ -38,7 +39,7 @@ def open_run(path: Path, document: Document, *, replace: bool, show: Show = sile
     try:
         run.last.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SegmodelsError(f"cannot write the run folder {path}: {error.strerror}") from None
+        raise SegmodelsError(f"cannot write the run folder {refusal(error, path)}") from None
     with locked(path / ".lock", "segmodels train"):
         try:
             _check_same(run, document)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from segdata.base import ownership
 from segdata.base.ownership import Kind
+from segdata.base.refusal import refusal
 from segmodels.errors import SegmodelsError
 
 
@@ -22,7 +23,7 @@ def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> No
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SegmodelsError(f"cannot write to --out {out}: {error.strerror}") from None
+        raise SegmodelsError(f"cannot write to --out {refusal(error, out)}") from None
     for name, kind in files.items():
         ownership.check_file("--out", out / name, kind)
 

@@ -4,6 +4,8 @@ import errno
 import fcntl
 import json
 import os
+import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -12,14 +14,87 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from segdata.base.lock import locked
-from segdata.errors import LockedError, SegdataError
+from segdata.base.refusal import ADVICE, WARNED, placed, refusal
+from segdata.cli import entry
+from segdata.cli.command import Command
+from segdata.errors import LockedError, PlaceWarning, SegdataError
 from segdata.format.manifest import SUMS
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.stores.cache import Cache
+
+# ---- no ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", sorted(ADVICE))
+def test_the_last_line(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the system refuses is one line with the place, the system's words and advice."""
+
+    class Group(click.Group):
+        def main(self, *args: Any, **options: Any) -> Any:
+            with placed("/disk/set.tar"):
+                raise OSError(number, os.strerror(number))
+
+    with pytest.raises(SystemExit) as ended:
+        entry.run(Group(), "segdata")
+    told = capsys.readouterr().err
+    assert ended.value.code == 1 and told.count("\n") == 1
+    assert told.startswith(f"segdata: /disk/set.tar: {os.strerror(number)}. ") and told.endswith(f"{ADVICE[number]}.\n")
+
+
+def test_a_long_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's words for a socket's path that is too long name neither the folder nor the variable."""
+    monkeypatch.setattr("tempfile.tempdir", "/tmp/" + "x" * 100)
+    with pytest.raises(OSError, match="AF_UNIX path too long") as caught, socket.socket(socket.AF_UNIX) as made:
+        made.bind("/tmp/" + "x" * 120)
+    assert refusal(caught.value).startswith(f"TMPDIR: /tmp/{'x' * 100} has 105 characters")
+
+
+def test_a_command_that_knows_no_path_names_its_results(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of writing to an open file has no path: the command's --out is told."""
+
+    @click.command(cls=Command)
+    @click.option("--out")
+    def fill(out: str) -> None:
+        with open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(b"x")
+
+    with pytest.raises(OSError) as caught:
+        fill.main(["--out", "results"], standalone_mode=False)
+    assert refusal(caught.value).startswith("results: No space left on device. Free some space on its disk, or ")
+
+
+def test_of_a_copy_the_place_that_is_written() -> None:
+    assert refusal(OSError(errno.ENOSPC, "No space left on device", "from", None, "to")).startswith("to: No space")
+
+
+def test_a_file_that_may_not_grow(make_job: Callable[..., Job], finished: Callable[..., Path], tmp_path: Path) -> None:
+    """As on a full disk, in a worker: the shard's path and what to do; nothing half-written has its name."""
+    dataset = finished("camvid").parent / "dataset"
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            prepare(make_job("camvid", dataset, tmp_path / "set", engine="serial"))
+        except OSError as error:
+            found = refusal(error)
+            os._exit(0 if "/shards/camvid-11-" in found and "ulimit -f" in found else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not (tmp_path / "set").exists()
+
+
+# ---- lacking -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> None:
+    WARNED.clear()
 
 
 @pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK], ids=["Lustre", "NFS"])
@@ -49,8 +124,9 @@ def test_one_writer_without_locks(tmp_path: Path, ended: int) -> None:
     """The file is the lock, until it is gone or the process that it names is."""
     path = tmp_path / "lock"
     refused = pytest.raises(LockedError, match=rf"process {os.getpid()} .*remove this file")
-    with locked(path, "here"), refused, locked(path, "there"):
+    with pytest.warns(PlaceWarning, match="has no locks") as told, locked(path, "here"), refused, locked(path, "there"):
         pass
+    assert len(told) == 1
     assert not path.exists()
     path.write_text(note(ended))
     with locked(path, "here"):
@@ -120,8 +196,13 @@ def test_prepare_where_nearly_all_is_missing(
     monkeypatch.setattr(os, "link", no_link)
     monkeypatch.setattr("segdata.base.files._exchange_call", lambda: None)
     set_made = finished("camvid")
-    prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", rule="stride"))
-    prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", replace=True))
+    with pytest.warns(PlaceWarning) as told:
+        prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", rule="stride"))
+        prepare(make_job("camvid", set_made.parent / "dataset", tmp_path / "set", replace=True))
+    assert sorted(str(each.message).partition("the file system ")[2][:12] for each in told) == [
+        "cannot make ",
+        "has no locks",
+    ]
     assert (tmp_path / "set" / SUMS).read_bytes() == (set_made / SUMS).read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 

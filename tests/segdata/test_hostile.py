@@ -36,8 +36,8 @@ from segdata.looking.stats import stats
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.pictures.codecs import decode_image, encode_image
+from segdata.raw.archives.zips import zip_entries
 from segdata.raw.member import Member
-from segdata.raw.zips import zip_entries
 from segdata.reading.shardset import ShardSet
 from tests.support.sealing import reseal_sums
 
@@ -95,7 +95,7 @@ def test_symlink_members(zips: Path, make_job: MakeJob, tmp_path: Path) -> None:
         info = zipfile.ZipInfo("gtFine/train/bochum/link.png")
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, "/etc/passwd")
-    with pytest.raises(SourceError, match=r"is a symlink\. Refused"):
+    with pytest.raises(SourceError, match=r"is a symlink, which is not followed out of an archive\. Refused"):
         prepare(make_job("cityscapes", zips, tmp_path / "set"))
 
 
@@ -304,16 +304,17 @@ def test_a_zip_that_is_a_pipe(make_job: MakeJob, tmp_path: Path) -> None:
         prepare(make_job("cityscapes", tmp_path / "a.zip", tmp_path / "set"))
 
 
-def test_a_split_linked_out_of_the_root(draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:
-    """Not followed, told as a link and not as a missing folder, in both modes."""
+def test_a_split_linked_to_nowhere(draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:
+    """As an unmounted disk leaves it: told as a link with its target and not as a missing folder, in both modes."""
     root = draw("camvid")
-    shutil.move(root / "train", tmp_path / "elsewhere")
+    shutil.rmtree(root / "train")
     (root / "train").symlink_to(tmp_path / "elsewhere")
     for splits in ((), ("train",)):
         with pytest.raises(FindingsError) as stopped:
             prepare(make_job("camvid", root, tmp_path / "set", splits=splits))
         errors = [finding for finding in stopped.value.findings if finding.severity == "error"]
         assert [(finding.code, finding.where) for finding in errors] == [("bad-link", "train")]
+        assert f"a symlink to {tmp_path / 'elsewhere'}, where nothing is" in errors[0].found
 
 
 def test_links_within_the_root(draw: Draw, make_job: MakeJob, finished: Callable[..., Path], tmp_path: Path) -> None:

@@ -354,7 +354,11 @@ def test_avif(tmp_path: Path) -> None:
     [
         (KeyboardInterrupt(), 130, "segmodels: stopped. Run the same command again to go on.\n"),
         (SegmodelsError("no"), 1, "segmodels: no\n"),
-        (PermissionError(13, "Permission denied", "x"), 1, "segmodels: x: Permission denied.\n"),
+        (
+            PermissionError(13, "Permission denied", "x"),
+            1,
+            "segmodels: x: Permission denied. Give this user the right to it (chmod, chown), or name another place.\n",
+        ),
         (OSError("odd"), 1, "segmodels: the system: odd.\n"),
     ],
 )

@@ -666,6 +666,21 @@ def test_a_card_of_other_shards(shards: Shards, placed: Placed) -> None:
         assert codes(placed(folder)) == expected
 
 
+def test_what_a_download_leaves(shards: Shards, placed: Placed) -> None:
+    """Hugging Face's cache, git's and a system's files are no fault of the set; they are told in one line."""
+    folder = shards()
+    for name in (".gitattributes", ".cache/huggingface/download/README.md.metadata", "._README.md", "Thumbs.db"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    told: list[str] = []
+    assert verify(placed(folder), say=told.append) == []
+    (line,) = told
+    assert line.split("; ")[:2] == [
+        "1 file left by Hugging Face was skipped (README.md.metadata)",
+        "1 file left by Windows was skipped (Thumbs.db)",
+    ]
+
+
 def test_links_and_pipes(shards: Shards, tmp_path: Path) -> None:
     """Links are followed to the same bytes (as DVC links its cache in); loops, folders and pipes are unreadable."""
     folder = shards()

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
@@ -117,11 +118,11 @@ def test_files_of_another_suffix_are_named_once(draw: Draw, tmp_path: Path) -> N
     """All of one sort in one folder together, with their number; a frame's half that is left is told as well."""
     root = draw("cityscapes")
     for path in sorted((root / "leftImg8bit/train").rglob("*.png"))[:3]:
-        path.rename(path.with_suffix(".PNG"))
+        path.rename(path.with_suffix(".tif"))
     (root / "gtFine/val/lindau/a.jpg").write_bytes(b"x")
     found = findings("cityscapes", root)
     assert found[0][:2] == ("unexpected-name", "leftImg8bit/train")
-    assert "3 files .PNG (such as leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.PNG)" in found[0][2]
+    assert "3 files .tif (such as leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.tif)" in found[0][2]
     assert [row[0] for row in found[1:]] == ["missing-image"] * 3 + ["unexpected-name"]
     assert found[-1][1:] == ("gtFine/val/lindau/a.jpg", "not <city>_<sequence>_<frame>_gtFine_labelIds.png")
 
@@ -131,7 +132,7 @@ def test_nothing_but_files_of_another_suffix(name: str, draw: Draw, make_job: Ma
     """An error that names them, one finding a folder; not an absent split, asked for or not."""
     root = draw(name)
     for path in sorted(root.rglob("*.png")):
-        path.rename(path.with_suffix(".PNG"))
+        path.rename(path.with_suffix(".tif"))
     for splits in ((), ("train",)):
         with pytest.raises(FindingsError) as stopped:
             prepare(make_job(name, root, tmp_path / "set", splits=splits))
@@ -143,13 +144,13 @@ def test_nothing_but_files_of_another_suffix(name: str, draw: Draw, make_job: Ma
 def test_files_elsewhere_are_named_by_folder_and_sort(draw: Draw) -> None:
     """Of the root, of folders and of zips: one finding each, which keeps nothing from being published."""
     root = draw("camvid")
-    put(root, "model.pt", "notes/a.doc", "notes/deep/b.doc", "notes/c.odt", "Train/x.png", "zips/all.zip", "b.tar")
+    put(root, "model.pt", "notes/a.doc", "notes/deep/b.doc", "notes/c.odt", "Train/x.png", "zips/all.zip", "b.ta")
     with zipfile.ZipFile(root / "other.zip", "w") as archive:
         for name in ("a/1.jpg", "a/2.jpg", "README"):
             archive.writestr(name, b"x")
     assert sorted(findings("camvid", root)) == [
         ("unused-file", "Train/x.png", "not read"),
-        ("unused-file", "b.tar", "not read"),
+        ("unused-file", "b.ta", "not read"),
         ("unused-file", "model.pt", "not read"),
         ("unused-file", "notes", "2 files .doc (such as notes/a.doc), not read"),
         ("unused-file", "notes/c.odt", "not read"),
@@ -230,48 +231,90 @@ def test_no_folder_is_listed_twice(draw: Draw, monkeypatch: pytest.MonkeyPatch) 
     assert {path for path in below if "/" not in path} == {"leftImg8bit", "gtFine", "notes"}
 
 
-OUT = "a symlink out of the dataset's root, to "
+# ---- linked -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("link", ["other", "other/gtFine"])
-def test_a_link_out_to_a_whole_dataset(link: str, draw: Draw, tmp_path: Path) -> None:
-    """Beside a good one: the link itself is named, once, and none of the good folders."""
-    root, elsewhere = draw("cityscapes"), tmp_path / "elsewhere"
-    shutil.copytree(root, elsewhere)
-    target = elsewhere if link == "other" else elsewhere / "gtFine"
-    (root / link).parent.mkdir(exist_ok=True)
-    (root / link).symlink_to(target)
-    ((code, where, found),) = findings("cityscapes", root)
-    assert (code, where) == ("bad-link", link)
-    assert found.startswith(f"{OUT}{target}. Remove it, or point --root at")
+def linked(place: Path, target: Path) -> None:
+    """What lies at the place lies at the target then, and a link leads there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(place, target)
+    place.symlink_to(target)
 
 
-def test_a_link_out_below_a_folder_of_the_root(draw: Draw, tmp_path: Path) -> None:
-    """Is named from the root on; what is missed by it is not told a second time."""
-    root = tmp_path / "root"
+def each_file(root: Path, elsewhere: Path) -> None:
+    for i, path in enumerate(sorted(root.rglob("*.png"))):
+        linked(path, elsewhere / f"{i:032x}")  # as a cache names files
+
+
+LINKED: dict[str, Callable[[Path, Path], object]] = {
+    "every file, as DVC links its cache": each_file,
+    "two disks in one folder": lambda root, elsewhere: [linked(root / top, elsewhere / top) for top in TOPS],
+    "one split": lambda root, elsewhere: linked(root / "gtFine/train", elsewhere / "labels"),
+    "one city, through another link": lambda root, elsewhere: [
+        linked(root / "gtFine/train/bochum", elsewhere / "a"), linked(elsewhere / "a", elsewhere / "b"),
+    ],
+    "one file": lambda root, elsewhere: linked(root / IMAGE, elsewhere / "a.png"),
+    "the folder above": lambda root, elsewhere: [
+        (root / "data").mkdir(), [shutil.move(root / top, root / "data") for top in TOPS],
+        linked(root / "data", elsewhere / "data"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LINKED)
+def test_links_out_of_the_root(case: str, draw: Draw, tmp_path: Path) -> None:
+    """Are followed: the scenes and bytes of the same files without links, no finding, and one line that tells of it."""
+    root = draw("cityscapes")
+    before = read_all(root)
+    LINKED[case](root, tmp_path / "elsewhere")
+    survey = look(source("cityscapes"), open_tree(root), ())
+    assert survey.findings == [] and read_all(root) == before
+    (note,) = survey.notes
+    assert f"of {root} w" in note and "followed to files outside it (" in note and str(tmp_path / "elsewhere") in note
+
+
+def read_all(root: Path) -> dict[str, list[bytes]]:
+    survey = look(source("cityscapes"), open_tree(root), ())
+    scenes = [scene for found in survey.scenes.values() for scene in found]
+    return {scene.key: [scene.image.read(), scene.labels.read()] for scene in scenes if scene.labels}
+
+
+def test_one_place_by_two_links(draw: Draw, tmp_path: Path) -> None:
+    """Is one place and not ambiguous: a folder above the dataset's, and an archive."""
+    root, zips = tmp_path / "root", tmp_path / "zips"
     shutil.copytree(draw("camvid"), root / "CamVid")
     shutil.move(root / "CamVid" / PAINTED, root)
-    shutil.move(root / "CamVid/train", tmp_path / "elsewhere")
-    (root / "CamVid/train").symlink_to(tmp_path / "elsewhere")
-    (root / "CamVid/val/more").symlink_to(tmp_path / "elsewhere")
-    assert [row[:2] for row in findings("camvid", root)] == [
-        ("bad-link", "CamVid/train"),
-        ("bad-link", "CamVid/val/more"),
-    ]
+    (root / "again").symlink_to("CamVid")
+    assert findings("camvid", root) == []
+    zips.mkdir()
+    shutil.copy(root / PAINTED, zips)
+    pack(root / "CamVid", "", tmp_path / "all.zip")
+    for name in ("a.zip", "b.ZIP"):
+        (zips / name).symlink_to(tmp_path / "all.zip")
+    assert findings("camvid", zips) == [("unused-file", "b.ZIP", "not read")]
+
+
+def test_two_copies_one_of_them_by_a_link(draw: Draw, tmp_path: Path) -> None:
+    """Are ambiguous as two copies are without a link."""
+    root = draw("cityscapes")
+    shutil.copytree(root, tmp_path / "elsewhere")
+    (root / "other").symlink_to(tmp_path / "elsewhere")
+    refused("cityscapes", root, f"{root}/leftImg8bit/train and in {root}/other/leftImg8bit/train")
 
 
 def test_links_to_folders_that_are_not_read(draw: Draw, tmp_path: Path) -> None:
     """Are named where they lead out of the root or nowhere, unless by the name of a package; what lies within has its
-    own path."""
+    own path. None is entered, were it to the folder that holds the root."""
     root = draw("cityscapes")
     put(root, "notes/a.doc")
     put(tmp_path / "elsewhere", "a/b.png")
     for link, target in {
-        "gtFine_corrected": "elsewhere",
-        "disparity": "elsewhere",
-        "notes/more": "elsewhere/a",
+        "gtFine_corrected": tmp_path / "elsewhere",
+        "disparity": tmp_path / "elsewhere",
+        "notes/more": tmp_path / "elsewhere/a",
+        "up.d": root.parent,
     }.items():
-        (root / link).symlink_to(tmp_path / target)
+        (root / link).symlink_to(target)
     (root / "again").symlink_to("notes")
     (root / "circle.png").symlink_to("circle.png")
     assert sorted(findings("cityscapes", root)) == [
@@ -279,6 +322,119 @@ def test_links_to_folders_that_are_not_read(draw: Draw, tmp_path: Path) -> None:
         ("unused-file", "gtFine_corrected/", "not read"),
         ("unused-file", "notes/a.doc", "not read"),
         ("unused-file", "notes/more/", "not read"),
+        ("unused-file", "up.d/", "not read"),
+    ]
+
+
+# ---- archives -----------------------------------------------------------------------------------------------
+
+
+def tarred(root: Path, path: Path, mode: Literal["w:", "w:gz"] = "w:", above: str = "") -> None:
+    with tarfile.open(path, mode) as archive:
+        for each in sorted(root.rglob("*.png")):
+            archive.add(each, f"{above}{each.relative_to(root).as_posix()}")
+
+
+def zipped(root: Path, path: Path, above: str = "", between: str = "/") -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for each in sorted(root.rglob("*.png")):
+            info = zipfile.ZipInfo()
+            info.filename = f"{above}{each.relative_to(root).as_posix()}".replace("/", between)
+            archive.writestr(info, each.read_bytes())
+
+
+ARCHIVES: dict[str, Callable[[Path, Path], None]] = {
+    "tar": lambda root, place: tarred(root, place / "all.tar"),
+    "tar of a folder": lambda root, place: tarred(root, place / "all.TAR", above="./data/"),
+    "upper case": lambda root, place: zipped(root, place / "ALL.ZIP"),
+    "two levels": lambda root, place: zipped(root, place / "all.zip", above="datasets-master/cityscapes/"),
+    "backslashes": lambda root, place: zipped(root, place / "all.zip", between="\\"),
+    "Finder": lambda root, place: (zipped(root, place / "all.zip"), resources(root, place / "all.zip")),
+}
+
+
+def resources(root: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        for each in sorted(root.rglob("*.png")):
+            inner = each.relative_to(root)
+            archive.writestr(f"__MACOSX/{inner.parent}/._{inner.name}", bytes(116))
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_archives_that_are_read_in_place(case: str, draw: Draw, tmp_path: Path) -> None:
+    """The scenes and bytes of the unpacked tree, and no finding."""
+    root, place = draw("cityscapes"), tmp_path / "place"
+    place.mkdir()
+    ARCHIVES[case](root, place)
+    before = read_all(root)
+    shutil.copy(root / PAINTED, place)
+    assert findings("cityscapes", place) == [] and read_all(place) == before
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("a.tar.gz", r"a\.tar\.gz: a compressed tar .* cannot be read in place\. Unpack it \(`tar -xf a\.tar\.gz`\)"),
+        ("a.7z", r"a\.7z: archives of this kind are not read\. Unpack it"),
+        ("cut.tar", r"cut\.tar: .*cut off.* Download it again"),
+        (
+            "link.tar",
+            r"link\.tar: member '.*bochum.*' is a link to '/etc/passwd', which is not followed out of an archive",
+        ),
+        ("out.tar", r"out\.tar: member '\.\./a\.png' points outside the tar\. Refused"),
+        ("joined.tar", r"joined\.tar: .*several tars were joined"),
+        ("below/deep/all.zip", r"no leftImg8bit/train .* Or point --root at .*/below/deep/all\.zip\.$"),
+        ("below/deep/raw/", r"no leftImg8bit/train .* Or point --root at .*/below/deep/raw\.$"),
+        ("nested.zip", r"Or unpack .*/nested\.zip: it holds another archive \(more/inner\.zip\), which is then read"),
+    ],
+)
+def test_archives_that_are_told(case: str, told: str, draw: Draw, tmp_path: Path) -> None:
+    """In one line, with what to do: compressed, damaged or hostile ones, and files further down than they are read."""
+    root, path = draw("cityscapes"), tmp_path / "place" / case
+    path.parent.mkdir(parents=True)
+    if case.endswith("/"):
+        shutil.copytree(root, path)
+    elif path.suffix == ".zip":
+        zipped(root, inner := path.with_name("inner.zip") if case == "nested.zip" else path)
+        if case == "nested.zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.write(inner, "more/inner.zip")
+            inner.unlink()
+    else:
+        tarred(root, path, "w:gz" if case.endswith("gz") else "w:")
+        data = path.read_bytes()
+        if case in {"link.tar", "out.tar"}:
+            with tarfile.open(path, "a") as archive:
+                info = tarfile.TarInfo("../a.png" if case == "out.tar" else IMAGE)
+                info.type, info.linkname = (
+                    (tarfile.REGTYPE, "") if case == "out.tar" else (tarfile.SYMTYPE, "/etc/passwd")
+                )
+                archive.addfile(info)
+        path.write_bytes({"cut.tar": data[:4096], "joined.tar": data + data}.get(case, path.read_bytes()))
+    with pytest.raises(SourceError, match=told) as caught:
+        findings("cityscapes", tmp_path / "place")
+    assert "\n" not in str(caught.value)
+
+
+def test_leftovers_are_skipped_and_counted(draw: Draw) -> None:
+    """What macOS, Windows, git and hidden files leave, beside upper-case suffixes: one line, no finding, all scenes."""
+    root = draw("camvid")
+    due = {split: len(scenes) for split, scenes in look(source("camvid"), open_tree(root), ()).scenes.items()}
+    for path in sorted(root.rglob("*.png")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+        path.rename(path.with_suffix(".PNG"))
+    count = len(list(root.rglob("._*")))
+    put(root, ".DS_Store", "train/Thumbs.db", "desktop.ini", ".gitattributes", ".cache/huggingface/a", "train/.a.png")
+    survey = look(source("camvid"), open_tree(root), ())
+    assert survey.findings == [] and {split: len(scenes) for split, scenes in survey.scenes.items()} == due
+    assert [set(note.split("; ")) for note in survey.notes] == [
+        {
+            "1 file left by Hugging Face was skipped (huggingface)",
+            "1 file left by git was skipped (.gitattributes)",
+            "1 hidden file was skipped (.a.png)",
+            "2 files left by Windows were skipped (Thumbs.db, …)",
+            f"{count + 1} files left by macOS were skipped (._train_0000.png, …)",
+        }
     ]
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from segdata.errors import SourceError
+from segdata.raw.archives.zips import zip_entries
 from segdata.raw.member import Member
-from segdata.raw.zips import zip_entries
 from segdata.stores.opening import open_store
 from segdata.stores.url import Url
 
@@ -130,7 +130,7 @@ def named(*names: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in names:
-            archive.writestr(zipfile.ZipInfo(name), b"" if name.endswith("/") else b"x")
+            archive.writestr(zipfile.ZipInfo(name), b"" if name.endswith(("/", "\\")) else b"x")
     return file.getvalue()
 
 
@@ -150,11 +150,13 @@ def test_one_name_written_in_two_ways_with_other_bytes(contents: Callable[[bytes
 
 
 def test_folders_that_are_separated_by_backslashes(contents: Callable[[bytes], dict[str, bytes]]) -> None:
-    """Are told as such, with what to do; names that really leave the zip are not."""
-    with pytest.raises(
-        SourceError, match=r"separated by \\, as by old Windows tools, .*Unpack the zip, and point --root"
-    ):
-        contents(named(r"gtFine\train\a.png"))
+    """As by old Windows tools: the same files, a folder's own entry too; names that leave the zip are refused."""
+    assert contents(named("gtFine\\", r"gtFine\train\a.png")) == {NAMES[0]: b"x"}
+    with pytest.raises(SourceError, match="stands twice in it"):
+        other = io.BytesIO(named(r"gtFine\train\a.png"))
+        with zipfile.ZipFile(other, "a") as archive:
+            archive.writestr(NAMES[0], b"another label")
+        contents(other.getvalue())
     for name in (r"..\a.png", r"gtFine\..\..\a.png", r"\a.png", r"C:\a.png", r"\\host\share\a.png"):
         with pytest.raises(SourceError, match="points outside the zip"):
             contents(named(name))

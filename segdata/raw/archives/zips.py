@@ -16,8 +16,8 @@ from typing import NamedTuple
 from segdata.base.files import parsing
 from segdata.base.zlibs import first_of
 from segdata.errors import SourceError, TooLargeError
-from segdata.raw.storage import storage_at
-from segdata.raw.zipdirectory import HEADER, MAX_32, Entry, Read, SeveralError, long_numbers, read_directory
+from segdata.raw.archives.zipdirectory import HEADER, MAX_32, Entry, Read, SeveralError, long_numbers, read_directory
+from segdata.raw.opening import storage_at
 from segdata.stores.url import Place
 
 INFLATE = first_of("isal.isal_zlib")
@@ -39,7 +39,10 @@ class _Directory(NamedTuple):
 
 
 def zip_entries(path: Place) -> Mapping[str, Entry]:
-    """The zip's files by name ("a/b.png", also of "./a//b.png"); all refused if one is a link or tries to leave it."""
+    """The zip's files by name ("a/b.png", also of "./a//b.png"); all refused if one is a link or tries to leave it.
+
+    Old Windows tools separate folders by a backslash, which no file of a dataset has in its name: it is read as "/".
+    """
     return _directory(path).entries
 
 
@@ -146,7 +149,7 @@ def _read_directory(path: Place, version: int) -> _Directory:
             _check_name(path, entry)
             if _is_folder(entry):
                 continue
-            name = str(PurePosixPath(entry.name))  # "./a//b.png" is a/b.png
+            name = str(PurePosixPath(entry.name.replace("\\", "/")))  # "./a//b.png" is a/b.png, as is "a\\b.png"
             other = entries.setdefault(name, entry._replace(name=name))
             if (other.size, other.crc) != (entry.size, entry.crc):
                 raise SourceError(
@@ -157,7 +160,7 @@ def _read_directory(path: Place, version: int) -> _Directory:
 
 
 def _is_folder(entry: Entry) -> bool:
-    return entry.name.rpartition("/")[2] in {"", "."}
+    return entry.name.replace("\\", "/").rpartition("/")[2] in {"", "."}
 
 
 def _check_name(path: Place, entry: Entry) -> None:
@@ -170,10 +173,7 @@ def _check_name(path: Place, entry: Entry) -> None:
     foreign = "\\" in entry.name
     if pure.is_absolute() or ".." in pure.parts or (foreign and (windows.anchor or ".." in windows.parts)):
         raise SourceError(f"{path}: member {entry.name!r} points outside the zip. Refused.")
-    if foreign:
-        raise SourceError(
-            f"{path}: the folders of member {entry.name!r} are separated by \\, as by old Windows tools, expected /. "
-            "Unpack the zip, and point --root at the folder."
-        )
     if stat.S_IFMT(entry.mode) == _SYMLINK:
-        raise SourceError(f"{path}: member {entry.name!r} is a symlink. Refused.")
+        raise SourceError(
+            f"{path}: member {entry.name!r} is a symlink, which is not followed out of an archive. Refused."
+        )
