@@ -78,7 +78,7 @@ class Kernel:
         """What numba takes it for in a kernel that calls it."""
         from numba.core.types import Dispatcher
 
-        return Dispatcher(self._compiled)  # type: ignore[no-untyped-call]
+        return Dispatcher(self._compiled)
 
 
 def kernel(signature: str) -> Callable[[Callable[..., Any]], Any]:
@@ -90,8 +90,10 @@ class Intrinsic:
     """What LLVM is told in its own words, for kernels to call: numba's `intrinsic`, made when a kernel needs it."""
 
     def __init__(self, define: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, define)
         self._define = define
+
+    def __call__(self, *arguments: Any) -> Any:
+        raise NotImplementedError("only a kernel can call an intrinsic")
 
     @cached_property
     def _numba_type_(self) -> Any:
@@ -115,18 +117,20 @@ def _cache_of(function: Callable[..., Any]) -> Any:
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             """What is there; a file that was cut off or written over counts as nothing."""
-            if self.found is None:
-                with suppress(Exception):
-                    self.found = super().load_overload(sig, target_context)
+            try:
+                self.found = self.found or super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            except Exception:
+                with suppress(OSError):
+                    self.flush()  # type: ignore[no-untyped-call]  # else it could not be written anew
             return self.found
 
         def save_overload(self, sig: Any, data: Any) -> None:
             """A full disk keeps nobody from computing; numba removes what is half written."""
             with suppress(OSError):
-                super().save_overload(sig, data)
+                super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
     try:
-        return Cache(function)
+        return Cache(function)  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError):  # "no locator available": numba's word for no folder
         return None
 

@@ -124,7 +124,7 @@ def _count_cells(x1: Any, scale: int, classes: int, out: Any) -> None:
     "uint8[:, ::1], Array(uint64, 2, 'C', True), uint64[:, ::1], uint32[:, ::1], uint16[:, ::1], int64[::1], "
     "uint8[::1], int64[:, ::1])"
 )
-def _fused(
+def _fused(  # noqa: PLR0912  one pass: calls inside it would be compiled one by one
     labels: Any,
     lut: Any,
     x1: Any,

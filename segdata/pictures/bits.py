@@ -105,7 +105,9 @@ def _put(
 
 
 @kernel("boolean(Array(uint8, 1, 'C', True), Array(uint16, 2, 'C', True), int64, int64, int64, uint8[:, ::1])")
-def read_band(block: Bytes, segments: Segments, columns: int, first: int, left: int, rows: Bytes) -> bool:
+def read_band(  # noqa: PLR0912  calls would be compiled one by one
+    block: Bytes, segments: Segments, columns: int, first: int, left: int, rows: Bytes
+) -> bool:
     """Read rows `first` and following of a band into `rows` (n, N), each from pixel `left` on.
 
     `block`: the band's block, TAIL, and the four bytes of the chunk's checksum. `segments`: those of the band's rows,
@@ -166,7 +168,7 @@ def _read_head(block: Bytes, lengths: Lengths) -> bool:
         return False
     for symbol in range(SYMBOLS):
         lengths[symbol] = REVERSED[_bits(block, np.uint64(HEAD_BITS + 4 * symbol)) & np.uint64(15)]
-    return is_complete(lengths) and lengths[END] > 0
+    return bool(is_complete(lengths) and lengths[END] > 0)
 
 
 @kernel("boolean(Array(uint8, 1, 'C', True), int64, int64, int64)")
@@ -231,7 +233,9 @@ def _look(
     return place + used, x + np.uint64(entry >> np.uint32(COUNT_AT) & np.uint32(3)), waiting >> used
 
 
-@kernel("int64(Array(uint8, 1, 'C', True), uint64, uint64, uint32[::1], uint8[::1], uint8[:, ::1], int64, uint64, int64)")
+@kernel(
+    "int64(Array(uint8, 1, 'C', True), uint64, uint64, uint32[::1], uint8[::1], uint8[:, ::1], int64, uint64, int64)"
+)
 def _read_rest(
     block: Bytes,
     last: np.uint64,

@@ -81,7 +81,7 @@ def _undo_wavefront(filtered: Bytes, rows: Bytes, y: int, step: int, masks: Byte
         filtered.strides[0],
         rows.strides[0],
         step,
-        count,  # type: ignore[call-arg]  # numba gives the first argument
+        count,
     )
     for k in range(ROWS):
         first = (ROWS - k + count) * step

@@ -36,8 +36,7 @@ def code_lengths(counts: Counts, limit: int) -> Lengths:
             keys[n] = counts[symbol] * SYMBOLS + symbol
             n += 1
     _sort(keys, n)
-    symbols = np.zeros(limit, np.int64)  # of each level, how many symbols ...
-    is_symbol = np.zeros(limit * 2 * n, np.uint8)  # ... and which places are theirs
+    is_symbol = np.zeros(limit * 2 * n, np.uint8)  # of each level, which places are symbols'
     before, level = np.zeros(2 * n, np.int64), np.zeros(2 * n, np.int64)
     size = 0
     for depth in range(limit):
@@ -106,7 +105,7 @@ def is_complete(lengths: Lengths) -> bool:
         if length > LIMIT:
             return False
         if length:
-            room -= 1 << (LIMIT - length)
+            room -= 1 << (LIMIT - int(length))
     return room == 0
 
 
