@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from segdata.base.arrays import U8
+from segdata.base.kernels import kernel
 
 Counts = NDArray[np.int64]
 
@@ -133,8 +133,8 @@ class ImageSums:
         return np.asarray(np.sqrt(np.maximum(square - self.mean**2, 0)), np.float64)
 
 
-@numba.njit(cache=True, nogil=True)
-def _sum_channels(image: Any, values: Any, squares: Any) -> None:
+@kernel("void(Array(uint8, 3, 'C', True), int64[::1], int64[::1])")
+def _sum_channels(image: U8, values: Counts, squares: Counts) -> None:
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             for channel in range(3):

@@ -6,9 +6,9 @@ the code of their lengths is declared), highest bit first. No distance occurs, b
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from segdata.base.kernels import kernel
 from segdata.pictures.filters import SUB, UP
 from segdata.pictures.huffman import (
     BITS_AT,
@@ -55,39 +55,41 @@ Segments = NDArray[np.uint16]  # (rows, segments of a row): bits
 # ---- writing -------------------------------------------------------------------------------------------------
 
 
-@njit(nogil=True, cache=True)
+@kernel("int64(uint8[:, ::1], uint32[::1], uint16[:, ::1])")
 def write_band(filtered: Bytes, words: Words, segments: Segments) -> Whole:
     """Write `filtered` (rows, 1 + N) into `words`, and how many bits the segments of each row took.
 
     Returns how many bytes are written, all but TAIL. There must be words for DATA_AT and LIMIT bits a byte.
     """
     counts = np.zeros(SYMBOLS, np.int64)
-    for row in filtered:
-        for value in row:
-            counts[value] += 1
+    for y in range(filtered.shape[0]):
+        for x in range(filtered.shape[1]):
+            counts[filtered[y, x]] += 1
     counts[END] = 1
     lengths = code_lengths(counts, LIMIT)
-    entries = codes_of(lengths) | lengths.astype(np.uint64) << WORD  # the code, above it its length
+    codes, entries = codes_of(lengths), np.zeros(SYMBOLS, np.int64)
+    for symbol in range(SYMBOLS):
+        entries[symbol] = np.int64(codes[symbol]) | np.int64(lengths[symbol]) << 32  # the code, above it its length
     words[0], words[1] = HEAD_LOW & LOW, HEAD_LOW >> WORD
-    at: Whole = 2
+    at: Whole = np.int64(2)
     waiting, bits = HEAD_HIGH, np.uint64(HEAD_BITS - 64)
     for symbol in range(SYMBOLS + 2):
-        length = lengths[symbol] if symbol < SYMBOLS else 1
-        at, waiting, bits = _put(words, at, waiting, bits, REVERSED[length] | np.uint64(4) << WORD)
-    for row, taken in zip(filtered, segments):  # noqa: B905 numba knows no `strict`
-        at, waiting, bits = _put(words, at, waiting, bits, entries[row[0]])
-        for segment in range(len(taken)):
+        length = np.int64(lengths[symbol]) if symbol < SYMBOLS else 1
+        at, waiting, bits = _put(words, at, waiting, bits, np.uint64(REVERSED[length]) | np.uint64(4) << WORD)
+    for y in range(filtered.shape[0]):
+        at, waiting, bits = _put(words, at, waiting, bits, np.uint64(entries[filtered[y, 0]]))
+        for segment in range(segments.shape[1]):
             before = 32 * at + np.int64(bits)
             first = 1 + STEP * SEGMENT * segment
-            for value in row[first : first + STEP * SEGMENT]:
-                at, waiting, bits = _put(words, at, waiting, bits, entries[value])
-            taken[segment] = 32 * at + np.int64(bits) - before
-    at, waiting, bits = _put(words, at, waiting, bits, entries[END])
+            for x in range(first, min(first + STEP * SEGMENT, filtered.shape[1])):
+                at, waiting, bits = _put(words, at, waiting, bits, np.uint64(entries[filtered[y, x]]))
+            segments[y, segment] = 32 * at + np.int64(bits) - before
+    at, waiting, bits = _put(words, at, waiting, bits, np.uint64(entries[END]))
     words[at], words[at + 1] = waiting, 0
     return (32 * at + np.int64(bits) + 3 + 7) // 8  # 3 zeros begin the stored block
 
 
-@njit(nogil=True, cache=True)
+@kernel("Tuple((int64, uint64, uint64))(uint32[::1], int64, uint64, uint64, uint64)")
 def _put(
     words: Words, at: Whole, waiting: np.uint64, bits: np.uint64, entry: np.uint64
 ) -> tuple[Whole, np.uint64, np.uint64]:
@@ -102,8 +104,10 @@ def _put(
 # ---- reading -------------------------------------------------------------------------------------------------
 
 
-@njit(nogil=True, cache=True)
-def read_band(block: Bytes, segments: Segments, columns: int, first: int, left: int, rows: Bytes) -> bool:
+@kernel("boolean(Array(uint8, 1, 'C', True), Array(uint16, 2, 'C', True), int64, int64, int64, uint8[:, ::1])")
+def read_band(  # noqa: PLR0912  calls would be compiled one by one
+    block: Bytes, segments: Segments, columns: int, first: int, left: int, rows: Bytes
+) -> bool:
     """Read rows `first` and following of a band into `rows` (n, N), each from pixel `left` on.
 
     `block`: the band's block, TAIL, and the four bytes of the chunk's checksum. `segments`: those of the band's rows,
@@ -117,13 +121,13 @@ def read_band(block: Bytes, segments: Segments, columns: int, first: int, left: 
         return False  # behind this line every place in `starts` can be loaded
     if not _is_there(block, starts[-1], codes[END], lengths[END]):
         return False
-    table = np.empty(1 << LIMIT, np.uint32)
+    table = np.zeros(1 << LIMIT, np.uint32)
     fill_table(codes, lengths, table)
     first_segment, stop_segment = left // SEGMENT, (left + rows.shape[1] // STEP - 1) // SEGMENT + 1
-    pixels = np.empty((STREAMS, STEP * columns + SLACK), np.uint8)
-    places, ends = np.empty(STREAMS, np.int64), np.empty(STREAMS, np.int64)
-    above = np.zeros(rows.shape[1], np.uint8)
-    stop = first + len(rows)
+    row_bytes, stop = rows.shape[1], first + rows.shape[0]
+    pixels = np.zeros((STREAMS, STEP * columns + SLACK), np.uint8)
+    places, ends = np.zeros(STREAMS, np.int64), np.zeros(STREAMS, np.int64)
+    above = np.zeros(row_bytes, np.uint8)
     for y in range(0, stop, STREAMS):
         begin = first_segment if y else 0  # filter Sub goes along all of the first row
         count = STEP * (min(stop_segment * SEGMENT, columns) - begin * SEGMENT)
@@ -132,22 +136,30 @@ def read_band(block: Bytes, segments: Segments, columns: int, first: int, left: 
             code = UP if this else SUB
             if not _is_there(block, starts[this] - lengths[code], codes[code], lengths[code]):
                 return False
-            places[k] = starts[this] + segments[this, :begin].sum()
-            ends[k] = places[k] + segments[this, begin:stop_segment].sum()
+            places[k] = starts[this]
+            for segment in range(begin):
+                places[k] += segments[this, segment]
+            ends[k] = places[k]
+            for segment in range(begin, stop_segment):
+                ends[k] += segments[this, segment]
         _read_rows(block, places, table, lengths, pixels, count)
-        if (places != ends).any():
-            return False
+        for k in range(STREAMS):
+            if places[k] != ends[k]:
+                return False
         if y == 0:
-            _undo_sub(pixels[0, :count])
+            for x in range(STEP, count):
+                pixels[0, x] += pixels[0, x - STEP]
         at = STEP * (left - begin * SEGMENT)
         for k in range(min(STREAMS, stop - y)):
-            row = rows[y + k - first] if y + k >= first else above
-            _add(pixels[k, at : at + row.size], above, row)
-            above = row
+            for x in range(row_bytes):
+                above[x] += pixels[k, at + x]
+            if y + k >= first:
+                for x in range(row_bytes):
+                    rows[y + k - first, x] = above[x]
     return True
 
 
-@njit(nogil=True, cache=True)
+@kernel("boolean(Array(uint8, 1, 'C', True), uint8[::1])")
 def _read_head(block: Bytes, lengths: Lengths) -> bool:
     """Read the length of every symbol's code; False where there is no HEAD, or no code has such lengths."""
     if block.size < DATA_AT // 8 + LOADED or _bits(block, np.uint64(0)) != HEAD_LOW:
@@ -156,28 +168,30 @@ def _read_head(block: Bytes, lengths: Lengths) -> bool:
         return False
     for symbol in range(SYMBOLS):
         lengths[symbol] = REVERSED[_bits(block, np.uint64(HEAD_BITS + 4 * symbol)) & np.uint64(15)]
-    return is_complete(lengths) and lengths[END] > 0
+    return bool(is_complete(lengths) and lengths[END] > 0)
 
 
-@njit(nogil=True, cache=True)
+@kernel("boolean(Array(uint8, 1, 'C', True), int64, int64, int64)")
 def _is_there(block: Bytes, place: int, code: int, length: int) -> bool:
     """Whether a symbol of this code, of `length` bits, stands at bit `place`; not if there is none of it."""
     return length > 0 and _bits(block, np.uint64(place)) & np.uint64((1 << length) - 1) == np.uint64(code)
 
 
-@njit(nogil=True, cache=True)
+@kernel("int64[::1](Array(uint16, 2, 'C', True), uint8[::1])")
 def _row_starts(segments: Segments, lengths: Lengths) -> NDArray[np.int64]:
     """(rows + 1,): at which bit of the block the first pixel of every row is; at last where the rows end."""
-    starts = np.empty(len(segments) + 1, np.int64)
-    at = DATA_AT
-    for y, row in enumerate(segments):
-        starts[y] = at + lengths[UP if y else SUB]
-        at = starts[y] + row.sum()
+    starts = np.zeros(segments.shape[0] + 1, np.int64)
+    at = np.int64(DATA_AT)
+    for y in range(segments.shape[0]):
+        at += lengths[UP if y else SUB]
+        starts[y] = at
+        for segment in range(segments.shape[1]):
+            at += segments[y, segment]
     starts[-1] = at
     return starts
 
 
-@njit(nogil=True, cache=True)
+@kernel("void(Array(uint8, 1, 'C', True), int64[::1], uint32[::1], uint8[::1], uint8[:, ::1], int64)")
 def _read_rows(
     block: Bytes, places: NDArray[np.int64], table: Table, lengths: Lengths, pixels: Bytes, count: int
 ) -> None:
@@ -187,47 +201,49 @@ def _read_rows(
     """
     last = np.uint64(8 * (block.size - LOADED))
     p0, p1, p2, p3 = np.uint64(places[0]), np.uint64(places[1]), np.uint64(places[2]), np.uint64(places[3])
-    row0, row1, row2, row3 = pixels[0], pixels[1], pixels[2], pixels[3]
     x0 = x1 = x2 = x3 = np.uint64(0)
     stop = np.uint64(max(0, count - AHEAD + 1))
     while max(max(x0, x1), max(x2, x3)) < stop and max(max(p0, p1), max(p2, p3)) <= last:  # noqa: PLW3301
         w0, w1, w2, w3 = _bits(block, p0), _bits(block, p1), _bits(block, p2), _bits(block, p3)
         for _ in range(LOOKS):
-            p0, x0, w0 = _look(table, row0, p0, x0, w0)
-            p1, x1, w1 = _look(table, row1, p1, x1, w1)
-            p2, x2, w2 = _look(table, row2, p2, x2, w2)
-            p3, x3, w3 = _look(table, row3, p3, x3, w3)
-    places[0] = _read_rest(block, last, p0, table, lengths, row0, x0, count)
-    places[1] = _read_rest(block, last, p1, table, lengths, row1, x1, count)
-    places[2] = _read_rest(block, last, p2, table, lengths, row2, x2, count)
-    places[3] = _read_rest(block, last, p3, table, lengths, row3, x3, count)
+            p0, x0, w0 = _look(table, pixels, 0, p0, x0, w0)
+            p1, x1, w1 = _look(table, pixels, 1, p1, x1, w1)
+            p2, x2, w2 = _look(table, pixels, 2, p2, x2, w2)
+            p3, x3, w3 = _look(table, pixels, 3, p3, x3, w3)
+    places[0] = _read_rest(block, last, p0, table, lengths, pixels, 0, x0, count)
+    places[1] = _read_rest(block, last, p1, table, lengths, pixels, 1, x1, count)
+    places[2] = _read_rest(block, last, p2, table, lengths, pixels, 2, x2, count)
+    places[3] = _read_rest(block, last, p3, table, lengths, pixels, 3, x3, count)
 
 
-@njit(nogil=True, cache=True)
+@kernel("Tuple((uint64, uint64, uint64))(uint32[::1], uint8[:, ::1], int64, uint64, uint64, uint64)")
 def _look(
-    table: Table, row: Bytes, place: np.uint64, x: np.uint64, waiting: np.uint64
+    table: Table, pixels: Bytes, k: int, place: np.uint64, x: np.uint64, waiting: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64]:
     """Write the up to three bytes that the next bits mean at `x`; what is too much is overwritten.
 
     Four are written, for the compiler makes one instruction of that.
     """
     entry = table[waiting & LOOK]
-    row[x] = entry
-    row[x + ONE] = entry >> np.uint32(8)
-    row[x + TWO] = entry >> np.uint32(16)
-    row[x + THREE] = entry >> np.uint32(24)
+    pixels[k, x] = entry
+    pixels[k, x + ONE] = entry >> np.uint32(8)
+    pixels[k, x + TWO] = entry >> np.uint32(16)
+    pixels[k, x + THREE] = entry >> np.uint32(24)
     used = np.uint64(entry >> np.uint32(BITS_AT))
     return place + used, x + np.uint64(entry >> np.uint32(COUNT_AT) & np.uint32(3)), waiting >> used
 
 
-@njit(nogil=True, cache=True)
+@kernel(
+    "int64(Array(uint8, 1, 'C', True), uint64, uint64, uint32[::1], uint8[::1], uint8[:, ::1], int64, uint64, int64)"
+)
 def _read_rest(
     block: Bytes,
     last: np.uint64,
     place: np.uint64,
     table: Table,
     lengths: Lengths,
-    row: Bytes,
+    pixels: Bytes,
+    k: int,
     x: np.uint64,
     count: int,
 ) -> Whole:
@@ -236,16 +252,16 @@ def _read_rest(
     while x < stop and place <= last:
         waiting = _bits(block, place)
         for _ in range(LOOKS):
-            place, x, waiting = _look(table, row, place, x, waiting)
+            place, x, waiting = _look(table, pixels, k, place, x, waiting)
     for rest in range(np.int64(x), count):  # the last ones byte by byte, so as to stop there
         if place > last:
             break
-        row[rest] = table[_bits(block, place) & LOOK] & np.uint32(255)
-        place += np.uint64(lengths[row[rest]])
+        pixels[k, rest] = table[_bits(block, place) & LOOK] & np.uint32(255)
+        place += np.uint64(lengths[pixels[k, rest]])
     return np.int64(place)
 
 
-@njit(nogil=True, cache=True)
+@kernel("uint64(Array(uint8, 1, 'C', True), uint64)")
 def _bits(block: Bytes, place: np.uint64) -> np.uint64:
     """The next 57 bits or more from bit `place` on: of eight bytes, which the compiler loads by one instruction."""
     at = place >> THREE
@@ -258,15 +274,3 @@ def _bits(block: Bytes, place: np.uint64) -> np.uint64:
     word |= np.uint64(block[at + SIX]) << SIX * BYTE
     word |= np.uint64(block[at + SEVEN]) << SEVEN * BYTE
     return word >> (place & SEVEN)
-
-
-@njit(nogil=True, cache=True)
-def _undo_sub(row: Bytes) -> None:
-    for x in range(STEP, row.size):
-        row[x] += row[x - STEP]
-
-
-@njit(nogil=True, cache=True)
-def _add(x: Bytes, y: Bytes, out: Bytes) -> None:
-    for i in range(out.size):
-        out[i] = x[i] + y[i]

@@ -5,8 +5,9 @@ allows: that costs a quarter of a percent, and every symbol is read by one look 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from segdata.base.kernels import kernel
 
 SYMBOLS, END = 257, 256
 LIMIT = 12
@@ -20,7 +21,7 @@ Codes = NDArray[np.uint32]  # first bit lowest, as they are written
 Table = NDArray[np.uint32]
 
 
-@njit(nogil=True, cache=True)
+@kernel("uint8[::1](int64[::1], int64)")
 def code_lengths(counts: Counts, limit: int) -> Lengths:
     """The lengths, none above `limit`, that make these counts of symbols shortest; at least two must be present.
 
@@ -28,74 +29,99 @@ def code_lengths(counts: Counts, limit: int) -> Lengths:
     sorted by weight; of the last level the first 2 n - 2 are taken, with the pairs in them all they were made of.
     A symbol's length is how often it was taken. Ties go to the symbol, among symbols to the lower: one answer.
     """
-    present = np.flatnonzero(counts)
-    order = present[np.argsort(counts[present] * SYMBOLS + present)]
-    weights = counts[order]
-    n = len(order)
-    is_symbol = np.zeros((limit, 2 * n), np.bool_)
+    keys = np.zeros(len(counts), np.int64)  # weight and symbol in one number: what is sorted
+    n = 0
+    for symbol in range(len(counts)):
+        if counts[symbol]:
+            keys[n] = counts[symbol] * SYMBOLS + symbol
+            n += 1
+    _sort(keys, n)
+    is_symbol = np.zeros(limit * 2 * n, np.uint8)  # of each level, which places are symbols'
     before, level = np.zeros(2 * n, np.int64), np.zeros(2 * n, np.int64)
     size = 0
     for depth in range(limit):
         pairs, symbol, pair = size // 2, 0, 0
-        for size in range(1, n + pairs + 1):
+        size = n + pairs
+        for place in range(size):
             weight = before[2 * pair] + before[2 * pair + 1] if pair < pairs else np.int64(0)
-            if pair == pairs or (symbol < n and weights[symbol] <= weight):
-                is_symbol[depth, size - 1] = True
-                level[size - 1] = weights[symbol]
+            if pair == pairs or (symbol < n and keys[symbol] // SYMBOLS <= weight):
+                is_symbol[depth * 2 * n + place] = 1
+                level[place] = keys[symbol] // SYMBOLS
                 symbol += 1
             else:
-                level[size - 1] = weight
+                level[place] = weight
                 pair += 1
         before, level = level, before
     lengths = np.zeros(len(counts), np.uint8)
     taken = 2 * n - 2
     for depth in range(limit - 1, -1, -1):
-        symbols = is_symbol[depth, :taken].sum()
-        for symbol in order[:symbols]:
-            lengths[symbol] += 1
-        taken = 2 * (taken - symbols)
+        chosen = 0
+        for place in range(taken):
+            chosen += is_symbol[depth * 2 * n + place]
+        for i in range(chosen):
+            lengths[keys[i] % SYMBOLS] += 1
+        taken = 2 * (taken - chosen)
     return lengths
 
 
-@njit(nogil=True, cache=True)
+@kernel("void(int64[::1], int64)")
+def _sort(keys: Counts, n: int) -> None:
+    """Shell's way: the first `n` numbers upwards. There are 257 at most, and np.sort takes a second to compile."""
+    gap = n // 2
+    while gap:
+        for i in range(gap, n):
+            key, at = keys[i], i
+            while at >= gap and keys[at - gap] > key:
+                keys[at] = keys[at - gap]
+                at -= gap
+            keys[at] = key
+        gap //= 2
+
+
+@kernel("uint32[::1](Array(uint8, 1, 'C', True))")
 def codes_of(lengths: Lengths) -> Codes:
     """Deflate's codes of these lengths: counted upwards, the shorter first, then the lower symbol."""
-    following = np.zeros(LIMIT + 2, np.int64)
+    counts, following = np.zeros(LIMIT + 2, np.int64), np.zeros(LIMIT + 2, np.int64)
+    for symbol in range(len(lengths)):
+        counts[lengths[symbol]] += 1
     for length in range(1, LIMIT + 1):
-        following[length + 1] = (following[length] + (lengths == length).sum()) << 1
+        following[length + 1] = (following[length] + counts[length]) << 1
     codes = np.zeros(len(lengths), np.uint32)
-    for symbol, length in enumerate(lengths):
-        code = following[length]
-        following[length] += 1
-        for _ in range(length):
+    for symbol in range(len(lengths)):
+        code = following[lengths[symbol]]
+        following[lengths[symbol]] += 1
+        for _ in range(lengths[symbol]):
             codes[symbol] = codes[symbol] << 1 | code & 1
             code >>= 1
     return codes
 
 
-@njit(nogil=True, cache=True)
+@kernel("boolean(Array(uint8, 1, 'C', True))")
 def is_complete(lengths: Lengths) -> bool:
     """Whether every sequence of bits means something, and nothing two things: then a table can be filled."""
     room = 1 << LIMIT
-    for length in lengths:
+    for symbol in range(len(lengths)):
+        length = np.int64(lengths[symbol])
         if length > LIMIT:
             return False
         if length:
-            room -= 1 << (LIMIT - length)
+            room -= 1 << (LIMIT - int(length))
     return room == 0
 
 
-@njit(nogil=True, cache=True)
+@kernel("void(Array(uint32, 1, 'C', True), Array(uint8, 1, 'C', True), uint32[::1])")
 def fill_table(codes: Codes, lengths: Lengths, table: Table) -> None:
     """Fill `table` (2^LIMIT,) of complete codes: entry `bits & (2^LIMIT - 1)` is what the next bits mean.
 
     The end of a block stands as a zero byte: whoever knows how many bytes to read never comes to it.
     """
     one = np.zeros(len(table), np.uint32)
-    for symbol, length in enumerate(lengths):
+    for symbol in range(len(lengths)):
+        length = np.int64(lengths[symbol])
         if length:
             entry = np.uint32(symbol & 255) | np.uint32(length) << np.uint32(BITS_AT)
-            one[codes[symbol] :: 1 << length] = entry
+            for bits in range(np.int64(codes[symbol]), len(table), 1 << length):
+                one[bits] = entry
     for bits in range(len(table)):
         entry = one[bits]
         used = np.int64(entry >> np.uint32(BITS_AT))

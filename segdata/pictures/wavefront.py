@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+
+from segdata.base.kernels import Intrinsic
 
 ROWS, LANE = 8, 4  # rows at once, bytes of each
 
@@ -30,7 +29,7 @@ DOWN = ir.Constant(ir.VectorType(WORD, ROWS * LANE), [*range(32, 36), *range(28)
 Value = Any  # llvmlite's are not annotated
 
 
-@intrinsic
+@Intrinsic
 def advance(
     context: Any, filtered: Any, rows: Any, masks: Any, filtered_pitch: Any, pitch: Any, step: Any, count: Any
 ) -> tuple[Any, Callable[..., Value]]:
@@ -42,11 +41,15 @@ def advance(
     lanes of the rows that have filter Sub, Up, Average, Paeth. One byte behind every pixel must be there to be read
     and written.
     """
+    from numba import types
+
     signature = types.void(types.uintp, types.uintp, types.uintp, types.intp, types.intp, types.intp, types.intp)
     return signature, _advance
 
 
 def _advance(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[Value]) -> Value:
+    from numba.core import cgutils
+
     filtered, rows, masks, filtered_pitch, pitch, step, count = arguments
     place = builder.add
     sources = [place(filtered, _times(builder, builder.sub(filtered_pitch, step), k)) for k in range(ROWS)]

@@ -1,0 +1,84 @@
+"""Kernels are compiled once, with a line that says so; without a writable or whole cache they compute all the same."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numba import config
+from numba.core.caching import CacheImpl
+
+from segdata.base import kernels
+from segdata.base.kernels import ONCE, UNKEPT, Kernel
+
+
+def increased(number: int) -> int:
+    return number + 1
+
+
+def call() -> int:
+    """As a process that begins: a kernel that is not compiled yet."""
+    kernels._SAID.clear()
+    return int(Kernel("int64(int64)", increased)(1))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """numba's cache, empty."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_the_first_run_says_that_it_compiles(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line where nothing is compiled yet, none where it is, one again where a file of the cache is damaged."""
+    assert call() == 2
+    assert caplog.messages == [ONCE]
+    assert call() == 2
+    assert caplog.messages == [ONCE]
+    for path in cache.rglob("*.nb?"):
+        path.write_bytes(path.read_bytes()[:40])
+    assert call() == 2
+    assert caplog.messages == [ONCE, ONCE]
+
+
+@pytest.mark.parametrize("fault", ["no folder", "full disk"])
+def test_a_cache_that_cannot_be_written_keeps_nobody_from_computing(
+    fault: str, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another user, a read-only installation, no home, no space: the answer comes, and one line with advice."""
+    if fault == "no folder":
+        monkeypatch.setattr(CacheImpl, "_locator_classes", [])  # as numba is left where it can write nowhere
+    else:
+        monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_data", _full)
+    assert call() == 2
+    assert caplog.messages == [UNKEPT if fault == "no folder" else ONCE]
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import segdata; segdata.ShardSet, segdata.prepare, segdata.make_job",
+        "import segdata.looking.stats, segdata.checking.verify, segdata.looking.show",
+    ],
+)
+def test_numba_waits_for_the_first_kernel(code: str) -> None:
+    """What decodes no picture imports no numba: readers, `stats`, and all that `prepare` and `verify` are made of."""
+    script = f"{code}\nimport sys; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_of_workers_one_speaks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The line comes from the process itself or from its first worker, on standard error."""
+    monkeypatch.setattr(kernels, "parent_process", object)
+    for name, lines in (("ForkServerProcess-2", 0), ("ForkServerProcess-1", 1)):
+        monkeypatch.setattr(kernels, "current_process", lambda name=name: type("Process", (), {"name": name}))
+        kernels._SAID.clear()
+        kernels._say(ONCE)
+        assert len(caplog.messages) == lines
+    assert logging.lastResort is not None and logging.lastResort.level <= logging.WARNING
