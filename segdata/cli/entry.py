@@ -27,7 +27,7 @@ def run(group: click.Group, program: str) -> NoReturn:
     except click.exceptions.Abort:
         code = _fail(program, "stopped. Run the same command again to go on.", 130)
     except click.ClickException as error:
-        error.message = printable(error.message)
+        error.message = printable(error.message)  # type: ignore[misc]  # final, but read by `show` alone
         error.show()
         code = error.exit_code
     except SegdataError as error:

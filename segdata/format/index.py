@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from segdata.base.canonical import digest_sample, digest_source
 from segdata.base.files import parsing
-from segdata.base.pinned import PinnedFile
 from segdata.base.refusal import placed
 from segdata.errors import ShardError
 from segdata.format.manifest import SIDE, SUMS
+from segdata.format.pinned import PinnedFile
 from segdata.format.receipt import Receipt, SampleReceipt
 from segdata.stores.url import Place
 

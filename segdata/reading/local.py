@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdata.base.canonical import digest_bytes
-from segdata.base.pinned import OTHER_BYTES, Identity, Opened, PinnedFile, PinnedFolder, damaged, most_open, replaced
 from segdata.errors import SegdataError, ShardError
 from segdata.format.manifest import FILE, MAX_BYTES, MAX_SHARD, no_manifest, parse_manifest, read_manifest
+from segdata.format.pinned import OTHER_BYTES, Identity, Opened, PinnedFile, PinnedFolder, damaged, most_open, replaced
 from segdata.format.published import find_home
 from segdata.reading.split import SplitFiles
 from segdata.stores.folder import Folder

@@ -14,9 +14,9 @@ import numpy as np
 
 from segdata.base.canonical import digest_bytes
 from segdata.base.files import LIMIT, open_regular
-from segdata.base.pinned import Opened, PinnedFile
 from segdata.errors import AbsentError, RangeError, ShardError
 from segdata.format.manifest import FILE, MAX_SHARD, fetch_manifest, side_limit
+from segdata.format.pinned import Opened, PinnedFile
 from segdata.format.published import find_home
 from segdata.reading.prefetch import Prefetch
 from segdata.reading.split import SplitFiles

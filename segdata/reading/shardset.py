@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.base.arrays import U8, Window
-from segdata.base.pinned import replaced
 from segdata.errors import CodecError, ShardError
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.index import Index, parsed_digests
 from segdata.format.manifest import SUMS, Manifest
+from segdata.format.pinned import replaced
 from segdata.labels.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
 from segdata.pictures.codecs import decode_image, decode_map, decode_meta, decode_planes
 from segdata.reading.local import LocalFiles

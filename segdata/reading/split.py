@@ -7,10 +7,10 @@ every sample. Where the bytes lie, in a folder (`local.py`) or in a store (`remo
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from segdata.base.pinned import PinnedFile
 from segdata.errors import ShardError
 from segdata.format.index import Index, open_index
 from segdata.format.manifest import MAX_BYTES, MAX_COLUMN, SIDE, SUMS, Manifest, parse_sums
+from segdata.format.pinned import PinnedFile
 from segdata.stores.url import Place
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 import segdata
 from segdata.base.canonical import digest_file
 from segdata.base.files import open_regular
-from segdata.base.pinned import Opened, PinnedFile
 from segdata.errors import ShardError
+from segdata.format.pinned import Opened, PinnedFile
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED

@@ -17,10 +17,10 @@ from PIL import Image
 
 from segdata.base.canonical import digest_file
 from segdata.base.files import open_regular
-from segdata.base.pinned import Opened, PinnedFile
 from segdata.format.finished import Finished
 from segdata.format.index import IndexWriter, open_index
 from segdata.format.manifest import SIDE, ShardEntry
+from segdata.format.pinned import Opened, PinnedFile
 from segdata.format.receipt import Receipt, SampleReceipt
 from segdata.making.assemble import Duplicates, Release, write_side_files
 from segdata.making.job import Job

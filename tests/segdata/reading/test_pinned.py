@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from segdata import ShardSet
-from segdata.base.pinned import Opened, PinnedFile
 from segdata.errors import ShardError
 from segdata.format.manifest import SUMS
+from segdata.format.pinned import Opened, PinnedFile
 from segdata.labels.taxonomy import load_taxonomy
 from segdata.looking.stats import stats
 from segdata.making.job import Job
