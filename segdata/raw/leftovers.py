@@ -6,6 +6,7 @@ Here is the only list of such names. `prepare`, `verify` and `predict` all ask i
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import PurePath
 
 # Who leaves files and folders of these names. Case does not matter: Windows writes desktop.ini and Desktop.ini.
@@ -61,7 +62,7 @@ def is_leftover(path: PurePath | str) -> bool:
 def left_by(path: PurePath | str) -> str:
     """Who leaves such files: "macOS"; "" for a file that may be the user's."""
     parts = PurePath(path).parts
-    if any(pair == HUGGING_FACE for pair in zip(parts, parts[1:], strict=False)):
+    if any(pair == HUGGING_FACE for pair in pairwise(parts)):
         return "Hugging Face"
     return next((who for part in parts for who, names in NAMES.items() if names.fullmatch(part)), "")
 
