@@ -17,7 +17,7 @@ from segdata.labels.taxonomy import load_taxonomy
 from segmodels import SegmodelsError
 from segmodels.data.imagefiles import read_image
 from segmodels.inference.draw import original_ids
-from segmodels.inference.predict import find_images
+from segmodels.inference.find import find_images
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import load_trained
 from segmodels.prediction import Prediction
@@ -250,7 +250,7 @@ def test_an_image_that_is_too_large(make_run: Make, tmp_path: Path, monkeypatch:
     def ask(*arguments: object, **options: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999999 bytes")
 
-    monkeypatch.setattr("segmodels.inference.predict._pictures", ask)
+    monkeypatch.setattr("segmodels.inference.predict._blocks", ask)
     image = photo(tmp_path / "a.png", (4, 4))
     assert "memory is too small for so large an image. Give --window" in refused(
         "predict", make_run("dilated_unet", **UNET), image, "--out", tmp_path / "out"
@@ -273,7 +273,7 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "one.png").rename(tmp_path / name)
     found = find_images([tmp_path], tmp_path / "out")
-    assert found == {name: tmp_path / path for name, path in
+    assert found.images == {name: tmp_path / path for name, path in
                      {"a": "a.png", "x/a": "x/a.png", "x/y/b": "x/y/b.JPG"}.items()}  # fmt: skip
 
 
