@@ -203,16 +203,18 @@ def predict(
     "--size",
     metavar="HxW",
     callback=parse_size,
-    show_default="that of training",
-    help="Export for images of this size.",
+    show_default="the size that the network was built for: --crop of its training, or the images' own",
+    help="Export for images of this size. The size is printed.",
 )
 def export(run: Path, out: Path, size: Size | None) -> None:
     """Write the network of RUN as one file that needs no segmodels, and check that it computes the same."""
     import torch
 
-    from segmodels.inference.export import describe
+    from segmodels.inference.export import describe, size_of
     from segmodels.inference.export import export as write
     from segmodels.inference.trained import load_trained
 
-    parity = write(load_trained(run, torch.device("cpu")), out, size)
-    click.echo(f"{out}: {describe(parity)}")
+    segmenter = load_trained(run, torch.device("cpu"))
+    height, width = size_of(segmenter, size)
+    parity = write(segmenter, out, size)
+    click.echo(f"{out}: {describe(parity)}; for images of {height}x{width}")
