@@ -130,9 +130,9 @@ def _write_onnx(network: nn.Module, example: Tensor, file: Path, about: str) -> 
     import onnxruntime
 
     # ONNX has no searchsorted: a key's place is the number of keys below it.
-    program = torch.export.export(network, (example,))
-    program = program.run_decompositions({torch.ops.aten.searchsorted.Tensor: _places})
     with _quietly():
+        program = torch.export.export(network, (example,))
+        program = program.run_decompositions({torch.ops.aten.searchsorted.Tensor: _places})
         torch.onnx.export(
             *(program, (example,), file),
             input_names=["image"],

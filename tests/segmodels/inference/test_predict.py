@@ -20,7 +20,9 @@ from segmodels.data.imagefiles import read_image
 from segmodels.inference.draw import original_ids
 from segmodels.inference.find import find_images
 from segmodels.inference.segmenter import Segmenter
+from segmodels.inference.slide import Block, enlarged
 from segmodels.inference.trained import load_trained
+from segmodels.inference.views import at_full_size
 from segmodels.prediction import Prediction
 from tests.segmodels.commands import refused, run
 
@@ -325,3 +327,14 @@ def test_more_than_the_memory_holds(make_run: Make, tmp_path: Path, monkeypatch:
     told = refused("predict", folder, image, "--out", tmp_path / "out")
     assert "48x80 at once would take about" in told and "Give --window" in told
     run("predict", folder, image, "--out", tmp_path / "out", "--window", "32x32")
+
+
+@pytest.mark.parametrize(("stride", "size"), [(2, (301, 150)), (8, (40, 70))])
+def test_interpolated_in_parts(stride: int, size: tuple[int, int]) -> None:
+    """Bands of logits that come one by one give what all of them give at once."""
+    cells = [-(-side // stride) for side in size]
+    logits = torch.randn(1, 3, *cells, generator=torch.Generator().manual_seed(0))
+    whole = torch.full((1, 3, *size), torch.nan)
+    for block in enlarged((Block(i, 0, [logits[:, :, i : i + 3]]) for i in range(0, cells[0], 3)), stride, size):
+        block.put(block.outputs[0], whole)
+    torch.testing.assert_close(whole, at_full_size(logits, stride, size))
