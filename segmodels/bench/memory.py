@@ -1,4 +1,4 @@
-"""How much memory a figure takes, and how much there is."""
+"""How much memory a figure takes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import torch
 
-STATUS, MEMORY, RESET = Path("/proc/self/status"), Path("/proc/meminfo"), Path("/proc/self/clear_refs")
+from segmodels.compute.memory import field
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def resident() -> int:
     """Bytes of memory that this process holds now; 0 where the system does not tell."""
-    return _field(STATUS, "VmRSS")
+    return field(STATUS, "VmRSS")
 
 
 def forget_peak(device: torch.device) -> None:
@@ -33,22 +35,7 @@ def peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     # not ru_maxrss where it can be helped: Linux lets a new process begin with its parent's
-    return _field(STATUS, "VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
-
-
-def available() -> int | None:
-    """Bytes that new work on the CPU may take; None where the system does not tell."""
-    return _field(MEMORY, "MemAvailable") or None
+    return field(STATUS, "VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
 
 _UNIT = 1 if sys.platform == "darwin" else 1024
-
-
-def _field(path: Path, name: str) -> int:
-    """`VmRSS:   2148 kB`."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return 1024 * int(found[0]) if found else 0

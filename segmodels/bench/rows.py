@@ -10,9 +10,9 @@ from segmodels.bench.case import Case
 from segmodels.bench.child import measured
 from segmodels.bench.clock import times
 from segmodels.bench.figure import Figure
-from segmodels.bench.memory import available
 from segmodels.bench.search import HEADROOM, best_batch, needed
 from segmodels.bench.summary import summarize
+from segmodels.compute.memory import available
 from segmodels.errors import SegmodelsError
 from segmodels.networks import spec
 from segmodels.spec import Size, Value

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from segdata.base.numbers import MOST_WORKERS, distinct, number, numbers, parts
+from segdata.base.numbers import MOST_WORKERS, distinct, number, numbers, parts, whole
 from segdata.cli.parameters import Whole
 from segdata.cli.parameters import parse_size as one_size
+from segdata.cli.progress import ProgressBar
 from segdata.stores.url import Place, place
 
 if TYPE_CHECKING:
@@ -132,10 +132,29 @@ def view_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def progress_bar(total: int) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """A bar on a terminal."""
-    from tqdm import tqdm
+    """A bar on a terminal, plain lines elsewhere."""
 
-    return partial(tqdm, total=total, unit="image", disable=None)
+    def shown(items: Iterable[Any]) -> Iterator[Any]:
+        with ProgressBar("images") as update:
+            for done, item in enumerate(items, start=1):
+                yield item
+                update(done, total)
+
+    return shown
+
+
+def parse_levels(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """`4095`, or `64:4095`: the values of a deep image that become black and white."""
+    if text is None:
+        return None
+    low, colon, high = text.rpartition(":")
+    try:
+        levels = whole(low) if colon else 0, whole(high)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} {error}. Expected HIGH or LOW:HIGH, as 4095 or 64:4095") from None
+    if not 0 <= levels[0] < levels[1] <= 65535:
+        raise click.BadParameter(f"{text!r}, expected LOW below HIGH, both from 0 to 65535, as 4095 or 64:4095")
+    return levels
 
 
 def share(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from segdata.cli.output import tell
 from segmodels.cli.parameters import (
     ANY_PATH,
     computing,
+    parse_levels,
     parse_size,
     progress_bar,
     shard_set,
@@ -122,6 +124,14 @@ def evaluate(
     metavar="Q|Q,Q,…|FILE",
     help="Set q of `percentile`: one number, one for each class, or a file of `segmodels calibrate`.",
 )
+@click.option(
+    "--range",
+    "levels",
+    metavar="HIGH|LOW:HIGH",
+    callback=parse_levels,
+    show_default="0:65535",
+    help="Of images with 16 bits a channel, take these values as black and white: 4095 for 12 bits.",
+)
 def predict(
     run: Path,
     images: tuple[Path, ...],
@@ -133,14 +143,21 @@ def predict(
     device: str,
     threads: int | None,
     q: str | None,
+    levels: tuple[int, int] | None,
 ) -> None:
     """Segment IMAGES, files or whole folders, of any size with the network of RUN.
 
     Of each: labels in the dataset's own ids, their colours, these over the image, and the confidence. A photo whose
     camera noted that it lies on its side is turned upright first, and so are the pictures of it.
+
+    Links to folders are followed. Pictures of an earlier `predict` and files that systems leave in folders are left
+    out. An image that cannot be read does not stop the others: it is named at the end, and the exit status is 1.
+    Very large images need --window, which takes less than 1.5 GB for 100 megapixels; without it the network takes
+    memory for the whole image at once, and an image for which there is not enough is refused.
     """
     from segmodels.compute.device import choose_device
-    from segmodels.inference.predict import find_images
+    from segmodels.errors import SegmodelsError
+    from segmodels.inference.find import find_images
     from segmodels.inference.predict import predict as draw
     from segmodels.inference.trained import choose_views, load_trained
     from segmodels.knobs.quantiles import with_q
@@ -150,9 +167,26 @@ def predict(
         segmenter = with_q(load_trained(run, chosen), q)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
         found = find_images(images, out)
-        draw(segmenter, found, out, views, stages=stages, progress=progress_bar(len(found)))
+        tell(*found.left_out(), err=True)
+        failed = found.refused + draw(
+            segmenter,
+            found.images,
+            out,
+            views,
+            stages=stages,
+            levels=levels,
+            progress=progress_bar(len(found.images)),
+            say=partial(tell, err=True),
+        )
+    written = len(found.images) - (len(failed) - len(found.refused))
     kinds = "_labels, _color, _overlay and _confidence.png" + (", and every stage" if stages else "")
-    click.echo(f"{out}: {len(found)} images as {kinds}")
+    if written:
+        tell(f"{out}: {written} images as {kinds}")
+    if len(failed) > 1:
+        tell(*failed, err=True)
+        raise SegmodelsError(f"{len(failed)} files or folders could not be predicted. They are named above")
+    if failed:
+        raise SegmodelsError(failed[0])
 
 
 @click.command(cls=Command)
@@ -162,16 +196,18 @@ def predict(
     "--size",
     metavar="HxW",
     callback=parse_size,
-    show_default="that of training",
-    help="Export for images of this size.",
+    show_default="the size that the network was built for: --crop of its training, or the images' own",
+    help="Export for images of this size. The size is printed.",
 )
 def export(run: Path, out: Path, size: Size | None) -> None:
     """Write the network of RUN as one file that needs no segmodels, and check that it computes the same."""
     import torch
 
-    from segmodels.inference.export import describe
+    from segmodels.inference.export import describe, size_of
     from segmodels.inference.export import export as write
     from segmodels.inference.trained import load_trained
 
-    parity = write(load_trained(run, torch.device("cpu")), out, size)
-    click.echo(f"{out}: {describe(parity)}")
+    segmenter = load_trained(run, torch.device("cpu"))
+    height, width = size_of(segmenter, size)
+    parity = write(segmenter, out, size)
+    tell(f"{out}: {describe(parity)}; for images of {height}x{width}")

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.base.arrays import U8
-from segdata.base.ownership import PICTURE, write_result
+from segdata.base.files import replacing
+from segdata.base.ownership import PICTURE, check_file
 from segdata.labels.taxonomy import Taxonomy
-from segdata.pictures.marked import png_bytes
+from segdata.pictures.marked import Paint, write_png
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from segmodels.prediction import Prediction
-    from segmodels.spec import Stages
+    from segmodels.spec import Size, Stages
 
 ACCEPTED, SETTLED, GOES_ON = 255, 96, 0  # grey levels of an accepted region
 
@@ -77,4 +78,11 @@ def save_png(path: Path, picture: U8) -> None:
 
     Raises SegdataError where it would take the place of a file that is no picture of ours.
     """
-    write_result("--out", path, PICTURE, png_bytes(picture))
+    save_strips(path, (picture.shape[0], picture.shape[1]), lambda rows: picture[rows])
+
+
+def save_strips(path: Path, size: Size, paint: Paint) -> None:
+    """The same for a picture (H, W) that is painted some rows at a time. Raises as `save_png` does."""
+    check_file("--out", path, PICTURE)
+    with replacing(path) as file:
+        write_png(file, size, paint)

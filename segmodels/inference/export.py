@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,7 +71,9 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
         raise SegmodelsError(f"--out is {out.name}, expected a name that ends in {' or '.join(formats)}")
     if why := spec(segmenter.name).not_exportable:
         raise SegmodelsError(f"{segmenter.name} cannot be exported: {why}")
-    size = _fitting(segmenter, size)
+    if out.suffix == ".onnx" and (why := spec(segmenter.name).not_in_onnx):
+        raise SegmodelsError(f"{segmenter.name} cannot be written as .onnx: {why}. Export a .pt2")
+    size = size_of(segmenter, size)
     check_out(out.parent)
     check_file("--out", out, EXPORTED)
     network = Exported(segmenter).eval().to(segmenter.device)
@@ -121,20 +126,43 @@ def _write_onnx(network: nn.Module, example: Tensor, file: Path, about: str) -> 
     import onnx
     import onnxruntime
 
-    torch.onnx.export(
-        *(network, (example,), file),
-        input_names=["image"],
-        output_names=["logits"],
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    # ONNX has no searchsorted: a key's place is the number of keys below it.
+    with _quietly():
+        program = torch.export.export(network, (example,))
+        program = program.run_decompositions({torch.ops.aten.searchsorted.Tensor: _places})
+        torch.onnx.export(
+            *(program, (example,), file),
+            input_names=["image"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     model = onnx.load(file)
     onnx.helper.set_model_props(model, {"segmodels": about})
     onnx.save(model, file)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda image: torch.from_numpy(session.run(None, {"image": image.cpu().numpy()})[0]).to(image.device)
+
+
+def _places(keys: Tensor, values: Tensor, **options: object) -> Tensor:
+    """`torch.searchsorted` from the left: keys (…, N) in order, values (…, M) -> (…, M)."""
+    return (keys[..., None, :] < values[..., :, None]).sum(dim=-1)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What the exporter says about its own insides helps nobody: what it wrote is compared with the network."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 @torch.inference_mode()
@@ -156,7 +184,8 @@ def _root(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _fitting(segmenter: Segmenter, size: Size | None) -> Size:
+def size_of(segmenter: Segmenter, size: Size | None) -> Size:
+    """The size to export for: without one, that which the network was built for. Raises SegmodelsError."""
     geometry, name = segmenter.geometry, segmenter.name
     size = size or segmenter.size
     if geometry.fixed_size and size != segmenter.size:

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from segdata.base.arrays import U8
 from segmodels.compute.deterministic import resize
 from segmodels.compute.device import autocast
-from segmodels.data.images import pad, swapped, windows
+from segmodels.data.images import pad, swapped
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
+from segmodels.inference.slide import slide
 from segmodels.spec import Size
 
 if TYPE_CHECKING:
@@ -106,21 +107,27 @@ def average(segmenter: Segmenter, image: Tensor, views: Views) -> list[Tensor]:
     return [(each / count).log() for each in total]
 
 
+def fitting(size: Size, window: Size, stride: int) -> Size:
+    """The size to which an image (H, W) is padded, so that windows on the grid of the stride cover it."""
+    height, width = (max(part, -(-side // stride) * stride) for side, part in zip(size, window, strict=True))
+    return height, width
+
+
 def _slide(segmenter: Segmenter, image: Tensor, window: Size) -> Sequence[Tensor]:
     stride = segmenter.geometry.stride
-    padded = [max(part, -(-side // stride) * stride) for side, part in zip(image.shape[-2:], window, strict=True)]
-    image = F.pad(image, (0, padded[1] - image.shape[-1], 0, padded[0] - image.shape[-2]))
-    total: list[Tensor] = []
-    counts = image.new_zeros(padded[0] // stride, padded[1] // stride)
-    for place in windows((padded[0], padded[1]), window, stride):
-        top, left, height, width = place
-        cells = (slice(top // stride, (top + height) // stride), slice(left // stride, (left + width) // stride))
-        found = outputs(segmenter, segmenter.network(image[..., top : top + height, left : left + width]))
-        total = total or [counts.new_zeros(*each.shape[:2], *counts.shape) for each in found]
-        for sums, logits in zip(total, found, strict=True):
-            sums[..., cells[0], cells[1]] += logits
-        counts[cells] += 1
-    return [sums / counts for sums in total]
+    height, width = fitting((image.shape[-2], image.shape[-1]), window, stride)
+    image = F.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]))
+
+    def show(top: int, left: int, height: int, width: int) -> Sequence[Tensor]:
+        return outputs(segmenter, segmenter.network(image[..., top : top + height, left : left + width]))
+
+    whole: list[Tensor] = []
+    for block in slide(show, (height, width), window, stride):
+        if not whole:
+            whole = [each.new_empty(*each.shape[:2], height // stride, width // stride) for each in block.outputs]
+        for cells, logits in zip(whole, block.outputs, strict=True):
+            block.put(logits, cells)
+    return whole
 
 
 @torch.inference_mode()

@@ -245,6 +245,7 @@ SPECS = (
     ),
     ModelSpec(
         name="clusternet",
+        not_in_onnx="its clustering takes eigenvectors, for which ONNX has no operator",
         family="pyramid scene parsing",
         factory=partial(build_clusternet, ClusterHead),
         source=THESIS,
@@ -261,6 +262,7 @@ SPECS = (
     ),
     ModelSpec(
         name="clusternet_concat",
+        not_in_onnx="its clustering takes eigenvectors, for which ONNX has no operator",
         family="pyramid scene parsing",
         factory=partial(build_clusternet, ClusterConcatHead),
         source=THESIS,

@@ -26,6 +26,7 @@ from segmodels.bench.figure import Figure, measure
 from segmodels.bench.rows import Plan
 from segmodels.bench.search import best_batch, needed
 from segmodels.bench.summary import summarize
+from segmodels.compute.memory import available
 from tests.segmodels.commands import refused, run
 
 CPU = torch.device("cpu")
@@ -300,17 +301,17 @@ def test_the_peak_of_memory() -> None:
     np.ones(50 * 2**20, np.uint8).sum()
     peak = memory.peak(CPU) - before
     assert 40 * 2**20 < peak < 80 * 2**20
-    assert (room := memory.available()) and room > 0
+    assert (room := available()) and room > 0
 
 
 def test_a_system_that_tells_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without /proc there is still a peak, and no word on what is available."""
-    for name in ("STATUS", "MEMORY", "RESET"):
-        monkeypatch.setattr(memory, name, tmp_path / "none" / "x")
+    for name in ("bench.memory.STATUS", "bench.memory.RESET", "compute.memory.MEMORY", "compute.memory.GROUP"):
+        monkeypatch.setattr(f"segmodels.{name}", tmp_path / "none" / "x")
     memory.forget_peak(CPU)
     assert memory.peak(CPU) > 0
     assert memory.resident() == 0
-    assert memory.available() is None
+    assert available() is None
 
 
 # ---- the best batch ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from torch import Tensor
 import segmodels
 from segdata import ShardSet
 from segmodels import SegmodelsError
-from segmodels.inference.export import export
+from segmodels.inference.export import _places, export
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import load_trained
 from segmodels.prediction import Prediction
@@ -97,7 +97,9 @@ def test_names_and_places(make_run: Make, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(MISSING), reason="the extra onnx is not installed")
 @pytest.mark.filterwarnings("default")  # onnxscript's own
-@pytest.mark.parametrize(("name", "options"), [("dilated_unet", UNET), ("iterative_v6", V6)])
+@pytest.mark.parametrize(
+    ("name", "options"), [("dilated_unet", UNET), ("iterative_v6", V6), ("percentile", {"width_factor": 0.06})]
+)
 def test_an_onnx_file(make_run: Make, val: ShardSet, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     """Run by onnxruntime it gives the network's logits for another image; it says what its classes are."""
     import onnxruntime
@@ -138,3 +140,18 @@ def test_without_onnx(make_run: Make, tmp_path: Path) -> None:
         SegmodelsError, match=rf"needs the extra `onnx`: {MISSING[0] if MISSING else ''}.*pip install .*\[onnx\]"
     ):
         export(loaded(make_run("dilated_unet", **UNET)), tmp_path / "net.onnx")
+
+
+def test_places_are_those_of_searchsorted() -> None:
+    """What stands in its place in an .onnx file gives the same numbers, ties included."""
+    keys = torch.randint(0, 9, (2, 50)).double().sort(dim=1).values
+    values = torch.arange(-1, 11).double().expand(2, -1).contiguous()
+    assert torch.equal(_places(keys, values), torch.searchsorted(keys, values))
+
+
+@pytest.mark.parametrize("name", ["clusternet", "clusternet_concat"])
+def test_what_onnx_cannot_say(make_run: Make, tmp_path: Path, name: str) -> None:
+    """It is told at once, with what works instead."""
+    segmenter = replace(loaded(make_run("dilated_unet", **UNET)), name=name)
+    with pytest.raises(SegmodelsError, match=r"cannot be written as \.onnx: its clustering .*Export a \.pt2"):
+        export(segmenter, tmp_path / "net.onnx")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,9 +18,11 @@ from segdata.labels.taxonomy import load_taxonomy
 from segmodels import SegmodelsError
 from segmodels.data.imagefiles import read_image
 from segmodels.inference.draw import original_ids
-from segmodels.inference.predict import find_images
+from segmodels.inference.find import find_images
 from segmodels.inference.segmenter import Segmenter
+from segmodels.inference.slide import Block, enlarged
 from segmodels.inference.trained import load_trained
+from segmodels.inference.views import at_full_size
 from segmodels.prediction import Prediction
 from tests.segmodels.commands import refused, run
 
@@ -250,7 +253,7 @@ def test_an_image_that_is_too_large(make_run: Make, tmp_path: Path, monkeypatch:
     def ask(*arguments: object, **options: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999999999 bytes")
 
-    monkeypatch.setattr("segmodels.inference.predict._pictures", ask)
+    monkeypatch.setattr("segmodels.inference.predict._blocks", ask)
     image = photo(tmp_path / "a.png", (4, 4))
     assert "memory is too small for so large an image. Give --window" in refused(
         "predict", make_run("dilated_unet", **UNET), image, "--out", tmp_path / "out"
@@ -273,7 +276,7 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "one.png").rename(tmp_path / name)
     found = find_images([tmp_path], tmp_path / "out")
-    assert found == {name: tmp_path / path for name, path in
+    assert found.images == {name: tmp_path / path for name, path in
                      {"a": "a.png", "x/a": "x/a.png", "x/y/b": "x/y/b.JPG"}.items()}  # fmt: skip
 
 
@@ -284,3 +287,54 @@ def test_original_ids(name: str) -> None:
     ids = np.arange(256, dtype=np.uint8)[None]
     expected = [row.export for row in taxonomy.classes] + [0] * (256 - len(taxonomy.classes))
     assert original_ids(ids, taxonomy)[0].tolist() == expected
+
+
+def test_a_folder_as_people_have_it(make_run: Make, tmp_path: Path) -> None:
+    """A bad file is named at the end, a linked folder followed, a loop, leftovers and own pictures left out."""
+    folder, home = make_run("dilated_unet", **UNET), tmp_path / "in"
+    (home / "x").mkdir(parents=True), (tmp_path / "far").mkdir()
+    for place in (home / "a.png", home / "x" / "b.png", tmp_path / "far" / "c.png"):
+        photo(place, (20, 30))
+    (home / "bad.jpg").write_bytes(b"no image"), (home / "._a.png").write_bytes(b"\0")
+    (home / "linked").symlink_to(tmp_path / "far"), (home / "x" / "loop").symlink_to(home)
+    assert f"cannot read image {home / 'bad.jpg'}" in refused("predict", folder, home, "--out", tmp_path / "out")
+    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*_labels.png")}
+    assert found == {"a_labels.png", "x/b_labels.png", "linked/c_labels.png"}
+    (tmp_path / "out").rename(home / "old")
+    again = find_images([home], tmp_path / "out")
+    assert set(again.images) == {"a", "bad", "x/b", "linked/c"} and len(again.drawn) == 12
+    assert again.loops == [home / "x" / "loop"] and again.leftovers.counts == {"macOS": 1}
+    assert "bad.jpg" in refused("predict", folder, home / "bad.jpg", "--out", tmp_path / "none" / "deep")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("colors", [False, True])
+def test_twelve_bits_in_sixteen(tmp_path: Path, colors: bool) -> None:
+    """It is said that the image is nearly black; with its range it is the image of 8 bits."""
+    deep, said = COLORS.astype(np.uint16) << 4, list[str]()
+    assert cv2.imwrite(str(tmp_path / "a.png"), deep[..., ::-1] if colors else deep[..., 0])
+    assert read_image(tmp_path / "a.png", say=said.append).max() < 16
+    assert len(said) == 1 and said[0].endswith("have 12 bits, give --range 4095")
+    expected = COLORS if colors else np.repeat(GREY[..., None], 3, axis=2)
+    assert np.array_equal(read_image(tmp_path / "a.png", (0, 4095)), expected)
+
+
+def test_more_than_the_memory_holds(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image for which there is no room is refused before, with the memory that it would take; windows are not."""
+    monkeypatch.setattr("segmodels.inference.predict.FREELY", 0)
+    monkeypatch.setattr("segmodels.inference.predict.available", lambda: 100_000)
+    folder, image = make_run("dilated_unet", **UNET), photo(tmp_path / "a.png", (48, 80))
+    told = refused("predict", folder, image, "--out", tmp_path / "out")
+    assert "48x80 at once would take about" in told and "Give --window" in told
+    run("predict", folder, image, "--out", tmp_path / "out", "--window", "32x32")
+
+
+@pytest.mark.parametrize(("stride", "size"), [(2, (301, 150)), (8, (40, 70))])
+def test_interpolated_in_parts(stride: int, size: tuple[int, int]) -> None:
+    """Bands of logits that come one by one give what all of them give at once."""
+    cells = [-(-side // stride) for side in size]
+    logits = torch.randn(1, 3, *cells, generator=torch.Generator().manual_seed(0))
+    whole = torch.full((1, 3, *size), torch.nan)
+    for block in enlarged((Block(i, 0, [logits[:, :, i : i + 3]]) for i in range(0, cells[0], 3)), stride, size):
+        block.put(block.outputs[0], whole)
+    torch.testing.assert_close(whole, at_full_size(logits, stride, size))
