@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 # done (it spins), then sleeps. Beside other work it so keeps the processor from the very thread that it waits for.
 WAITING = {
     "OMP_WAIT_POLICY": "passive",  # every OpenMP: sleep instead
-    "GOMP_SPINCOUNT": "2000",  # GNU's, which torch brings on Linux: ask for some 50 microseconds first (docs/speed.md)
+    "GOMP_SPINCOUNT": "20000",  # GNU's, which torch brings on Linux: ask for half a millisecond first (docs/speed.md)
 }
 WAITING_CHOICES = (*WAITING, "KMP_BLOCKTIME", "KMP_LIBRARY")  # KMP_: Intel's and LLVM's
 NUMBER_CHOICES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
