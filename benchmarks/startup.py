@@ -64,7 +64,12 @@ def taken(command: str, folder: Path, cache: Path) -> dict[str, float]:
     variables = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     start, before = time.perf_counter(), used_by_children()
     done = subprocess.run(
-        [Path(sys.executable).with_name(program), *words], cwd=folder, env=variables, capture_output=True, text=True
+        [Path(sys.executable).with_name(program), *words],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     wall = time.perf_counter() - start
     with suppress(ChildProcessError):

@@ -13,7 +13,6 @@ from numba.core.caching import CacheImpl
 from segdata.base import kernels
 from segdata.base.kernels import ONCE, UNKEPT, Kernel
 
-
 ROOT = Path(__file__).parents[3]
 
 
