@@ -66,10 +66,9 @@ class Kernel:
 
     def _load_or_compile(self, dispatcher: Any, cache: Any) -> None:
         if cache.load_overload(self.signature, dispatcher.targetctx) is None:
+            _say(ONCE)  # also where another process compiles it, and this one waits
             with _alone(cache.cache_path):
-                if cache.load_overload(self.signature, dispatcher.targetctx) is None:  # nobody did while we waited
-                    _say(ONCE)
-                dispatcher.compile(self.signature)
+                dispatcher.compile(self.signature)  # or takes what was compiled meanwhile
         else:
             dispatcher.compile(self.signature)  # takes what was loaded
 

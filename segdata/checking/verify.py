@@ -150,7 +150,7 @@ def _check_shards(files: Examined, pixels: bool, progress: Progress, workers: in
     total = done + sum(unit.row.samples if pixels else 1 for unit in units)
     progress(done, total)
     engine = "local" if pixels and workers > 1 else "serial"
-    for outcome in run(engine, check_shard, units, workers, name=lambda unit: unit.row.name):
+    for outcome in run(engine, check_shard, units, workers, name=lambda unit: unit.row.name, kernels=pixels):
         checked[outcome.row.name] = outcome
         files.findings += outcome.findings
         done += outcome.row.samples if pixels else 1

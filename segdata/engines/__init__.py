@@ -29,13 +29,15 @@ def run(
     name: Callable[[U], str] = str,
     limit: Callable[[U], float] = lambda unit: math.inf,
     address: str | None = None,
+    kernels: bool = False,
 ) -> Iterator[R]:
     """Outcomes of all units as they finish.
 
     workers: as many as there are processors by default, on the cluster at `address` as many as that has. limit:
-    the seconds that a unit may take before another worker gets it. `serial` computes in this process, one unit after
-    the other, where nobody can end a unit that hangs. Raises SegdataError for a unit that is lost again and again, and
-    what the function raises.
+    the seconds that a unit may take before another worker gets it. kernels: whether the function calls
+    some, then numba is imported once for all local workers. `serial` computes in this process, one unit after the
+    other, where nobody can end a unit that hangs. Raises SegdataError for a unit that is lost again and again, and what
+    the function raises.
     """
     opened: AbstractContextManager[Engine[U, R]]
     if engine == "serial":
@@ -45,7 +47,7 @@ def run(
     if engine == "local":
         from segdata.engines.local import Local
 
-        opened = Local(function, workers or default_workers())
+        opened = Local(function, workers or default_workers(), kernels)
     elif engine == "ray":
         from segdata.engines.ray import Ray
 

@@ -15,11 +15,12 @@ from segdata.engines.worker import Worker
 class Local(Generic[U, R]):
     """At most `slots` processes; a context manager, at whose end none is left. A ticket is the worker's pipe."""
 
-    def __init__(self, function: Callable[[U], R], workers: int) -> None:
+    def __init__(self, function: Callable[[U], R], workers: int, kernels: bool = False) -> None:
         self.slots = workers
         self._function = function
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload([function.__module__])  # imported once, not by every worker
+        # Imported once, not by every worker.
+        self._context.set_forkserver_preload([function.__module__, *["segdata.engines.compiler"] * kernels])
         self._idle: list[Worker] = []
         self._busy: dict[Any, Worker] = {}  # by ticket
         self._begun: list[Begun] = []

@@ -147,6 +147,7 @@ def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tu
     run_folder = _run_folder(job)
     published = job.out if (job.out / FILE).is_file() else None
     work = job.folders.made
+    begun = any((work / "shards").iterdir())  # then perhaps nothing is left to convert
     units = (Unit(shard, job.conversion, work, run_folder, published, job.quarantine) for shard in plan)
     lengths = {shard.name: len(shard.scenes) for shard in plan}
     split_of = {shard.name: shard.split for shard in plan}
@@ -162,6 +163,7 @@ def _build_all(job: Job, plan: Sequence[PlannedShard], progress: Progress) -> tu
         name=lambda unit: unit.planned.name,
         limit=lambda unit: job.timeout or SECONDS_A_SAMPLE * len(unit.planned.scenes),
         address=job.address,
+        kernels=not (published or begun),
     ):
         take_over(work, run_folder, outcome)
         tallies[split_of[outcome.name]] += outcome.tally

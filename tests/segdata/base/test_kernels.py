@@ -1,6 +1,7 @@
 """Kernels are compiled once, with a line that says so; without a writable or whole cache they compute all the same."""
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from numba.core.caching import CacheImpl
 
 from segdata.base import kernels
 from segdata.base.kernels import ONCE, UNKEPT, Kernel
+
+ROOT = Path(__file__).parents[3]
 
 
 def increased(number: int) -> int:
@@ -71,6 +74,45 @@ def test_numba_waits_for_the_first_kernel(code: str) -> None:
     script = f"{code}\nimport sys; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+WORKERS = """
+import sys, time
+from pathlib import Path
+from segdata.base.kernels import kernel
+
+@kernel("int64(int64)")
+def increased(number):
+    return number + 1
+
+def increased_together(number):
+    set_up = "numba" in sys.modules
+    Path(f"begun-{number}").touch()
+    while len(list(Path.cwd().glob("begun-*"))) < 2:
+        time.sleep(0.01)
+    return increased(number), set_up
+"""
+
+
+def test_workers_that_begin_together_compile_once(tmp_path: Path) -> None:
+    """numba is imported before they are forked, one of them compiles, the other takes it from the cache; one line."""
+    (tmp_path / "workers.py").write_text(WORKERS)
+    script = (
+        "import workers; from segdata.engines import run\n"
+        "print(sorted(run('local', workers.increased_together, range(2), 2, kernels=True)))"
+    )
+    where = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT))), "NUMBA_CACHE_DIR": "cache"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=where | {"NUMBA_DEBUG_CACHE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("data saved to") == done.stdout.count("data loaded from") == 1
+    assert done.stdout.splitlines()[-1] == "[(1, True), (2, True)]"
+    assert done.stderr in {f"{ONCE}\n", ""}  # none where the second had compiled before the first asked
 
 
 def test_of_workers_one_speaks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
