@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from math import isfinite
+from pathlib import Path
 
 import click
 import pytest
@@ -60,6 +61,14 @@ def test_every_option_has_a_help_text(option: click.Option) -> None:
     assert sentences[:1].isupper() and sentences.endswith(".")
     assert "  " not in sentences and not re.search(r"[a-z][.,][A-Z`]", sentences)
     assert bool(bracket) == default.endswith("]") and not (bracket and option.show_default)
+
+
+def test_every_line_is_told() -> None:
+    """Commands print by `tell` alone, which lets no name end a line or colour the terminal."""
+    homes = [Path(package.__file__).parent for package in (segdata.cli, segmodels.cli)]
+    files = [file for home in homes for file in home.glob("*.py") if file.name not in {"output.py", "progress.py"}]
+    assert len(files) > 15
+    assert not [file.name for file in files if re.search(r"\b(click\.s?echo|print)\(", file.read_text())]
 
 
 # ---- once ----------------------------------------------------------------------------------------------------

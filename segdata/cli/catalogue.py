@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.errors import SegdataError
 
 if TYPE_CHECKING:
@@ -38,19 +39,19 @@ def taxonomy(name: str, source: str | None) -> None:
         problems = "; ".join(problems_between(labels, found))
         raise SegdataError(f"{found.name} does not fit {source}: {problems}.")
     names = ", ".join(each.name for each in fits)
-    click.echo(f"{found.name}: {len(found.classes)} classes, complete for {names}; {found.digest[:12]}")
+    tell(f"{found.name}: {len(found.classes)} classes, complete for {names}; {found.digest[:12]}")
 
 
 def _print_classes(found: "Taxonomy") -> None:
     """One line for each class, and one for what is ignored."""
-    click.echo(f"{found.name}: {found.description}")
+    tell(f"{found.name}: {found.description}")
     for i, row in enumerate(found.classes):
         score = "evaluated" if row.evaluated else "-"
         color = "{:3d} {:3d} {:3d}".format(*row.color)
         feeds = "everything else (rest)" if i == found.rest else ", ".join(row.feeds)
-        click.echo(f"{i:4d} {row.name:22}{color}  {row.category:14}{score:11}{row.export:4d} <- {feeds}")
+        tell(f"{i:4d} {row.name:22}{color}  {row.category:14}{score:11}{row.export:4d} <- {feeds}")
     if found.ignore:
-        click.echo(f" 255 (ignored){'':45}<- {', '.join(found.ignore)}")
+        tell(f" 255 (ignored){'':45}<- {', '.join(found.ignore)}")
 
 
 def _print_gaps(found: "Taxonomy", labels: "Sequence[Label]") -> None:
@@ -60,17 +61,17 @@ def _print_gaps(found: "Taxonomy", labels: "Sequence[Label]") -> None:
     missing = gaps(labels, found)
     if not missing:
         return
-    click.echo(f"raw labels without a destination: {len(missing)}")
-    click.echo(f"{'id':>4} {'label':22}{'colour':>11}  category")
+    tell(f"raw labels without a destination: {len(missing)}")
+    tell(f"{'id':>4} {'label':22}{'colour':>11}  category")
     for label in missing:
         color = "{:3d} {:3d} {:3d}".format(*label.color)
-        click.echo(f"{label.id:4d} {label.name:22}{color}  {label.category}")
+        tell(f"{label.id:4d} {label.name:22}{color}  {label.category}")
     ignored = ", ".join([*found.ignore, *(label.name for label in missing)])
-    click.echo("What to write, one of these:")
-    click.echo("  add each label to the `from` list of a class: from: [label, other label]")
-    click.echo("  from: rest     (in one class: it takes all labels that are named nowhere else)")
-    click.echo("  ignore: rest   (all labels that no class names are ignored)")
-    click.echo(f"  ignore: [{ignored}]")
+    tell("What to write, one of these:")
+    tell("  add each label to the `from` list of a class: from: [label, other label]")
+    tell("  from: rest     (in one class: it takes all labels that are named nowhere else)")
+    tell("  ignore: rest   (all labels that no class names are ignored)")
+    tell(f"  ignore: [{ignored}]")
 
 
 @click.command("list", cls=Command)
@@ -80,7 +81,7 @@ def list_() -> None:
     from segdata.sources import SOURCES
 
     for source in SOURCES.values():
-        click.echo(f"source    {source.name:20}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
+        tell(f"source    {source.name:20}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
     for name in taxonomy_names():
-        click.echo(f"taxonomy  {name:20}{load_taxonomy(name).description}")
-    click.echo(f"{len(SOURCES)} sources, {len(taxonomy_names())} taxonomies")
+        tell(f"taxonomy  {name:20}{load_taxonomy(name).description}")
+    tell(f"{len(SOURCES)} sources, {len(taxonomy_names())} taxonomies")

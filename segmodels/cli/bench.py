@@ -177,7 +177,7 @@ def bench(
             tell(line(row))
             rows.append(row)
     if count := rows[0].environment["device"].get("threads"):
-        click.echo(f"CPU threads: {count}", err=True)
+        tell(f"CPU threads: {count}", err=True)
     if rows[0].no_energy:
         tell(f"energy: not measured, {rows[0].no_energy}")
     if json:

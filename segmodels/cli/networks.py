@@ -8,6 +8,7 @@ import click
 
 from segdata.base.numbers import MOST
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import Whole
 from segmodels.cli.parameters import network_options, parse_size
 from segmodels.networks import spec
@@ -24,10 +25,10 @@ def list_networks() -> None:
 
     line = "{:<22} {:<26} {:>11} {:>8} {:>6}  {:<16} {}"
     header = ("name", "family", "parameters", "GMAC", "stride", "at", "sizes")
-    click.echo(line.format(*header))
+    tell(line.format(*header))
     for network in every_network():
         (height, width), geometry = network.size, network.geometry
-        click.echo(
+        tell(
             line.format(
                 network.name,
                 network.family,
@@ -59,16 +60,16 @@ def summary(name: str, classes: int, size: Size, options: dict[str, str], depth:
     chosen = declared.parse(options)
     layers = summarize(declared, classes, size, chosen)
     line = "{:<44} {:>5}  {:<32} {:>11} {:>16}"
-    click.echo(line.format("layer", "calls", "output", "parameters", "MAC"))
+    tell(line.format("layer", "calls", "output", "parameters", "MAC"))
     for path, kind, calls, shapes, parameters, macs in layers:
         level = path.count(".") + 1 if path else 0
         if level <= depth:
             title = "  " * level + f"{path or name} ({kind})"
             output = " ".join("x".join(map(str, shape)) for shape in shapes)
-            click.echo(line.format(title, calls, output, f"{parameters:,}", f"{macs:,}"))
-    click.echo(f"\n{declared.citation}\n{declared.source}\n")
+            tell(line.format(title, calls, output, f"{parameters:,}", f"{macs:,}"))
+    tell("", declared.citation, declared.source, "")
     for key, option in declared.options.items():
-        click.echo(f"--option {key}={_text(chosen[key])}  {option.help} ({option.expected})")
+        tell(f"--option {key}={_text(chosen[key])}  {option.help} ({option.expected})")
 
 
 def _sizes(geometry: Geometry) -> str:

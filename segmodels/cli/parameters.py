@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segdata.base.numbers import MOST_WORKERS, distinct, number, numbers, parts, whole
+from segdata.cli.output import tell
 from segdata.cli.parameters import Whole
 from segdata.cli.parameters import parse_size as one_size
 from segdata.cli.progress import ProgressBar
@@ -107,7 +108,7 @@ def computing(device: torch.device, threads: int | None, *, fast: bool = False) 
     with arithmetic(fast=fast), computing_on(count):
         yield
     if device.type == "cpu":
-        click.echo(f"CPU threads: {count}", err=True)
+        tell(f"CPU threads: {count}", err=True)
 
 
 def view_options(command: Callable[..., None]) -> Callable[..., None]:

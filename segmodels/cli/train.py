@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from segdata.cli.command import Command
+from segdata.cli.output import tell
 from segdata.cli.parameters import COUNT
 from segdata.stores.url import Place
 from segmodels.cli.parameters import ANY_PATH, network_options, shard_set, share, threads_option, workers_option
@@ -67,7 +68,7 @@ def train(network: str, recipe: str | None, options: dict[str, str], threads: in
     with computing_on(threads or default_threads()):
         outcome = run_training(config, show=Console())
     if outcome.metrics:  # torchrun's other processes have none
-        click.echo(f"{outcome.run.weights}: miou {share(outcome.metrics['miou'])} on val")
+        tell(f"{outcome.run.weights}: miou {share(outcome.metrics['miou'])} on val")
 
 
 @click.command(cls=Command)
@@ -85,7 +86,7 @@ def verify(run: Path, shards: Place | None, steps: int, workers: int) -> None:
 
     report = check(run, shards, steps, workers=workers, show=Console())
     for line in (*report.notes, *report.wrong):
-        click.echo(line)
-    click.echo(f"{run}: {'NOT reproduced' if report.wrong else 'reproduced'}")
+        tell(line)
+    tell(f"{run}: {'NOT reproduced' if report.wrong else 'reproduced'}")
     if report.wrong:
         sys.exit(1)

@@ -244,7 +244,7 @@ STALLED = rf"dataset\.json: no answer within 0\.2 s, or one slower.*tried {STALL
         (stop_halfway, STALLED, STALLS),
         (endless_head, r"dataset\.json: ", TRIES),
         (nonsense, r"dataset\.json: ", TRIES),
-        (redirect("/{}"), r"dataset\.json: TooManyRedirects", 11),
+        (redirect("/{}"), r"dataset\.json: the server sends us from address to address without end", 11),
         (redirect("file:///etc/passwd"), r"dataset\.json: NonHttpUrl.*file:///etc/passwd", 1),
         (redirect("http://[half"), r"dataset\.json: ", 1),
     ],

@@ -469,7 +469,9 @@ def test_from_s3_to_s3(bucket: str, draw: Draw, tmp_path: Path) -> None:
     upload(root, Url(f"{bucket}/raw"))
     options = ["--scale", 1, "--scale", 8, "--samples-per-shard", 2, "--engine", "serial"]
     run("prepare", "camvid", "--root", root, "--out", tmp_path / "set", *options)
-    run("prepare", "camvid", "--root", f"{bucket}/raw", "--out", url.exact, *options)
+    first = run("prepare", "camvid", "--root", f"{bucket}/raw", "--out", url.exact, *options)
+    assert first.endswith("shards\n")
+    assert run("prepare", "camvid", "--root", f"{bucket}/raw", "--out", url.exact, *options).endswith("unchanged\n")
     assert sums(url) == (tmp_path / "set" / SUMS).read_bytes()
     assert "0 files sent" in run("publish", tmp_path / "set", url.exact)
     assert ": bytes of 9 samples as written" in run("verify", url.exact)
@@ -486,6 +488,22 @@ def test_from_s3_to_s3(bucket: str, draw: Draw, tmp_path: Path) -> None:
     assert [(row.code, row.where) for row in verify(url)] == [bad, ("changed-bytes", name)]
     assert "1 files sent" in run("publish", tmp_path / "set", url.exact)  # of that length, but another ETag
     assert verify(url) == []
+
+
+def test_no_such_bucket(bucket: str, finished: Finished, draw: Draw, tmp_path: Path) -> None:
+    """Is named, where a set is read, a dataset is listed, or a set is to be published: then before it is made."""
+    url = f"{bucket}-gone/set"
+    job = {"root": draw("camvid"), "out": tmp_path / "set"}
+    for call in (
+        lambda: verify(Url(url)),
+        lambda: publish(finished("camvid"), Url(url)),
+        lambda: run("prepare", "camvid", "--root", job["root"], "--out", url),
+        lambda: run("prepare", "camvid", "--root", url, "--out", job["out"]),
+        lambda: run("revisions", url),
+    ):
+        with pytest.raises(StoreError, match=r"there is no bucket 'segdata-\w+-gone'\. Create it, or correct"):
+            call()
+    assert not Path(job["out"]).exists()
 
 
 def test_large_files_go_in_parts(bucket: str, tmp_path: Path) -> None:
