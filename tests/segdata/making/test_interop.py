@@ -36,6 +36,7 @@ MOVES = (("shards", "aside"), ("following", "shards"), ("aside", "following"))
 PAGE = (ROOT / "docs/loaders.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
 TORCH = importlib.util.find_spec("torch") is not None  # wids imports it, and so does the documented DataLoader
+PACKAGES = {"wids": ("wids", "torch"), "Hugging Face datasets": ("datasets",)}  # which `make test-lowest` has not
 BLOCKS = {loader: re.findall(r"^```python\n(.+?)^```", text, re.M | re.S) for loader, text in SECTIONS.items()}
 
 # Runs the code of each case; what it leaves in `samples` is reported by key, as shapes and digests. Columns that
@@ -152,8 +153,9 @@ def found(folder: Path, following: Path) -> Callable[..., Any]:
 
     @cache
     def read(loader: str, python: str = sys.executable) -> Any:
-        if loader == "wids" and not TORCH:
-            pytest.skip("wids needs torch, which is not installed")
+        for package in PACKAGES.get(loader, ()) if python == sys.executable else ():
+            if importlib.util.find_spec(package) is None:
+                pytest.skip(f"{loader}: {package} is not installed")
         before = _content(folder)
         home = folder.parent / f"remade for {loader}"
         for name, version in (("shards", folder), ("following", following)):
