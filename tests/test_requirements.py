@@ -215,7 +215,7 @@ def test_the_lock() -> None:
     from packaging.requirements import Requirement
 
     lock = (ROOT / "requirements.lock").read_text()
-    pins = dict(re.findall(r"^([\w.-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", lock, re.MULTILINE))
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)(?: ; .+)? \\\n    --hash=sha256:[0-9a-f]{64}", lock, re.MULTILINE))
     assert len(pins) == len(re.findall(r"^[^\s#]", lock, re.MULTILINE)) and "://" not in lock and "torch" not in pins
     extras = PROJECT["optional-dependencies"]
     groups = ("models", "report", "pipeline", "remote", "ray", "test")

@@ -29,7 +29,7 @@ def digest(*parts: bytes | str) -> str:
 
 def libraries(*names: str) -> dict[str, str]:
     """What a run would note of these in run.json, and the kind of processor: where they differ, bytes may differ."""
-    import torch
+    torch = pytest.importorskip("torch", reason="segmodels tells what these bytes depend on, and needs torch")
 
     from segmodels.runs.environment import describe_device, settings, versions
 

@@ -136,7 +136,7 @@ def test_jpeg_quality(painted: Painted, tmp_path: Path) -> None:
             1,
             "did you mean cityscapes-",
         ),
-        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--taxonomy", "tas500-10"], 1, "has no destination"),
+        (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--taxonomy", "tas500-10"], 1, "have no destination"),
         (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--name", "a/b"], 1, "--name 'a/b'"),
         (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--split", "dev"], 1, "has no split 'dev'"),
         (["prepare", "cityscapes", "--root", "raw", "--out", "x", "--size", "8"], 2, "'8' is not HxW, as in 256x512"),
@@ -161,7 +161,7 @@ def test_jpeg_quality(painted: Painted, tmp_path: Path) -> None:
         (["verify", "."], 1, "no dataset.json"),
         (["show", ".", "--out", "x.png"], 1, "no dataset.json"),
         (["show", ".", "--out", "x.pdf"], 2, "a PNG file is written, so name it x.png"),
-        (["taxonomy", "cityscapes-20", "--source", "tas500"], 1, "has no destination"),
+        (["taxonomy", "cityscapes-20", "--source", "tas500"], 1, "have no destination"),
         (["nothing"], 2, "No such command"),
     ],
 )
