@@ -1,7 +1,6 @@
 """Where results of a run may be written: in no run's folder, and over nobody else's file."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,16 +37,3 @@ def check_file(option: str, path: Path, kind: Kind) -> None:
         why = "is a folder, expected a file" if path.is_dir() else f"there is no folder {path.parent}"
         raise SegmodelsError(f"{option} {path}: {why}")
     ownership.check_file(option, path, kind)
-
-
-@contextmanager
-def only_if_filled(out: Path) -> Iterator[None]:
-    """Of the folders that are made inside, those on the way to `out` that stay empty are removed."""
-    there = next(folder for folder in (out, *out.parents) if folder.exists())
-    made = [folder for folder in (out, *out.parents) if folder != there and folder.is_relative_to(there)]
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # of the first that is not empty, or was never made
-            for folder in made:
-                folder.rmdir()
