@@ -426,7 +426,7 @@ def test_archives_that_are_told(case: str, told: str, draw: Draw, tmp_path: Path
 
 
 def test_leftovers_are_skipped_and_counted(draw: Draw) -> None:
-    """What macOS, Windows, git and hidden files leave, and suffixes in capitals: a line each, no finding, all scenes."""
+    """What macOS, Windows, git and hidden files leave, and suffixes in capitals: a line each, no finding."""
     root = draw("camvid")
     due = {split: len(scenes) for split, scenes in look(source("camvid"), open_tree(root), ()).scenes.items()}
     for path in sorted(root.rglob("*.png")):
