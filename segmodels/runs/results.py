@@ -10,22 +10,22 @@ from segdata.base.refusal import refusal
 from segmodels.errors import SegmodelsError
 
 
-def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> None:
+def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({}), option: str = "--out") -> None:
     """Make the folder for results, of which `files` names those that are known before.
 
     Raises SegdataError, before the work and not after it, where it is a run's, or would lose another file.
     """
     if (out / "run.json").exists():
-        raise SegmodelsError(f"--out {out} is the folder of a run, in which only `train` writes. Name another one")
+        raise SegmodelsError(f"{option} {out} is the folder of a run, in which only `train` writes. Name another one")
     if out.exists() and not out.is_dir():
-        raise SegmodelsError(f"cannot write to --out {out}: it is a file, expected a folder")
-    ownership.check_home("--out", out, is_folder=True)
+        raise SegmodelsError(f"cannot write to {option} {out}: it is a file, expected a folder")
+    ownership.check_home(option, out, is_folder=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SegmodelsError(f"cannot write to --out {refusal(error, out)}") from None
+        raise SegmodelsError(f"cannot write to {option} {refusal(error, out)}") from None
     for name, kind in files.items():
-        ownership.check_file("--out", out / name, kind)
+        ownership.check_file(option, out / name, kind)
 
 
 def check_file(option: str, path: Path, kind: Kind) -> None:
