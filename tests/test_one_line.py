@@ -38,7 +38,7 @@ LINES = {
     "segmodels summary": "dilated_unet --classes 20 --size 32x32",
     "segmodels train": "dilated_unet --shards shards --out new --steps 1 --crop 32x32 --device cpu",
     "segmodels verify": "run --shards shards --device cpu",
-    "segmodels evaluate": "run --shards shards --workers 0 --device cpu",
+    "segmodels evaluate": "run --shards shards --out new --workers 0 --device cpu",
     "segmodels predict": "run street.png --out pictures --device cpu",
     "segmodels export": "run --out new.pt2 --size 32x32",
     "segmodels bench": "run --device cpu --seconds 0 --largest-batch 1",
@@ -134,7 +134,7 @@ def test_every_command_has_a_line() -> None:
 def test_wrong_values_end_in_one_line(
     name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback, and in the last line neither a control character nor another line."""
+    """No traceback, and in the last line neither a control character nor another line; no empty folder for results."""
     program, verb = name.split()
     wrong = []
     for arguments in walk(program, PROGRAMS[program].commands[verb], LINES[name]):
@@ -147,6 +147,8 @@ def test_wrong_values_end_in_one_line(
         ends = code == 0 or (code in {1, 2} and re.match(rf"({program}|Error): .*\w.*\w.*\w", last))
         if not ends or not all(each.isprintable() or each in "\n\t\r" for each in said):
             wrong.append((arguments, code, said))
+        if code and (here / "new").is_dir() and not any((here / "new").iterdir()):
+            wrong.append((arguments, code, "left an empty folder"))
         for place in ("new", "new.pt2", "sheet.png", "pictures", "page"):
             unlink(here / place)
     assert not wrong

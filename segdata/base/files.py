@@ -16,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from segdata.base.refusal import placed, refusal, warn_once
+from segdata.base.refusal import placed, refusal, unread, warn_once
 from segdata.errors import SegdataError
 
 LIMIT = 1 << 26  # 64 MiB: documents, tables and the like
@@ -41,7 +41,7 @@ def read_file(path: Path, limit: int = LIMIT, error: type[SegdataError] = Segdat
         try:
             return file.readall()
         except OSError as refused:
-            raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+            raise error(f"{path}: {unread(refused)}.") from None
 
 
 def open_regular(
@@ -56,7 +56,7 @@ def open_regular(
     except FileNotFoundError:
         raise
     except OSError as refused:
-        raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+        raise error(f"{path}: {unread(refused)}.") from None
     try:
         _expect_regular(path, os.fstat(descriptor), limit, error)
     except BaseException:
@@ -72,7 +72,7 @@ def regular(path: Path, limit: int = LIMIT, error: type[SegdataError] = SegdataE
     except FileNotFoundError:
         raise
     except OSError as refused:
-        raise error(f"{path}: cannot be read ({refused.strerror}).") from None
+        raise error(f"{path}: {unread(refused)}.") from None
     _expect_regular(path, status, limit, error)
     return path
 
@@ -94,7 +94,7 @@ def parsing(what: object, error: type[SegdataError], hint: str = "") -> Iterator
 def described(cause: BaseException) -> str:
     """An exception of a foreign parser in one short line."""
     if isinstance(cause, OSError) and cause.strerror:
-        return f"cannot be read ({cause.strerror})"
+        return unread(cause)
     if isinstance(cause, RecursionError | MemoryError):
         return "nested too deeply" if isinstance(cause, RecursionError) else "more than the memory holds"
     text = " ".join(str(cause).split()).rstrip(".")[:200]

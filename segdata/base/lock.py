@@ -108,7 +108,8 @@ def _open(path: Path) -> tuple[int, bool]:
 
 def _note(path: Path, descriptor: int, made: bool) -> dict[str, object]:
     """What the last holder wrote, {} for nothing. Raises SegdataError for a file that is no lock of ours."""
-    data = b"" if made else os.pread(descriptor, NOTE_BYTES, 0)
+    with placed(path):
+        data = b"" if made else os.pread(descriptor, NOTE_BYTES, 0)
     if not data:
         return {}
     try:

@@ -48,14 +48,24 @@ def refusal(error: OSError, where: object = "") -> str:
             f"TMPDIR: {folder} has {len(os.fsencode(folder))} characters, too many for the sockets of worker "
             "processes. Set TMPDIR to a folder with a short path, such as /tmp."
         )
-    why = error.strerror or str(error) or type(error).__name__
-    advice = ADVICE.get(error.errno or 0, "")
-    return f"{where or place_of(error)}: {why.rstrip('.')}." + f" {advice}." * bool(advice)
+    advice = advice_on(error)
+    return f"{where or place_of(error)}: {why(error)}." + f" {advice}." * bool(advice)
 
 
-def reason(error: OSError) -> str:
-    """The same without the place, for a sentence that has named it: "No space left on device. Free some space …"."""
-    return refusal(error, "-").removeprefix("-: ").removesuffix(".")
+def unread(error: OSError) -> str:
+    """Of a file that the sentence has named, without a full stop: "cannot be read (Permission denied). Give this …"."""
+    advice = advice_on(error)
+    return f"cannot be read ({why(error)})" + f". {advice}" * bool(advice)
+
+
+def why(error: OSError) -> str:
+    """The system's own words, without a full stop."""
+    return (error.strerror or str(error) or type(error).__name__).rstrip(".")
+
+
+def advice_on(error: OSError) -> str:
+    """What to do, without a full stop; nothing where the number alone does not say it."""
+    return ADVICE.get(error.errno or 0, "")
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """How both programs' command lines are read: an option is given once, and never silently overwritten."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,10 +26,10 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """With the place of its results in an error of the system that names none, as when a disk is full."""
-        if not (out := ctx.params.get("out")):
-            return super().invoke(ctx)
-        with placed(out, only=OF_DISKS):
+        """With the place of its results in an error of the system that names none, as when a disk is full; and of the
+        folders that it makes for results, those that stay empty are removed."""
+        paths = [value for value in ctx.params.values() if isinstance(value, Path)]
+        with _only_if_filled(paths), placed(ctx.params.get("out") or "", only=OF_DISKS):
             return super().invoke(ctx)
 
     def _check_once(self, ctx: click.Context, args: Sequence[str]) -> None:
@@ -68,6 +71,19 @@ class _EveryValue:
         elif action != "count":
             action = "append"
         self._parser.add_option(obj, opts, dest, action, nargs, const)
+
+
+@contextmanager
+def _only_if_filled(paths: Sequence[Path]) -> Iterator[None]:
+    """Of the folders that are made inside, on the way to one of the paths or below it, empty ones are removed."""
+    made = [folder for path in paths for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    try:
+        yield
+    finally:
+        for folder in made:
+            for home, _, _ in os.walk(folder, topdown=False):
+                with suppress(OSError):  # it is not empty
+                    Path(home).rmdir()
 
 
 def _contradiction(spelt: Sequence[str]) -> str:

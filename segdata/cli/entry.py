@@ -37,12 +37,23 @@ def run(group: click.Group, program: str) -> NoReturn:
         if line is None:
             raise
         code = _fail(program, str(line), 1)
-    except BrokenPipeError:  # whoever read our lines, such as `head`, has enough of them
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+    except BrokenPipeError as error:
+        code = 1 if _read_no_more() else _fail(program, refusal(error), 1)
     except OSError as error:
         code = _fail(program, refusal(error), 1)
     sys.exit(code or 0)
+
+
+def _read_no_more() -> bool:
+    """Whether somebody who reads our lines, such as `head`, has enough of them: what is left of them goes nowhere."""
+    closed = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            closed = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return closed
 
 
 def _show_warning(

@@ -58,7 +58,8 @@ def shard_set(text: str) -> Place:
     """A shard folder, which must be there, or a URL."""
     found = place(text)
     if isinstance(found, Path) and not found.is_dir():
-        raise click.BadParameter(f"folder {text!r} does not exist")
+        why = "is a file, expected a folder" if found.exists() else "does not exist, expected a shard folder"
+        raise click.BadParameter(f"{text!r} {why}")
     return found
 
 

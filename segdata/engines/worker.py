@@ -15,6 +15,8 @@ from typing import Any
 
 from segdata.base.memory import keep_freed_memory
 from segdata.base.processes import environment_set
+from segdata.base.refusal import refusal
+from segdata.errors import SegdataError
 
 
 class Worker:
@@ -31,8 +33,11 @@ class Worker:
     ) -> None:
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, function, at_end), daemon=True)
-        with environment_set(), _without_interrupts():
-            self._process.start()
+        try:
+            with environment_set(), _without_interrupts():
+                self._process.start()
+        except (EOFError, OSError) as error:  # of the pipes and sockets over which it is started
+            raise SegdataError(_not_started(error)) from error
         theirs.close()  # so that our end closes when the worker dies
 
     def end(self, grace: float | None = 0) -> str:
@@ -43,6 +48,12 @@ class Worker:
         self._process.join()
         code = self._process.exitcode or 0
         return f"was ended by signal {-code} (9: killed, as for memory)" if code < 0 else f"ended with status {code}"
+
+
+def _not_started(error: EOFError | OSError) -> str:
+    what = "no worker process can be started"
+    told = refusal(error, what) if isinstance(error, OSError) else f"{what}: it ended at once."
+    return f"{told} `prepare` needs none with --engine serial, nor `verify` with --workers 1."
 
 
 @contextmanager

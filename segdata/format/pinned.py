@@ -13,6 +13,7 @@ from typing import NamedTuple
 from weakref import finalize
 
 from segdata.base.files import LIMIT, open_regular
+from segdata.base.refusal import unread
 from segdata.errors import ShardError
 
 OTHER_BYTES = "not the bytes that SHA256SUMS lists: it is damaged"
@@ -54,7 +55,7 @@ class PinnedFolder:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise ShardError(f"{path}: cannot be opened ({error.strerror}).") from None
+            raise ShardError(f"{path}: {unread(error)}.") from None
 
     def open(self, name: str, limit: int = LIMIT) -> Opened:
         """A file of the folder. Raises as `read_file` does."""
@@ -69,7 +70,7 @@ class PinnedFolder:
         try:
             return file.read(file.identity().size, 0)
         except OSError as error:
-            raise ShardError(f"{self.path / name}: cannot be read ({error.strerror}).") from None
+            raise ShardError(f"{self.path / name}: {unread(error)}.") from None
 
 
 class PinnedFile:

@@ -1,9 +1,12 @@
 """What a dataset has: the scenes of its splits, and what is wrong before any of them is read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from segdata.base.files import read_file
+from segdata.documents.json import load_json
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
 from segdata.making.plan import key_findings
@@ -87,8 +90,10 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
         raise SourceError(found + _or(tree, source.folders))
     survey.findings += [*absent, *_unused(source, tree)]
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
-    survey.notes = tree.notes()
+    survey.notes = [*tree.notes(), *_loud(survey.scenes)]
     survey.painted = is_painted(tree.root)
+    if survey.painted and not _is_complete(tree.root):
+        survey.notes.append(f"{PAINTED} says that `segdata synth` has not finished there: run the same command again")
     if not survey.painted:
         survey.findings += _official_findings(source, survey)
     return survey
@@ -134,6 +139,20 @@ def is_painted(root: Place) -> bool:
     from segdata.stores.opening import open_store
 
     return not is_archive(root.name) and open_store(root).has(PAINTED)
+
+
+def _loud(scenes: Mapping[str, Sequence[Scene]]) -> list[str]:
+    """A note on files that end in .PNG: samples name their files, so that the same dataset has other bytes."""
+    files = (each for of_split in scenes.values() for scene in of_split for each in (scene.image, scene.labels))
+    found = [file.path for file in files if file and not suffix_of(file.path).islower()]
+    return [f"{len(found)} files end in capitals ({found[0]}, …): read, and named so in the shards"] if found else []
+
+
+def _is_complete(root: Place) -> bool:
+    """Whether the painting is, as far as the marker in a local folder says so."""
+    with suppress(Exception):  # whatever another file of this name holds
+        return not isinstance(root, Path) or load_json(read_file(root / PAINTED))["complete"] is not False
+    return True
 
 
 def _official_findings(source: SceneSource, survey: Survey) -> list[Finding]:

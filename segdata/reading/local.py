@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdata.base.canonical import digest_bytes
+from segdata.base.refusal import unread
 from segdata.errors import SegdataError, ShardError
 from segdata.format.manifest import FILE, MAX_BYTES, MAX_SHARD, no_manifest, parse_manifest, read_manifest
 from segdata.format.pinned import OTHER_BYTES, Identity, Opened, PinnedFile, PinnedFolder, damaged, most_open, replaced
@@ -79,7 +80,7 @@ class LocalFiles(SplitFiles):
         except FileNotFoundError:
             raise self._wrong(name, "no such file") from None
         except OSError as error:
-            raise damaged(self._folder.path / name, f"cannot be read ({error.strerror})") from error
+            raise damaged(self._folder.path / name, unread(error)) from error
 
     def _as_it_is(self, number: int, shard: _Shard) -> _Shard:
         return shard if shard.is_as_it_was() else self._reopened(number, shard.file)

@@ -9,7 +9,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from segdata.base.files import LIMIT, open_regular
-from segdata.base.refusal import refusal
+from segdata.base.refusal import refusal, unread
 from segdata.errors import AbsentError, SegdataError, StoreError
 from segdata.stores.store import Entry, too_long
 
@@ -59,4 +59,4 @@ class Folder:
         except FileNotFoundError:
             raise AbsentError(f"{where}: no such file.") from None
         except OSError as error:
-            raise StoreError(f"{where}: cannot be read ({error.strerror or error}).") from None
+            raise StoreError(f"{where}: {unread(error)}.") from None

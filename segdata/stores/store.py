@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from segdata.base.files import LIMIT
+from segdata.base.refusal import why
 from segdata.errors import AbsentError, LongError, RangeError, SegdataError, StoreError
 from segdata.stores.url import Place, Url
 
@@ -168,7 +169,7 @@ class FsspecStore:
                 except OSError as error:
                     folder = tempfile.gettempdir()
                     raise SegdataError(
-                        f"{folder}: no copy of {self.url / path} ({error.strerror}). Set TMPDIR to another folder."
+                        f"{folder}: no copy of {self.url / path} ({why(error)}). Set TMPDIR to another folder."
                     ) from None
             file.seek(0)
             yield file

@@ -7,9 +7,10 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from segdata.base.canonical import canonical_json
 from segdata.base.files import replacing
 from segdata.base.ownership import Kind, check_file
+from segdata.base.refusal import refusal
 from segdata.requirements import need
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
@@ -78,21 +80,19 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
     check_file("--out", out, EXPORTED)
     network = Exported(segmenter).eval().to(segmenter.device)
     about = canonical_json(_about(segmenter, size)).decode()
-    with TemporaryDirectory(prefix="segmodels-") as scratch:
-        file = Path(scratch) / out.name
-        try:
-            run = formats[out.suffix](network, torch.zeros(1, 3, *size, device=segmenter.device), file, about)
-        except SegmodelsError:
-            raise
-        except Exception as error:  # torch raises whatever came up while it traced or translated
-            why = _root(error)
-            raise SegmodelsError(f"{segmenter.name} cannot be written as {out.suffix}: {why}") from error
-        parity = _compare(network, run, size, segmenter.device)
-        if not (parity.difference <= TOLERANCE * parity.scale and parity.agreement >= AGREEMENT):
-            raise SegmodelsError(f"{out.name} was not written, as it computes something else: {describe(parity)}")
-        check_file("--out", out, EXPORTED)  # once more: the work may have taken minutes
-        with replacing(out) as target:
-            target.write(file.read_bytes())
+    try:
+        data, run = formats[out.suffix](network, torch.zeros(1, 3, *size, device=segmenter.device), about)
+    except SegmodelsError:
+        raise
+    except Exception as error:  # torch raises whatever came up while it traced or translated
+        why = _root(error)
+        raise SegmodelsError(f"{segmenter.name} cannot be written as {out.suffix}: {why}") from error
+    parity = _compare(network, run, size, segmenter.device)
+    if not (parity.difference <= TOLERANCE * parity.scale and parity.agreement >= AGREEMENT):
+        raise SegmodelsError(f"{out.name} was not written, as it computes something else: {describe(parity)}")
+    check_file("--out", out, EXPORTED)  # once more: the work may have taken minutes
+    with replacing(out) as target:
+        target.write(data)
     return parity
 
 
@@ -116,18 +116,21 @@ def describe(parity: Parity) -> str:
     )
 
 
-def _write_pt2(network: nn.Module, example: Tensor, file: Path, about: str) -> Run:
+def _write_pt2(network: nn.Module, example: Tensor, about: str) -> tuple[bytes, Run]:
+    """In memory: on a full disk torch ends the process, as what it throws while it closes a file is caught nowhere."""
+    file = BytesIO()
     torch.export.save(torch.export.export(network, (example,)), file, extra_files={"segmodels.json": about})
-    return torch.export.load(file).module()  # what was written, not what was meant
+    return file.getvalue(), torch.export.load(file).module()  # what was written, not what was meant
 
 
-def _write_onnx(network: nn.Module, example: Tensor, file: Path, about: str) -> Run:
+def _write_onnx(network: nn.Module, example: Tensor, about: str) -> tuple[bytes, Run]:
     need("an .onnx file, unlike a .pt2,", "onnx", error=SegmodelsError)
     import onnx
     import onnxruntime
 
     # ONNX has no searchsorted: a key's place is the number of keys below it.
-    with _quietly():
+    with TemporaryDirectory(prefix="segmodels-") as scratch, _quietly():
+        file = Path(scratch) / "network.onnx"
         program = torch.export.export(network, (example,))
         program = program.run_decompositions({torch.ops.aten.searchsorted.Tensor: _places})
         torch.onnx.export(
@@ -139,11 +142,11 @@ def _write_onnx(network: nn.Module, example: Tensor, file: Path, about: str) -> 
             external_data=False,
             verbose=False,
         )
-    model = onnx.load(file)
+        model = onnx.load(file)
     onnx.helper.set_model_props(model, {"segmodels": about})
-    onnx.save(model, file)
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return lambda image: torch.from_numpy(session.run(None, {"image": image.cpu().numpy()})[0]).to(image.device)
+    data = model.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return data, lambda image: torch.from_numpy(session.run(None, {"image": image.cpu().numpy()})[0]).to(image.device)
 
 
 def _places(keys: Tensor, values: Tensor, **options: object) -> Tensor:
@@ -181,6 +184,8 @@ def _root(error: BaseException) -> str:
     """What the chain of exceptions began with."""
     while cause := error.__cause__ or error.__context__:
         error = cause
+    if isinstance(error, OSError):
+        return refusal(error, error.filename or gettempdir()).removesuffix(".")
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

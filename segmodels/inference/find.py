@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segdata.base.ownership import PICTURE, is_ours
+from segdata.base.refusal import unread
 from segdata.raw.leftovers import Leftovers
 from segmodels.errors import SegmodelsError
 
@@ -82,7 +83,7 @@ def _walk(top: Path, found: Found) -> Iterator[Path]:
     """All files below a folder, through links as well; a folder is entered once on the way to any file."""
 
     def refuse(error: OSError) -> None:
-        found.refused.append(f"{error.filename}: cannot be read ({error.strerror})")
+        found.refused.append(f"{error.filename}: {unread(error)}")
 
     for home, folders, files in os.walk(top, followlinks=True, onerror=refuse):
         here = Path(home)

@@ -25,7 +25,7 @@ from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.slide import Block, enlarged, slide
 from segmodels.inference.views import Views, at_full_size, average, crop, fitting, look, outputs
 from segmodels.prediction import Prediction
-from segmodels.runs.results import check_out, only_if_filled
+from segmodels.runs.results import check_out
 from segmodels.spec import Size
 
 KINDS = ("labels", "color", "overlay", "confidence")  # of every image
@@ -54,20 +54,19 @@ def predict(
     if stages:
         _check_stages(segmenter, views)
     failed = []
-    with only_if_filled(out):
-        check_out(out, {f"{name}_{kind}.png": PICTURE for name in images for kind in KINDS})
-        for name, path in progress(images.items()):
-            try:
-                with enough_memory(path):
-                    pixels = read_image(path, levels, say)
-                    pictures = list(_pictures(segmenter, pixels, views, path, stages=stages))
-            except SegmodelsError as error:
-                failed.append(str(error))
-                continue
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            for kind, paint in pictures:
-                save_strips(out / f"{name}_{kind}.png", (pixels.shape[0], pixels.shape[1]), paint)
-            del pixels, pictures, paint  # before the next image is read
+    check_out(out, {f"{name}_{kind}.png": PICTURE for name in images for kind in KINDS})
+    for name, path in progress(images.items()):
+        try:
+            with enough_memory(path):
+                pixels = read_image(path, levels, say)
+                pictures = list(_pictures(segmenter, pixels, views, path, stages=stages))
+        except SegmodelsError as error:
+            failed.append(str(error))
+            continue
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        for kind, paint in pictures:
+            save_strips(out / f"{name}_{kind}.png", (pixels.shape[0], pixels.shape[1]), paint)
+        del pixels, pictures, paint  # before the next image is read
     return failed
 
 

@@ -1,7 +1,6 @@
 """Where results of a run may be written: in no run's folder, and over nobody else's file."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,22 +10,22 @@ from segdata.base.refusal import refusal
 from segmodels.errors import SegmodelsError
 
 
-def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({})) -> None:
+def check_out(out: Path, files: Mapping[str, Kind] = MappingProxyType({}), option: str = "--out") -> None:
     """Make the folder for results, of which `files` names those that are known before.
 
     Raises SegdataError, before the work and not after it, where it is a run's, or would lose another file.
     """
     if (out / "run.json").exists():
-        raise SegmodelsError(f"--out {out} is the folder of a run, in which only `train` writes. Name another one")
+        raise SegmodelsError(f"{option} {out} is the folder of a run, in which only `train` writes. Name another one")
     if out.exists() and not out.is_dir():
-        raise SegmodelsError(f"cannot write to --out {out}: it is a file, expected a folder")
-    ownership.check_home("--out", out, is_folder=True)
+        raise SegmodelsError(f"cannot write to {option} {out}: it is a file, expected a folder")
+    ownership.check_home(option, out, is_folder=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SegmodelsError(f"cannot write to --out {refusal(error, out)}") from None
+        raise SegmodelsError(f"cannot write to {option} {refusal(error, out)}") from None
     for name, kind in files.items():
-        ownership.check_file("--out", out / name, kind)
+        ownership.check_file(option, out / name, kind)
 
 
 def check_file(option: str, path: Path, kind: Kind) -> None:
@@ -38,16 +37,3 @@ def check_file(option: str, path: Path, kind: Kind) -> None:
         why = "is a folder, expected a file" if path.is_dir() else f"there is no folder {path.parent}"
         raise SegmodelsError(f"{option} {path}: {why}")
     ownership.check_file(option, path, kind)
-
-
-@contextmanager
-def only_if_filled(out: Path) -> Iterator[None]:
-    """Of the folders that are made inside, those on the way to `out` that stay empty are removed."""
-    there = next(folder for folder in (out, *out.parents) if folder.exists())
-    made = [folder for folder in (out, *out.parents) if folder != there and folder.is_relative_to(there)]
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # of the first that is not empty, or was never made
-            for folder in made:
-                folder.rmdir()

@@ -84,7 +84,7 @@ def ids_at(answer: Tensor, shards: ShardSet, size: Size) -> U8:
 
 def prepare_submission(folder: Path, shards: ShardSet) -> None:
     """Make the folder; what it holds of an earlier submission must be of the same frames."""
-    check_out(folder)
+    check_out(folder, option="--submission")
     wanted = {f"{key}_pred.png" for key in shards.keys}
     if strange := sorted(path.name for path in folder.iterdir() if path.name not in wanted):
         raise SegmodelsError(f"--submission {folder} holds {strange[0]}, which is no part of it. Name an empty folder")

@@ -28,7 +28,7 @@ def advice_on_numbers(config: TrainConfig) -> str:
     """What to do where a loss or a weight is not finite."""
     more = "" if config.clip and config.clip <= 1 else ", or add --clip 1"
     return (
-        f"The last checkpoint is from before, and the same command ends here again. Give a smaller --lr than "
+        f"What was saved is from before it, so the same command ends here again. Give a smaller --lr than "
         f"{config.lr:g}, or a longer --warmup{more}: {start_another(config)}"
     )
 

@@ -17,15 +17,18 @@ from typing import Any
 import click
 import pytest
 
+from segdata.base.files import parsing, read_file, regular
 from segdata.base.lock import locked
 from segdata.base.refusal import ADVICE, WARNED, placed, refusal
 from segdata.cli import entry
 from segdata.cli.command import Command
 from segdata.errors import LockedError, PlaceWarning, SegdataError
 from segdata.format.manifest import SUMS
+from segdata.format.pinned import PinnedFolder
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.stores.cache import Cache
+from segdata.stores.folder import Folder
 
 # ---- no ------------------------------------------------------------------------------------------------------
 
@@ -44,6 +47,51 @@ def test_the_last_line(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().err
     assert ended.value.code == 1 and told.count("\n") == 1
     assert told.startswith(f"segdata: /disk/set.tar: {os.strerror(number)}. ") and told.endswith(f"{ADVICE[number]}.\n")
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["another's", "ours"])
+def test_a_pipe_that_nobody_reads(
+    closed: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours, as behind `| head -1`, ends a command quietly; any other is an error as every one."""
+
+    class Group(click.Group):
+        def main(self, *args: Any, **options: Any) -> Any:
+            if not closed:
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            print("a line", flush=True)
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as nowhere, monkeypatch.context() as patch:  # noqa: PTH123
+        patch.setattr(sys, "stdout", nowhere if closed else sys.stdout)
+        with pytest.raises(SystemExit) as ended:
+            entry.run(Group(), "segdata")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == ("" if closed else "segdata: the system: Broken pipe.\n")
+
+
+def read_parsed(path: Path) -> None:
+    with parsing(path, SegdataError):
+        path.read_bytes()
+
+
+def read_stored(path: Path) -> None:
+    with Folder(path.parent).opened(path.name, 100):
+        pass
+
+
+@pytest.mark.parametrize(
+    "read",
+    [read_file, regular, read_parsed, read_stored, PinnedFolder, lambda path: PinnedFolder(path.parent).read("loop")],
+)
+def test_a_file_that_cannot_be_read(read: Callable[[Path], Any], tmp_path: Path) -> None:
+    """The place, the system's words, and what to do; here a link to itself."""
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SegdataError) as caught:
+        read(tmp_path / "loop")
+    why = f"{os.strerror(errno.ELOOP)}). {ADVICE[errno.ELOOP]}."
+    assert str(caught.value) == f"{tmp_path / 'loop'}: cannot be read ({why}"
 
 
 def test_a_long_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,3 +231,10 @@ def test_synth_paints_what_prepare_reads(tmp_path: Path) -> None:
     segdata("synth", "tas500", "--out", tmp_path / "raw", "--train", 2, "--val", 1, "--test", 0, "--size", "64x96")
     done = segdata("prepare", "tas500", "--root", tmp_path / "raw", "--out", tmp_path / "set")
     assert "train 2, val 1 samples" in done.stdout
+
+
+def test_what_is_no_folder(tmp_path: Path) -> None:
+    """A file is not said to be missing."""
+    (tmp_path / ".set").write_text("a file")
+    for name, why in ((".set", "is a file, expected a folder"), ("set", "does not exist")):
+        assert f"'{tmp_path / name}' {why}" in segdata("stats", tmp_path / name, code=2).stderr

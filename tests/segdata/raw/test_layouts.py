@@ -141,6 +141,15 @@ def test_nothing_but_files_of_another_suffix(name: str, draw: Draw, make_job: Ma
         assert sorted(row.where for row in stopped.value.findings) == sorted(each.path for each in folders)
 
 
+def test_a_half_painted_dataset(draw: Draw) -> None:
+    """What `synth` left when it was stopped is not silently taken for all of it."""
+    root = draw("camvid")
+    for marker, told in (("{}", 0), ('{"complete":true}', 0), ("[", 0), ('{"complete":false}', 1)):
+        (root / PAINTED).write_text(marker)
+        notes = look(source("camvid"), open_tree(root), ()).notes
+        assert len([note for note in notes if "run the same command again" in note]) == told, marker
+
+
 def test_files_elsewhere_are_named_by_folder_and_sort(draw: Draw) -> None:
     """Of the root, of folders and of zips: one finding each, which keeps nothing from being published."""
     root = draw("camvid")
@@ -417,7 +426,7 @@ def test_archives_that_are_told(case: str, told: str, draw: Draw, tmp_path: Path
 
 
 def test_leftovers_are_skipped_and_counted(draw: Draw) -> None:
-    """What macOS, Windows, git and hidden files leave, beside upper-case suffixes: one line, no finding, all scenes."""
+    """What macOS, Windows, git and hidden files leave, and suffixes in capitals: a line each, no finding."""
     root = draw("camvid")
     due = {split: len(scenes) for split, scenes in look(source("camvid"), open_tree(root), ()).scenes.items()}
     for path in sorted(root.rglob("*.png")):
@@ -434,7 +443,8 @@ def test_leftovers_are_skipped_and_counted(draw: Draw) -> None:
             "1 hidden file was skipped (.a.png)",
             "2 files left by Windows were skipped (Thumbs.db, …)",
             f"{count + 1} files left by macOS were skipped (._train_0000.png, …)",
-        }
+        },
+        {f"{count} files end in capitals (train/train_0000.PNG, …): read, and named so in the shards"},
     ]
 
 

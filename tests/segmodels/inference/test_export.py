@@ -43,9 +43,13 @@ def expected(segmenter: Segmenter, val: ShardSet) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("name", "options"), [("dilated_unet", UNET), ("iterative_v6", V6), ("percentile", {"width_factor": 0.06})]
 )
-def test_a_pt2_file(make_run: Make, val: ShardSet, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
-    """Loaded by torch alone it gives the network's logits for another image; it says what its classes are."""
+def test_a_pt2_file(
+    make_run: Make, val: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any]
+) -> None:
+    """Loaded by torch alone it gives the network's logits for another image; it says what its classes are. TMPDIR is
+    not used: on a full disk torch would end the process there."""
     folder = make_run(name, **options)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     line = run("export", folder, "--out", tmp_path / "net.pt2")
     assert line.startswith(f"{tmp_path / 'net.pt2'}: largest difference ") and "100.0000% of the pixels" in line
     extra = {"segmodels.json": ""}
@@ -72,10 +76,9 @@ def test_a_file_that_computes_something_else(make_run: Make, tmp_path: Path, mon
     """Logits a hundredth off, or two classes exchanged: an error, and no file."""
     segmenter = loaded(make_run("dilated_unet", **UNET))
 
-    def writer(change: Callable[[Tensor], Tensor]) -> Callable[..., Callable[[Tensor], Tensor]]:
-        def write(network: Any, example: Tensor, file: Path, about: str) -> Callable[[Tensor], Tensor]:
-            file.write_bytes(b"wrong")
-            return lambda image: change(network(image))
+    def writer(change: Callable[[Tensor], Tensor]) -> Callable[..., tuple[bytes, Callable[[Tensor], Tensor]]]:
+        def write(network: Any, example: Tensor, about: str) -> tuple[bytes, Callable[[Tensor], Tensor]]:
+            return b"wrong", lambda image: change(network(image))
 
         return write
 

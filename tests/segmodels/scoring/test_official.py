@@ -129,6 +129,8 @@ def test_submission(make_run: Make, make_street_shards: Make, tmp_path: Path) ->
     run(*arguments)  # over itself
     (tmp_path / "sub" / "notes.txt").touch()
     assert "holds notes.txt" in refused(*arguments)
+    (tmp_path / "file").touch()
+    assert f"--submission {tmp_path / 'file'}: it is a file" in refused(*arguments[:-1], tmp_path / "file")
 
 
 def test_submission_of_resized_shards(make_run: Make, make_street_shards: Make, tmp_path: Path) -> None:
