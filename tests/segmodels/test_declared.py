@@ -98,7 +98,7 @@ def test_a_width_that_the_weights_do_not_have(tmp_path: Path) -> None:
         ({"size": [64]}, r"'size' is \[64\], expected tuple\[int, int\]"),
         ({"mean": [0.5, 0.5, 10**400]}, "OverflowError"),
         ({"run": "\ud800"}, "surrogates not allowed"),
-        ({"taxonomy": {}}, "missing keys"),
+        ({"taxonomy": {}}, "missing key 'name', missing key 'classes'"),
         ({"network": None}, "'network' is None, expected str"),
     ],
 )

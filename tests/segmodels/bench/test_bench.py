@@ -40,7 +40,7 @@ def a_case(**setting: Any) -> Case:
 
 
 def a_figure(batch: int = 1, ms: float = 10.0, peak: int = 300, base: int = 200) -> Figure:
-    return Figure(batch, [ms] * 5, peak, base, None, "", {})
+    return Figure(batch, [ms] * 5, peak, base, None, "", {"device": {"kind": "cpu", "threads": 1}})
 
 
 # ---- rows ----------------------------------------------------------------------------------------------

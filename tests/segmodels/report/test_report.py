@@ -466,7 +466,10 @@ def test_a_sweep_of_other_images_is_not_drawn(copied: Folders, edit: Callable[..
 Damage = Callable[[Folders, Callable[..., None]], object]
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "no folder": (lambda f, edit: f.runs.rename(f.runs.parent / "x"), r"--runs .*/runs is no folder"),
-    "no shards": (lambda f, edit: [each.unlink() for each in f.shards.iterdir()], r"no shard set in any folder of it"),
+    "no shards": (
+        lambda f, edit: [each.unlink() for each in f.shards.iterdir()],
+        r"no shard set, nor one in any folder of it",
+    ),
     "nothing scored": (
         lambda f, edit: [path.unlink() for path in f.scores.glob("*/metrics.json")],
         r"no finished run with scores in .* not scored\. Run `segmodels evaluate",
@@ -577,7 +580,7 @@ def test_without_its_packages_the_report_says_what_to_install(
     copied: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plain installation has neither Jinja nor a plotting library."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("segdata.requirements.find_spec", lambda name: None)
     with pytest.raises(
         SegmodelsError,
         match=r"needs the extra `report`: altair, vl_convert, jinja2 are not installed. Run: pip install .*\[report\]",

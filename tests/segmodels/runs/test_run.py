@@ -360,7 +360,7 @@ def test_the_threads_that_a_command_is_given(lessons: Path, tmp_path: Path, monk
     assert f"{out}: CPU threads: 2\n" in invoke(*command, "--threads", 2)
     assert seen == [2] and Run(out).document()["device"]["threads"] == 2
     score = ("evaluate", out, "--shards", lessons, "--out", tmp_path / "scores", "--device", "cpu")
-    assert invoke(*score, "--threads", 3) == "CPU threads: 3\n"
+    assert invoke(*score, "--threads", 3).endswith("images\nCPU threads: 3\n")
     assert torch.get_num_threads() == before
 
 

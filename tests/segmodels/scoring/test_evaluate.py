@@ -360,7 +360,7 @@ def test_nothing_half_written(
     def full_disk(*arguments: object) -> None:
         raise SegmodelsError("disk full")
 
-    monkeypatch.setattr("segmodels.scoring.scoresheet._image_rows", full_disk)
+    monkeypatch.setattr("segmodels.scoring.scoresheet.csv_table", full_disk)
     assert refused("evaluate", folder, "--shards", shards, "--out", tmp_path) == "disk full"
     assert not (tmp_path / "metrics.json").exists()
 

@@ -377,7 +377,8 @@ def test_what_it_tells(lesson: Lesson) -> None:
     statuses = [each for each in news if isinstance(each, Status)]
     assert [(each.step, each.total, each.epoch) for each in statuses] == [(k, 6, (k - 1) // 3) for k in range(1, 7)]
     lines = [each for each in news if isinstance(each, str)]
-    assert [line.partition(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
+    assert lines[0] == f"{lesson().out}: CPU threads: {torch.get_num_threads()}"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["epoch 1", "epoch 2"]
     news.clear()
     train(lesson(), show=news.append)
     assert news == [f"{lesson().out} is finished: nothing to do"]
@@ -453,9 +454,9 @@ def test_every_field_is_an_option() -> None:
     """`segmodels train --help` has every field of TrainConfig, in sentences, with its default, choices and bounds."""
     context = cli.commands["train"].make_context("train", [], resilient_parsing=True)
     texts = {each.name: each.get_help_record(context) for each in cli.commands["train"].params}
-    assert {str(name) for name in texts} == {field.name for field in fields(TrainConfig)}
+    assert {str(name) for name in texts} - {"threads"} == {field.name for field in fields(TrainConfig)}
     declared = {each.field: each for each in options_of(TrainConfig)}
-    assert set(texts) - set(declared) == {"network", "options"}
+    assert set(texts) - set(declared) == {"network", "options", "threads"}
     for name, each in declared.items():
         record = texts[name]
         assert record is not None
