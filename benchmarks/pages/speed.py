@@ -168,7 +168,8 @@ def startup(results: dict[str, dict[str, Any]]) -> str:
     loads = " and ".join(f"{max(result['load']):.0f}" for result in (before, now))
     about = (
         f"Processor seconds of all processes of a command; {now['frames']} frames of {now['size']}, {now['steps']}"
-        f" steps of training. The load of the machine, which has {now['processors']} processors, was up to {loads} meanwhile."
+        f" steps of training. The load of the machine, which has {now['processors']} processors, was up to {loads}"
+        " meanwhile."
     )
     return "\n".join([*lines, "", about, ""])
 
