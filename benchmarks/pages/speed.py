@@ -153,6 +153,27 @@ def _compared(one: float | None, other: float | None) -> str:
     return f"{other:.0f} ms" if one is None else f"{one / other:.2f}x"
 
 
+def startup(results: dict[str, dict[str, Any]]) -> str:
+    """Processor seconds of every command, before kernels were made to compile fast and late, and now."""
+    before, now = results["cpu/startup-before.json"], results["cpu/startup.json"]
+    lines = [
+        "| command | before, empty cache | before | now, empty cache | now |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for command in now["seconds"]:
+        found = (result["seconds"].get(command, {}) for result in (before, now))
+        kinds = [seconds.get(kind) for seconds in found for kind in ("cold", "warm")]
+        cells = [f"{each['processor']:.1f}" if each else "" for each in kinds]
+        lines.append(f"| `{command}` | {' | '.join(cells)} |")
+    loads = " and ".join(f"{max(result['load']):.0f}" for result in (before, now))
+    about = (
+        f"Processor seconds of all processes of a command; {now['frames']} frames of {now['size']}, {now['steps']}"
+        f" steps of training. The load of the machine, which has {now['processors']} processors, was up to {loads}"
+        " meanwhile."
+    )
+    return "\n".join([*lines, "", about, ""])
+
+
 def deeper(results: dict[str, dict[str, Any]]) -> str:
     """What was found on each set: the stages' scores, what they settle, and the sweep."""
     return "\n".join(_deeper(result) for result in results.values())
@@ -188,6 +209,7 @@ SPEED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "skipping": ("cpu/sparse.json", skipping),
     "training": ("cpu/train.json", training),
     "threads": ("cpu/threads.json", threads),
+    "startup": ("cpu/startup*.json", startup),
 }
 
 FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"deeper": ("cpu/deeper-*.json", deeper)}

@@ -42,7 +42,7 @@ SLACK = AHEAD + 4  # bytes that may be written behind a row
 LOADED, CHECKSUM = 8, 4  # bytes
 
 WORD, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
-ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN = (np.uint64(i) for i in range(1, 8))
+ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN = (np.uint64(i) for i in range(8))
 BYTE = np.uint64(8)  # bits
 LOOK = np.uint64((1 << LIMIT) - 1)
 
@@ -82,7 +82,7 @@ def write_band(filtered: Bytes, words: Words, segments: Segments) -> Whole:
             before = 32 * at + np.int64(bits)
             first = 1 + STEP * SEGMENT * segment
             for x in range(first, min(first + STEP * SEGMENT, filtered.shape[1])):
-                at, waiting, bits = _put(words, at, waiting, bits, np.uint64(entries[filtered[y, x]]))
+                at, waiting, bits = _put(words, at, waiting, bits, np.uint64(entries[filtered[y, np.uint64(x)]]))
             segments[y, segment] = 32 * at + np.int64(bits) - before
     at, waiting, bits = _put(words, at, waiting, bits, np.uint64(entries[END]))
     words[at], words[at + 1] = waiting, 0
@@ -148,14 +148,14 @@ def read_band(  # noqa: PLR0912  calls would be compiled one by one
                 return False
         if y == 0:
             for x in range(STEP, count):
-                pixels[0, x] += pixels[0, x - STEP]
+                pixels[0, np.uint64(x)] += pixels[0, np.uint64(x - STEP)]
         at = STEP * (left - begin * SEGMENT)
         for k in range(min(STREAMS, stop - y)):
             for x in range(row_bytes):
-                above[x] += pixels[k, at + x]
+                above[x] += pixels[k, np.uint64(at + x)]  # not negative: else numba would look at each
             if y + k >= first:
                 for x in range(row_bytes):
-                    rows[y + k - first, x] = above[x]
+                    rows[np.uint64(y + k - first), x] = above[x]
     return True
 
 
@@ -206,19 +206,19 @@ def _read_rows(
     while max(max(x0, x1), max(x2, x3)) < stop and max(max(p0, p1), max(p2, p3)) <= last:  # noqa: PLW3301
         w0, w1, w2, w3 = _bits(block, p0), _bits(block, p1), _bits(block, p2), _bits(block, p3)
         for _ in range(LOOKS):
-            p0, x0, w0 = _look(table, pixels, 0, p0, x0, w0)
-            p1, x1, w1 = _look(table, pixels, 1, p1, x1, w1)
-            p2, x2, w2 = _look(table, pixels, 2, p2, x2, w2)
-            p3, x3, w3 = _look(table, pixels, 3, p3, x3, w3)
-    places[0] = _read_rest(block, last, p0, table, lengths, pixels, 0, x0, count)
-    places[1] = _read_rest(block, last, p1, table, lengths, pixels, 1, x1, count)
-    places[2] = _read_rest(block, last, p2, table, lengths, pixels, 2, x2, count)
-    places[3] = _read_rest(block, last, p3, table, lengths, pixels, 3, x3, count)
+            p0, x0, w0 = _look(table, pixels, ZERO, p0, x0, w0)
+            p1, x1, w1 = _look(table, pixels, ONE, p1, x1, w1)
+            p2, x2, w2 = _look(table, pixels, TWO, p2, x2, w2)
+            p3, x3, w3 = _look(table, pixels, THREE, p3, x3, w3)
+    places[0] = _read_rest(block, last, p0, table, lengths, pixels, ZERO, x0, count)
+    places[1] = _read_rest(block, last, p1, table, lengths, pixels, ONE, x1, count)
+    places[2] = _read_rest(block, last, p2, table, lengths, pixels, TWO, x2, count)
+    places[3] = _read_rest(block, last, p3, table, lengths, pixels, THREE, x3, count)
 
 
-@kernel("Tuple((uint64, uint64, uint64))(uint32[::1], uint8[:, ::1], int64, uint64, uint64, uint64)")
+@kernel("Tuple((uint64, uint64, uint64))(uint32[::1], uint8[:, ::1], uint64, uint64, uint64, uint64)")
 def _look(
-    table: Table, pixels: Bytes, k: int, place: np.uint64, x: np.uint64, waiting: np.uint64
+    table: Table, pixels: Bytes, k: np.uint64, place: np.uint64, x: np.uint64, waiting: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64]:
     """Write the up to three bytes that the next bits mean at `x`; what is too much is overwritten.
 
@@ -234,7 +234,7 @@ def _look(
 
 
 @kernel(
-    "int64(Array(uint8, 1, 'C', True), uint64, uint64, uint32[::1], uint8[::1], uint8[:, ::1], int64, uint64, int64)"
+    "int64(Array(uint8, 1, 'C', True), uint64, uint64, uint32[::1], uint8[::1], uint8[:, ::1], uint64, uint64, int64)"
 )
 def _read_rest(
     block: Bytes,
@@ -243,7 +243,7 @@ def _read_rest(
     table: Table,
     lengths: Lengths,
     pixels: Bytes,
-    k: int,
+    k: np.uint64,
     x: np.uint64,
     count: int,
 ) -> Whole:

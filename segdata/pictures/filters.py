@@ -141,10 +141,10 @@ def _undo_paeth_grey(filtered: Bytes, above: Bytes, y_above: int, rows: Bytes, y
         if a == c and end - x == RUN:
             seen = np.uint8(0)
             for i in range(1 + x, 1 + x + RUN):  # no early exit, so that they are compared as one word
-                seen |= filtered[y, i]
+                seen |= filtered[y, np.uint64(i)]  # not negative: numba would look, and compare byte by byte
         if seen == 0:
             for i in range(x, x + RUN):
-                rows[y, i] = above[y_above, i]
+                rows[y, np.uint64(i)] = above[y_above, np.uint64(i)]
         else:
             for i in range(x, end):
                 b = np.int64(above[y_above, i])
