@@ -67,7 +67,8 @@ def verify(
     try:
         manifest = fetch_manifest(files)
     except (ShardError, StoreError) as error:
-        return [Finding("bad-manifest", FILE, unplaced(error, files, FILE))]
+        code = "unreadable" if type(error) is StoreError else "bad-manifest"
+        return [Finding(code, FILE, unplaced(error, files, FILE))]
     home = find_home(files, manifest)
     checked = Examined(open_files(place / home.rstrip("/")) if home else files, manifest)
     _check_listing(checked)

@@ -55,6 +55,8 @@ def verify(folder: Place, pixels: bool, sarif: Path | None, json_path: Path | No
         remedy = "Run prepare again to make the set anew."
         if all(finding.code == "extra-file" for finding in errors):
             remedy = "Move these files out of the folder; the set is whole."
+        elif all(finding.code == "unreadable" for finding in errors):
+            remedy = "What cannot be read is not checked: make it readable, then run verify again."
         raise SegdataError(f"{folder}: {len(errors)} findings. {remedy}")
     manifest = read_manifest(folder)
     samples = {split: manifest.samples(split) for split in manifest.splits}

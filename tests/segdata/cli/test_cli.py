@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -238,3 +239,13 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / ".set").write_text("a file")
     for name, why in ((".set", "is a file, expected a folder"), ("set", "does not exist")):
         assert f"'{tmp_path / name}' {why}" in segdata("stats", tmp_path / name, code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "README.md"])
+def test_what_cannot_be_read_is_not_made_anew(name: str, finished: Callable[..., Path], tmp_path: Path) -> None:
+    """`verify` says that it is not checked; here a link to itself."""
+    folder = Path(shutil.copytree(finished("camvid"), tmp_path / "set"))
+    (folder / name).unlink()
+    (folder / name).symlink_to(name)
+    told = segdata("verify", folder, code=1).stderr
+    assert "error[unreadable]" in told and told.endswith("make it readable, then run verify again.\n")
