@@ -150,7 +150,7 @@ report --shards {0} --runs {0} --scores {0} --stats {0} --out page
 
 
 def test_without_torch(tmp_path: Path) -> None:
-    """Every command of segmodels but `list` says in one line that it needs the extra `models`, and how to install it."""
+    """All commands of segmodels but `list` say in one line that they need the extra `models`, and how to install it."""
     assert {line.split()[0] for line in USES.strip().splitlines()} == segmodels.cli.cli.commands.keys() - {"list"}
     done = ran(WITHOUT_TORCH, USES.format(tmp_path), cwd=tmp_path, PYTHONPATH=str(ROOT))
     found = done.stdout.splitlines()
