@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from hashlib import sha256
@@ -29,6 +30,7 @@ from segdata.cli.script import Parser
 ROOT = Path(str(import_module("segdata").__file__)).parents[1]  # of the packages that the commands run
 PACKAGES = frozenset({"segdata", "segmodels"})  # hand on what other files define, which are imported when asked for
 COMMAND_LINES = frozenset({"segdata.cli", "segmodels.cli"})  # import the files of all commands
+NAME = re.compile(r"(segdata|segmodels)(\.\w+)+")  # of a module
 NETWORKS = "segmodels.networks"
 Code = dict[Path, ast.Module]  # of each file what counts
 
@@ -79,7 +81,10 @@ def closure(command: str, networks: set[str]) -> Code:
 
 
 def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Whatever may be a module: all names after `import` and `from`; of what is handed on, where it comes from."""
+    """Whatever may be a module: all names after `import` and `from`; of what is handed on, where it comes from.
+
+    A text that reads like one counts as well: a process is told by name what to import.
+    """
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -89,6 +94,8 @@ def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield from (getattr(getattr(public, alias.name), "__module__", "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
+            yield node.value
 
 
 @cache

@@ -23,7 +23,8 @@ def run(group: click.Group, program: str) -> NoReturn:
     try:
         check_system()
         code = group.main(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:  # None where it is closed
+            sys.stdout.flush()
     except click.exceptions.Abort:
         code = _fail(program, "stopped. Run the same command again to go on.", 130)
     except click.ClickException as error:

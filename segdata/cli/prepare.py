@@ -18,7 +18,9 @@ from segdata.stores.url import Url, place
 
 @click.command(cls=Command)
 @click.argument("source")
-@click.option("--root", required=True, type=place, help="Where the downloaded dataset is: a folder, a zip, or a URL.")
+@click.option(
+    "--root", required=True, type=place, help="Where the downloaded dataset is: a folder, a zip, a tar, or a URL."
+)
 @click.option(
     "--out",
     required=True,

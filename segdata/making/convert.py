@@ -114,7 +114,7 @@ class Converter:
         shape = fitted(wanted or size, self.conversion.fit, multiple)
         if shape is None or 0 in shape:
             height, width = wanted or size
-            found = f"{width}x{height} is not a multiple of {multiple}; give --size, --pad or --crop"
+            found = f"{height}x{width} (HxW) is not a multiple of {multiple}; give --size, --pad or --crop"
             raise problem("indivisible-size", scene.image, found)
         return shape
 

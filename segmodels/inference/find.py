@@ -49,6 +49,8 @@ def find_images(paths: Sequence[Path], out: Path) -> Found:
     images would share their pictures, and where nothing is left.
     """
     found = Found()
+    if missing := next((path for path in paths if not path.exists()), None):
+        raise SegmodelsError(f"{missing}: no such file or folder, expected an image or a folder of images")
     for path in paths:
         inside = _images_below(path, out, found) if path.is_dir() else _unless_drawn([path], found)
         for image in inside:
@@ -58,19 +60,26 @@ def find_images(paths: Sequence[Path], out: Path) -> Found:
                 raise SegmodelsError(f"{both} would be written to the same files. Predict them into two folders")
             found.images[name] = image
     if not found.images:
-        raise SegmodelsError(f"no image to predict: {'; '.join(found.left_out())}. Name other files or folders")
+        why = "; ".join([*found.refused, *found.left_out()])
+        raise SegmodelsError(f"no image to predict: {why}. Name other files or folders")
     return found
 
 
 def _images_below(folder: Path, out: Path, found: Found) -> list[Path]:
     """Sorted. Raises SegmodelsError where there is none."""
-    images = [path for path in _walk(folder, found) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    if not images:
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise SegmodelsError(f"--out {out} is the folder of these images, or holds it: name another folder than theirs")
+    named = [path for path in _walk(folder, found) if path.suffix.lower() in SUFFIXES]
+    found.refused += [f"{path}: a link to {path.readlink()}, where nothing is" for path in named if _is_dead(path)]
+    images = [path for path in named if path.is_file() and not path.resolve().is_relative_to(out.resolve())]
+    if not images and not found.refused:
         raise SegmodelsError(f"{folder}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
-    outside = [path for path in images if not path.resolve().is_relative_to(out.resolve())]
-    if not outside:
-        raise SegmodelsError(f"--out {out} holds all images of {folder}: name another folder than theirs")
-    return sorted(_unless_drawn(outside, found))
+    return sorted(_unless_drawn(images, found))
+
+
+def _is_dead(path: Path) -> bool:
+    """A link to nothing, or one in a circle."""
+    return path.is_symlink() and not path.exists()
 
 
 def _unless_drawn(images: Sequence[Path], found: Found) -> list[Path]:

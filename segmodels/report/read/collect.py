@@ -70,7 +70,9 @@ def collect(folders: Folders) -> Collection:
         if left_out:
             notes.append(left_out)
         else:
-            with parsing(f"{path} with {scores}", SegmodelsError, f"Run `segmodels evaluate {path} --out {scores}`."):
+            with parsing(
+                f"{path} with {scores}", SegmodelsError, f"Run `segmodels evaluate {path} --shards … --out {scores}`."
+            ):
                 result = read_result(Run(path), scores, datasets)
                 results[result.name] = result
     notes += [
@@ -122,7 +124,7 @@ def _left_out(run: Run, scores: Path) -> str:
     if not run.finished:
         return f"{run.path}: unfinished. Run its `segmodels train` again to go on."
     if not (scores / METRICS).is_file():
-        return f"{run.path}: not scored. Run `segmodels evaluate {run.path} --out {scores}`."
+        return f"{run.path}: not scored. Run `segmodels evaluate {run.path} --shards … --out {scores}`."
     return ""
 
 

@@ -93,9 +93,10 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
     about = read_fields(run.about, train_again)
     declared = spec(about.inside("config").text("network"))
     check_identity(about.values, run.about)
-    sheet = read_fields(scores / "metrics.json", f"Run `segmodels evaluate {run.path} --out {scores}` again")
+    score_again = f"Run its `segmodels evaluate {run.path} --shards … --out {scores}` again"
+    sheet = read_fields(scores / "metrics.json", score_again)
     if sheet.text("run") != about.text("id"):
-        raise SegmodelsError(f"{scores} scores another training than {run.path} holds. {sheet.advice}")
+        raise SegmodelsError(f"{scores}: these scores belong to another training than {run.path} holds. {sheet.advice}")
     dataset, split = _dataset(sheet, scores, datasets)
     check_results(run, "history", "metrics")
     timing = read_fields(run.timing, train_again)

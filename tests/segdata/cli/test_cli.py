@@ -182,7 +182,7 @@ def test_indivisible_size_names_the_options(painted: Painted, tmp_path: Path) ->
     """Nothing is cut silently: a size that the largest scale does not divide lists every frame and stops."""
     options = ["--size", "60x100", "--scale", 8]
     done = segdata("prepare", "tas500", "--root", painted("tas500"), "--out", tmp_path / "set", *options, code=1)
-    assert "100x60 is not a multiple of 8; give --size, --pad or --crop" in done.stderr
+    assert "60x100 (HxW) is not a multiple of 8; give --size, --pad or --crop" in done.stderr
     assert "Mend the files" not in done.stderr
     assert not (tmp_path / "set").exists()
 

@@ -239,9 +239,11 @@ def test_unreadable_images(make_run: Make, tmp_path: Path) -> None:
         )
     Image.fromarray(COLORS[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
     assert "16-bit grey" in refused("predict", folder, tmp_path / "float.tif", "--out", tmp_path / "out")
-    assert f"no image {tmp_path / 'none.png'}" in refused("predict", folder, tmp_path / "none.png", "--out", tmp_path)
+    assert f"{tmp_path / 'none.png'}: no such file" in refused(
+        "predict", folder, tmp_path / "none.png", "--out", tmp_path
+    )
     (tmp_path / "void").mkdir()
-    assert "no image in this folder" in refused("predict", folder, tmp_path / "void", "--out", tmp_path)
+    assert "no image in this folder" in refused("predict", folder, tmp_path / "void", "--out", tmp_path / "out")
     assert "cannot write to --out" in refused(
         *("predict", folder, photo(tmp_path / "a.png", (4, 4)), "--out", tmp_path / "text.jpg")
     )
@@ -338,3 +340,22 @@ def test_interpolated_in_parts(stride: int, size: tuple[int, int]) -> None:
     for block in enlarged((Block(i, 0, [logits[:, :, i : i + 3]]) for i in range(0, cells[0], 3)), stride, size):
         block.put(block.outputs[0], whole)
     torch.testing.assert_close(whole, at_full_size(logits, stride, size))
+
+
+def test_what_a_folder_of_images_cannot_hide(make_run: Make, tmp_path: Path) -> None:
+    """Links to nothing are named like unreadable images; --out is neither the folder of the images nor above it."""
+    run_folder, folder = make_run("dilated_unet", **UNET), tmp_path / "images"
+    (tmp_path / "elsewhere").mkdir()
+    folder.mkdir()
+    photo(folder / "whole.png", (16, 16))
+    photo(tmp_path / "elsewhere" / "more.png", (16, 16))
+    (folder / "linked").symlink_to("../elsewhere")
+    for out in (folder, tmp_path):
+        assert "holds it: name another folder" in refused("predict", run_folder, folder, "--out", out)
+    (folder / "dead.png").symlink_to("nowhere.png")
+    assert "dead.png: a link to nowhere.png, where nothing is" in refused(
+        *("predict", run_folder, folder, "--out", tmp_path / "out")
+    )
+    assert (tmp_path / "out/whole_labels.png").is_file() and (tmp_path / "out/linked/more_labels.png").is_file()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["more.png"]
+    assert "no such file or folder" in refused("predict", run_folder, folder / "gone.png", "--out", tmp_path / "out")

@@ -446,7 +446,10 @@ def test_what_cannot_be_shown_is_said(copied: Folders, tmp_path: Path) -> None:
         "res_hourglass",
     }
     assert [note.partition(": ")[::2] for note in found.notes] == [
-        (f"{copied.runs}/distill_x2", f"not scored. Run `segmodels evaluate {copied.runs}/distill_x2 --out {where}`."),
+        (
+            f"{copied.runs}/distill_x2",
+            f"not scored. Run `segmodels evaluate {copied.runs}/distill_x2 --shards … --out {where}`.",
+        ),
         (f"{copied.runs}/iterative_v6", "unfinished. Run its `segmodels train` again to go on."),
         (f"{copied.runs}/notes", "no run.json, so this is no run."),
         (f"{copied.scores}/gone", f"scores of a run that {copied.runs} does not have."),
@@ -495,7 +498,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "another training": (
         lambda f, edit: edit(f.scores / "dilated_unet" / "metrics.json", run="0" * 64),
-        r"dilated_unet scores another training than .*runs/dilated_unet holds",
+        r"dilated_unet: these scores belong to another training than .*runs/dilated_unet holds",
     ),
     "other weights": (
         lambda f, edit: (f.runs / "dilated_unet" / "model.safetensors").write_bytes(
