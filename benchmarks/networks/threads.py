@@ -35,7 +35,7 @@ NETWORKS = ("percentile", "dilated_unet", "distill_x8", "iterative_v6", "res_hou
 NETWORKS = (*NETWORKS, "fcn_resnet_v2")
 CROP, BATCH, CLASSES = (64, 128), 4, 20
 LOADS = (0, 2, 6)  # busy loops
-ROUNDS, SECONDS, FEWEST = 1, 0.6, 3  # turns of each setting; what a turn takes; steps that it takes at least
+ROUNDS, SECONDS, FEWEST = 2, 0.7, 3  # turns of each setting; what a turn takes; steps that it takes at least
 CAP, TRIES, OTHERS = 6.0, 2, 0.1  # seconds in which a turn has to end; turns at most; processors that others may take
 TICKS = os.sysconf("SC_CLK_TCK")  # a second, in the files of /proc
 BUSY = "import time\nend = time.time() + 600\nwhile time.time() < end: pass"
