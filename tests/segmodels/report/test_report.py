@@ -479,7 +479,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "not JSON": (
         lambda f, edit: (f.scores / "dilated_unet" / "metrics.json").write_text("{"),
-        r"dilated_unet/metrics\.json is not JSON: .* Run `segmodels evaluate .*` again",
+        r"dilated_unet/metrics\.json is not JSON: .* Run its `segmodels evaluate .*` again",
     ),
     "a list": (lambda f, edit: (f.stats / "streets.json").write_text("[]"), r"streets\.json holds list, expected an"),
     "a score that is a text": (
