@@ -26,10 +26,10 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """With the place of its results in an error of the system that names none, as when a disk is full; and of the
-        folders that it makes for results, those that stay empty are removed."""
+        """With the place of its results in an error of the system that names none, as when a disk is full; and where it
+        fails, the folders that it made for results and that stayed empty are removed."""
         paths = [value for value in ctx.params.values() if isinstance(value, Path)]
-        with _only_if_filled(paths), placed(ctx.params.get("out") or "", only=OF_DISKS):
+        with _empty_removed(paths), placed(ctx.params.get("out") or "", only=OF_DISKS):
             return super().invoke(ctx)
 
     def _check_once(self, ctx: click.Context, args: Sequence[str]) -> None:
@@ -74,16 +74,17 @@ class _EveryValue:
 
 
 @contextmanager
-def _only_if_filled(paths: Sequence[Path]) -> Iterator[None]:
-    """Of the folders that are made inside, on the way to one of the paths or below it, empty ones are removed."""
+def _empty_removed(paths: Sequence[Path]) -> Iterator[None]:
+    """After an error, of the folders that were made on the way to one of the paths or below it, the empty ones go."""
     made = [folder for path in paths for folder in (path, *path.parents) if not os.path.lexists(folder)]
     try:
         yield
-    finally:
+    except BaseException:
         for folder in made:
             for home, _, _ in os.walk(folder, topdown=False):
                 with suppress(OSError):  # it is not empty
                     Path(home).rmdir()
+        raise
 
 
 def _contradiction(spelt: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ Here is the only list of such names. `prepare`, `verify` and `predict` all ask i
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import PurePath
@@ -68,12 +67,6 @@ def left_by(path: PurePath | str) -> str:
     if any(pair == HUGGING_FACE for pair in pairwise(parts)):
         return "Hugging Face"
     return next((who for part in parts for who, names in NAMES.items() if names.fullmatch(part)), "")
-
-
-def counted(paths: Iterable[PurePath | str]) -> tuple[list[str], Leftovers]:
-    """The paths that are no leftovers, in their order, and the count of those that are."""
-    leftovers = Leftovers()
-    return [str(path) for path in paths if not leftovers.take(path)], leftovers
 
 
 def _told(who: str, count: int, example: str) -> str:
