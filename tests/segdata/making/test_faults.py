@@ -285,7 +285,7 @@ FRAME, COLORS = PLACES["tas500"][0], PLACES["tas500"][1].replace("_ids", "")
 CORPUS = [
     *(fault for source in PLACES for fault in anywhere(source)),
     *(
-        Fault("odd size", source, _odd_size(source), "indivisible-size", PLACES[source][0], "20x16",
+        Fault("odd size", source, _odd_size(source), "indivisible-size", PLACES[source][0], "16x20 (HxW)",
               frozenset({KEYS[source]}))
         for source in PLACES
     ),
