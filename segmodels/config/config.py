@@ -41,6 +41,13 @@ class TrainConfig:
         None, "Train for this number of optimiser steps. It takes the place of --epochs.", Bound(1, MOST)
     )
     validate_every: int = option(1, "Validate after every N epochs.", Bound(1, MOST))
+    train_scores: int = option(
+        0,
+        "At every validation, also score this number of images of the training split, spread evenly, as they are: the "
+        "history then has both curves.",
+        Bound(0, MOST),
+        added=True,
+    )
     early_stop: int = option(
         0,
         "End the training after N validations without a better miou, and keep the best weights. 0 never ends it early.",

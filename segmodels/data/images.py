@@ -43,9 +43,12 @@ def in_order(work: Callable[[Item], Done], items: Iterable[Item], workers: int, 
 
 
 def samples(
-    shards: ShardSet, scales: Sequence[int], *, workers: int = 0, rank: int = 0, ranks: int = 1
+    shards: ShardSet, scales: Sequence[int], *, workers: int = 0, rank: int = 0, ranks: int = 1, most: int = 0
 ) -> Iterator[Record]:
-    """Every sample whole and as it is, in stored order, with its targets at `scales`: for rank r each R-th."""
+    """Every sample whole and as it is, in stored order, with its targets at `scales`: for rank r each R-th.
+
+    With `most`, that many of them where there are more, spread evenly over the split.
+    """
     if missing := [scale for scale in scales if scale not in shards.scales]:
         have = ", ".join(f"x{scale}" for scale in shards.scales) or "no labels"
         options = " ".join(f"--scale {scale}" for scale in sorted({*shards.scales, *missing}))
@@ -53,7 +56,9 @@ def samples(
             f"{shards.path}: evaluation at x{missing[0]}, but {shards.split} has {have}. Prepare again with {options}."
         )
     check_not_empty(shards)
-    wanted = _announced(shards, range(rank, len(shards), ranks))
+    count = min(most, len(shards)) if most else len(shards)
+    chosen = [i * len(shards) // count for i in range(count)]
+    wanted = _announced(shards, chosen[rank::ranks])
     return in_order(lambda i: shards.read(i, None, scales), wanted, workers, ahead=2 * workers)
 
 
@@ -62,7 +67,7 @@ def check_not_empty(shards: ShardSet) -> None:
         raise SegmodelsError(f"{shards.path}: {shards.split} is empty, expected at least one sample. Prepare it again.")
 
 
-def _announced(shards: ShardSet, wanted: range) -> Iterator[int]:
+def _announced(shards: ShardSet, wanted: Sequence[int]) -> Iterator[int]:
     """`wanted`, with a hint to a remote set of what comes next."""
     for start in range(0, len(wanted), AHEAD):
         shards.prefetch(wanted[start : start + AHEAD])

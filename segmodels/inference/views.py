@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -130,12 +130,26 @@ def _slide(segmenter: Segmenter, image: Tensor, window: Size) -> Sequence[Tensor
     return whole
 
 
-@torch.inference_mode()
 def logits_at_full_size(segmenter: Segmenter, image: U8) -> Tensor:
     """The answer for an image (H, W, 3) of any size: logits (1, K, H, W), float32.
 
     Padded to what the network takes and cropped back, or seen through windows, then interpolated.
     """
+    return _interpolated(segmenter, _found(segmenter, image)[-1], image)
+
+
+def outputs_at_full_size(segmenter: Segmenter, image: U8) -> Iterator[Tensor]:
+    """`logits_at_full_size` of each of the network's outputs in their order, the answer last."""
+    for logits in _found(segmenter, image):
+        yield _interpolated(segmenter, logits, image)
+
+
+@torch.inference_mode()
+def _found(segmenter: Segmenter, image: U8) -> list[Tensor]:
     with autocast(segmenter.device, segmenter.precision):
-        found = look(segmenter, segmenter.input(image), segmenter.window)
-    return at_full_size(found[-1].float(), segmenter.geometry.stride, (image.shape[0], image.shape[1]))
+        return look(segmenter, segmenter.input(image), segmenter.window)
+
+
+@torch.inference_mode()
+def _interpolated(segmenter: Segmenter, logits: Tensor, image: U8) -> Tensor:
+    return at_full_size(logits.float(), segmenter.geometry.stride, (image.shape[0], image.shape[1]))

@@ -32,7 +32,7 @@ from segmodels.runs.identity import about_weights, describe
 from segmodels.runs.opening import load_best, open_run, start_anew
 from segmodels.runs.progress import Pace, Show, read_timing, silent
 from segmodels.runs.run import Run, check_results, write_document, write_history
-from segmodels.scoring.metrics import ConfusionMatrix, scores
+from segmodels.scoring.metrics import ConfusionMatrix
 from segmodels.training.ema import start_ema, update_ema
 from segmodels.training.frozen import freeze_trunk, start_learning
 from segmodels.training.interrupt import GivenUp, interruptible
@@ -41,7 +41,7 @@ from segmodels.training.losses import backward, class_weights, labelled_pixels
 from segmodels.training.optim import clip_gradients, learning_rate_factor, make_optimizer, set_learning_rate
 from segmodels.training.ranks import join_ranks
 from segmodels.training.state import State, best_row, described_end, is_best, out_of_patience
-from segmodels.training.validation import IN_HISTORY, epoch_line, metrics_document, tell_other_score, validate
+from segmodels.training.validation import epoch_line, metrics_document, tell_other_score, validate, validate_epoch
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
 GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
@@ -146,7 +146,6 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         segmenter = Segmenter(
             network, config.network, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
         )
-        evaluated = [row.evaluated for row in shards.taxonomy.classes]
         counts = shards.statistics[0]
         weight = class_weights(config.class_weights, counts, device) if counts else None
         torch.manual_seed(config.seed + ranks.rank)  # dropout differs between ranks, the start did not
@@ -200,11 +199,12 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             if (epoch + 1) % config.validate_every == 0 or state.step == total:
                 try:
                     with timing.validating():
-                        found = validate(segmenter, val, state.published, ranks, config.workers, interrupt)
+                        found, scores = validate_epoch(
+                            segmenter, val, shards, state.published, ranks, config, interrupt
+                        )
                 except GivenUp:
                     stop()  # before the epoch's row, which the same command then begins with
-                validated, all_scores = (state.step, found), scores(found, evaluated)
-                row |= {name: all_scores[name] for name in IN_HISTORY}
+                validated, row = (state.step, found), row | scores
             show(epoch_line(row, state.pixel_loss))
             state.history.append(row)
             state.running.clear()
@@ -280,7 +280,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             weights = {n: t.to(device) for n, t in load_best(run, document, step, state.published).items()}
         if validated is None or validated[0] != step:
             with interruptible(show) as interrupt:
-                validated = step, validate(segmenter, val, weights, ranks, config.workers, interrupt)
+                validated = step, validate(segmenter, val, weights, ranks, config.workers, interrupt)[:, -1]
         metrics = metrics_document(validated[1], segmenter, step)
         if best is not None and metrics["miou"] != best["miou"]:
             tell_other_score(run, metrics["miou"], best, show)

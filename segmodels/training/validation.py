@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from segdata import ShardSet
+from segmodels.config.config import TrainConfig
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.runs.checkpoint import Weights
@@ -14,7 +16,7 @@ from segmodels.runs.opening import start_anew
 from segmodels.runs.progress import Show
 from segmodels.runs.run import Run
 from segmodels.scoring.confusions import count_confusions
-from segmodels.scoring.metrics import ConfusionMatrix, class_iou, scores
+from segmodels.scoring.metrics import ConfusionMatrix, class_iou, miou, scores
 from segmodels.training.ema import using_weights
 from segmodels.training.frozen import start_learning
 from segmodels.training.interrupt import GivenUp, Interrupt
@@ -25,15 +27,23 @@ IN_HISTORY = ("miou", "pixel_accuracy")  # of the scores
 
 
 def validate(
-    segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int, interrupt: Interrupt
+    segmenter: Segmenter,
+    split: ShardSet,
+    weights: Weights,
+    ranks: Ranks,
+    workers: int,
+    interrupt: Interrupt,
+    most: int = 0,
 ) -> ConfusionMatrix:
-    """One confusion matrix an image of the validation split, with these weights: (N, K, K).
+    """The confusion matrices of every image after each of the network's outputs, with these weights: (N, S, K, K).
+
+    With `most`, of that many images of the split alone.
 
     Raises GivenUp, on all ranks, where a signal ends it on one of them.
     """
     own: ConfusionMatrix | None = None
     with suppress(GivenUp), interrupt.abortable("leaving the validation"):
-        own = _count_own(segmenter, val, weights, ranks, workers, interrupt)
+        own = _count_own(segmenter, split, weights, ranks, workers, interrupt, most)
     ended = ranks.highest(int(own is None), segmenter.device)
     if own is None or ended:
         raise GivenUp
@@ -41,16 +51,51 @@ def validate(
 
 
 def _count_own(
-    segmenter: Segmenter, val: ShardSet, weights: Weights, ranks: Ranks, workers: int, interrupt: Interrupt
+    segmenter: Segmenter,
+    split: ShardSet,
+    weights: Weights,
+    ranks: Ranks,
+    workers: int,
+    interrupt: Interrupt,
+    most: int,
 ) -> ConfusionMatrix:
     """The matrices of this rank's images."""
-    network, stop = segmenter.network, interrupt.until_asked
+    network, stop, rank, count = segmenter.network, interrupt.until_asked, ranks.rank, ranks.count
     network.eval()
     try:
         with using_weights(network, weights):
-            return count_confusions(segmenter, val, workers=workers, rank=ranks.rank, ranks=ranks.count, progress=stop)
+            return count_confusions(segmenter, split, workers=workers, rank=rank, ranks=count, most=most, progress=stop)
     finally:
         start_learning(network)
+
+
+def validate_epoch(
+    segmenter: Segmenter,
+    val: ShardSet,
+    train: ShardSet,
+    weights: Weights,
+    ranks: Ranks,
+    config: TrainConfig,
+    interrupt: Interrupt,
+) -> tuple[ConfusionMatrix, Row]:
+    """The answer's matrices of the validation split (N, K, K), and what the history keeps. Raises as `validate`."""
+    found = validate(segmenter, val, weights, ranks, config.workers, interrupt)
+    evaluated = [row.evaluated for row in segmenter.taxonomy.classes]
+    row = history_scores(found, evaluated)
+    if config.train_scores:
+        of_train = validate(segmenter, train, weights, ranks, config.workers, interrupt, config.train_scores)
+        row |= history_scores(of_train, evaluated, "train_")
+    return found[:, -1], row
+
+
+def history_scores(matrices: ConfusionMatrix, evaluated: Sequence[bool], prefix: str = "") -> Row:
+    """What the history keeps of (N, S, K, K): the answer's scores and, of several outputs, each one's miou."""
+    answer, outputs = scores(matrices[:, -1], evaluated), matrices.shape[1]
+    row = {prefix + name: answer[name] for name in IN_HISTORY}
+    if outputs > 1:
+        totals = matrices.sum(0)  # (S, K, K)
+        row |= {f"{prefix}miou_{i + 1:02}": float(each) for i, each in enumerate(miou(totals, evaluated))}
+    return row
 
 
 def epoch_line(row: Row, loss: float) -> str:

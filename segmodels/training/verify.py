@@ -134,7 +134,7 @@ def _changed_scores(run: Run, document: dict[str, Any], config: TrainConfig) -> 
             segmenter.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         found = count_confusions(
             segmenter, ShardSet(config.shards, "val", version=document["shards"]["digest"]), workers=config.workers
-        ).sum(0)
+        )[:, -1].sum(0)
     recorded = np.array(document["confusion"], np.int64)
     if recorded.shape != found.shape:
         yield f"confusion matrix: of {len(recorded)} classes, the weights have {len(found)}"

@@ -156,10 +156,29 @@ def test_scores_are_those_of_the_published_weights(lesson: Lesson) -> None:
     """metrics.json follows from model.safetensors and the validation split alone."""
     outcome = train(lesson())
     segmenter = load_segmenter(outcome.run.path, torch.device("cpu"))
-    matrices = count_confusions(segmenter, ShardSet(lesson().shards, "val"))
+    matrices = count_confusions(segmenter, ShardSet(lesson().shards, "val"))[:, -1]
     assert matrices.sum(0).tolist() == outcome.run.document()["confusion"]
     evaluated = [row.evaluated for row in segmenter.taxonomy.classes]
     assert outcome.metrics["miou"] == float(miou(matrices.sum(0), evaluated))
+
+
+def test_the_history_has_every_output_and_the_training_split(lesson: Lesson) -> None:
+    """A column an iteration, the last one the answer's; with --train-scores the same of that many training images."""
+    config = lesson(
+        network="iterative_v6",
+        options={"prenet": "x2", "steps": 3, "norm": "batch", **SMALL_FAMILY},
+        train_scores=2,
+    )
+    outcome = train(config)
+    last = history(outcome.run)[-1]
+    for prefix, split, most in (("", "val", 0), ("train_", "train", 2)):
+        segmenter = load_segmenter(outcome.run.path, torch.device("cpu"))
+        matrices = count_confusions(segmenter, ShardSet(config.shards, split), most=most)
+        evaluated = [row.evaluated for row in segmenter.taxonomy.classes]
+        expected = [float(miou(matrices[:, i].sum(0), evaluated)) for i in range(3)]
+        assert [float(last[f"{prefix}miou_{i:02}"]) for i in (1, 2, 3)] == expected
+        assert float(last[f"{prefix}miou"]) == expected[-1]
+        assert len(matrices) == (most or len(ShardSet(config.shards, split)))
 
 
 def test_the_average_is_published(lesson: Lesson) -> None:
@@ -176,7 +195,9 @@ def test_early_stop(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends after so many validations without a better score, says so, publishes the best, and is finished."""
     scores = iter([0.2, 0.4, 0.3, 0.4, 0.9])
     monkeypatch.setattr(
-        segmodels.training.train, "scores", lambda *arguments: {"miou": next(scores), "pixel_accuracy": 0.5}
+        segmodels.training.validation,
+        "history_scores",
+        lambda *arguments: {"miou": next(scores), "pixel_accuracy": 0.5},
     )
     monkeypatch.setattr(
         segmodels.training.train, "metrics_document", lambda matrices, segmenter, step: {"step": step, "miou": 0.4}
