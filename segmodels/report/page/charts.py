@@ -66,6 +66,39 @@ def step_curve() -> Spec:
     return _spec(alt.layer(*_one_of_many(base, tips), halo, told).add_params(run), height=140)
 
 
+def output_curves(outputs: int) -> Spec:
+    """How the outputs of `run` learn: a line an output, solid on the validation split, dashed on the training split.
+
+    Rows: run, step, output (from 1), split, value, label.
+    """
+    run = alt.param(name="run", value="")
+    numbers = list(range(1, outputs + 1))
+    colours = alt.Scale(domain=numbers, range=_repeated(COLOURS, outputs))
+    dashes = alt.Scale(domain=["validation", "training"], range=[[1, 0], [4, 3]])
+    base = (
+        alt.Chart(alt.NamedData(name="rows"))
+        .transform_filter("datum.run === run")
+        .encode(
+            x=alt.X(
+                "step:Q", title="optimiser step", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4, grid=False)
+            ),
+            y=_y("value:Q", "mIoU"),
+            color=alt.Color("output:O", scale=colours, legend=alt.Legend(title="output", orient="top")),
+        )
+    )
+    tips = [
+        _tip("output:O", "output"),
+        _tip("split:N", "split"),
+        _tip("step:Q", "step"),
+        _tip("value:Q", "mIoU", ".4f"),
+    ]
+    lines = base.mark_line(strokeWidth=1.75, aria=False).encode(
+        strokeDash=alt.StrokeDash("split:N", scale=dashes, legend=alt.Legend(title=None, orient="top"))
+    )
+    marks = base.mark_point(filled=True, opacity=1, size=14).encode(tooltip=tips, description="label:N")
+    return _spec(alt.layer(lines, marks).add_params(run), height=200)
+
+
 def _one_of_many(base: alt.Chart, tips: list[alt.Tooltip]) -> tuple[alt.Chart, alt.Chart, alt.Chart]:
     """The line of `run` with its marks, before the lines of all."""
     mine = base.transform_filter("datum.run === run")

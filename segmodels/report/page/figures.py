@@ -20,6 +20,9 @@ def figures(board: Board, name: str, observations: Mapping[str, Observation]) ->
     found: dict[str, Row] = {f"learning-{name}": {"spec": charts.learning_curve(), "rows": learning_rows(board)}}
     if stepped := step_rows(board):
         found[f"steps-{name}"] = {"spec": charts.step_curve(), "rows": stepped}
+    if outputs := output_rows(board):
+        most = max(row["output"] for row in outputs)
+        found[f"outputs-{name}"] = {"spec": charts.output_curves(most), "rows": outputs}
     rows = [*network_rows(board, observations), *sweep_rows(board)]
     families = list(dict.fromkeys(result.family for result in board.results))
     for cost, title in (("macs", "GMAC an image"), ("ms", "milliseconds an image, median")):
@@ -61,6 +64,21 @@ def step_rows(board: Board) -> list[Row]:
         if (scores := {i: step.full for i, step in enumerate(result.steps, start=1) if step.full is not None})
         for number, value in scores.items()
     ]
+
+
+def output_rows(board: Board) -> list[Row]:
+    """A row for every output, split and validated epoch of the networks that answer more than once."""
+    rows = []
+    for result in board.results:
+        validated = [epoch for epoch in result.history if epoch.outputs]
+        for epoch in thinned(validated, len(board.results)):
+            for split, scores in (("validation", epoch.outputs), ("training", epoch.train_outputs)):
+                for number, value in enumerate(scores, start=1):
+                    if value is not None:
+                        label = f"{result.name}, step {epoch.step}: output {number}, {split} mIoU {value:.4f}"
+                        row = {"run": result.name, "step": epoch.step, "output": number, "split": split}
+                        rows.append(row | {"value": value, "label": label})
+    return rows
 
 
 def network_rows(board: Board, observations: Mapping[str, Observation]) -> list[Row]:

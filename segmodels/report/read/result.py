@@ -40,6 +40,8 @@ class Epoch(NamedTuple):
     step: int
     loss: float | None
     miou: float | None
+    outputs: tuple[float | None, ...] = ()  # the mIoU of each of several outputs
+    train_outputs: tuple[float | None, ...] = ()  # and the same on the training split
 
 
 class Step(NamedTuple):
@@ -80,6 +82,11 @@ class Result:
         """To sort by: undefined is last."""
         found = self.scores["miou"]
         return -1.0 if found is None else found
+
+    @property
+    def learns_by_output(self) -> bool:
+        """Whether the history has the scores of several outputs."""
+        return any(epoch.outputs for epoch in self.history)
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -201,7 +208,23 @@ def _keys(path: Path, advice: str) -> tuple[int, str]:
 def _history(path: Path, advice: str) -> tuple[Epoch, ...]:
     rows = _table(path, advice)
     with parsing(f"{path} is no history", SegmodelsError, advice):
-        return tuple(Epoch(int(row["step"]), _number(row["loss"]), _number(row.get("miou", ""))) for row in rows)
+        return tuple(
+            Epoch(
+                int(row["step"]),
+                _number(row["loss"]),
+                _number(row.get("miou", "")),
+                _outputs(row, "miou_"),
+                _outputs(row, "train_miou_"),
+            )
+            for row in rows
+        )
+
+
+def _outputs(row: Mapping[str, str], prefix: str) -> tuple[float | None, ...]:
+    """The columns `miou_01`, `miou_02`, … in order; none where the epoch was not validated."""
+    names = sorted(name for name in row if name.startswith(prefix) and name.removeprefix(prefix).isdecimal())
+    found = tuple(_number(row[name]) for name in names)
+    return found if any(each is not None for each in found) else ()
 
 
 def _number(text: str) -> float | None:

@@ -54,6 +54,7 @@ def train_and_score(folders: Folders, name: str, network: str, shards: Path, opt
     """Two steps of training, then the scores on val."""
     chosen = tuple(sorted(spec(network).resolve(options).items()))
     few: dict[str, Any] = {"epochs": None, "steps": 2, "batch_size": 4, "workers": 0, "ema": 0.0, "scale": (1.0, 1.0)}
+    few["train_scores"] = 2
     train(TrainConfig(network, shards, folders.runs / name, chosen, device="cpu", **few))
     segmenter = load_trained(folders.runs / name, torch.device("cpu"))
     evaluate(segmenter, ShardSet(shards, "val"), folders.scores / name)

@@ -112,6 +112,11 @@ def test_every_chart_is_drawn(opened: Open, scheme: str) -> None:
         assert place.locator("svg [aria-label]").count() >= 1
     label = page.locator(".plot.learning").first.locator("path[aria-roledescription=point]").first
     assert "mIoU" in label.get_attribute("aria-label") or "miou" in label.get_attribute("aria-label")
+    outputs = page.locator(".plot[data-chart^=outputs][data-run=res_hourglass] path[aria-roledescription=point]")
+    told = [each.get_attribute("aria-label") for each in outputs.all()]  # one epoch, two outputs, two splits
+    assert [each.partition(": ")[2].rpartition(" ")[0] for each in told] == [
+        f"output {number}, {split} mIoU" for split in ("validation", "training") for number in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize("width", [PHONE, pytest.param(768, marks=SLOW), pytest.param(DESKTOP, marks=SLOW)])
