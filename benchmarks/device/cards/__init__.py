@@ -7,7 +7,7 @@ from functools import partial
 
 import segmodels
 from benchmarks.device.card import Card
-from benchmarks.device.cards import camvid, latency, levels, profiling, skipping, suite, training
+from benchmarks.device.cards import camvid, evidence, latency, levels, profiling, skipping, suite, training
 from benchmarks.device.cards.training import Variant
 
 # One network a family, those first of which most is asked.
@@ -43,6 +43,11 @@ def _camvid(network: str, seconds: float, seed: int = 0) -> Card:
     return Card(name, work, seconds + 22, 2 * seconds + 60, camvid.says)
 
 
+def _evidence(row: str, estimate: float) -> Card:
+    work = partial(evidence.evidence, row=row)
+    return Card(f"evidence-{row}", work, estimate, 290, evidence.says, alone=False)
+
+
 CARDS = (
     Card("tests", suite.tests, 45, 100, suite.says, alone=False),
     _levels("percentile", 40, 110),
@@ -57,11 +62,13 @@ CARDS = (
     ),
     Card("latency-bf16", partial(latency.latency, precision="bf16"), 40, 60, latency.says),
     *(_camvid(name, TRAINED) for name in FIRST_ON_CAMVID),
+    *(_evidence(name, 150) for name in ("strong", "iterations", "stages")),
     Card("memory", training.memory, 40, 90, training.says_memory),
     *(_train("compile", name, training.COMPILED, 60, 150) for name in ("pspnet", "dilated_unet", "res_hourglass")),
     *(_train("determinism", name, training.DETERMINISM, 40, 90) for name in FAMILIES[1:]),
     *(_levels(name, 20, 60) for name in FAMILIES if name not in ("percentile", "pspnet")),
     *(_camvid(name, TRAINED) for name in LAST_ON_CAMVID),
+    *(_evidence(name, 150) for name in ("fcn", "separable", "residual", "clusters")),
     Card("latency-fp32", partial(latency.latency, precision="fp32"), 40, 60, latency.says),
     *(_camvid(name, TRAINED, seed) for seed in (1, 2) for name in FIRST_ON_CAMVID),
 )

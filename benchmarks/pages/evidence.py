@@ -1,0 +1,134 @@
+"""What docs/evidence.md and README.md show of the experiments of `benchmarks/evidence/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.evidence.plan import read_plan
+from benchmarks.evidence.result import OPEN, REFUTED, SHOWN
+
+Document = Mapping[str, Any]
+LEAST_SEEDS = 3  # for words about trainings, not about two runs
+PATTERN = "**/evidence*/*.json"
+
+
+def verdicts(results: Mapping[str, Document]) -> str:
+    """A line a claim: difference, interval, verdict. Claims whose trainings are still to be done say so."""
+    lines = [
+        "| claim | measured difference in mIoU | 95 % interval | seeds | verdict |",
+        "|---|--:|--:|--:|---|",
+    ]
+    found = _rows(results)
+    for row in read_plan().rows.values():
+        document = found.get(row.name)
+        measured = {each["claim"]: each for each in document["comparisons"]} if document else {}
+        for comparison in row.comparisons:
+            lines.append(_verdict(comparison.claim, measured.get(comparison.claim)))
+    return "\n".join([*lines, ""])
+
+
+def _verdict(claim: str, measured: Document | None) -> str:
+    if measured is None:
+        return f"| {claim} | | | | not tried yet |"
+    low, high, seeds = measured["low"], measured["high"], measured["seeds"]
+    ends = "-" if low is None or low != low else f"{low:+.3f} to {high:+.3f}"
+    said = measured["verdict"]
+    if seeds < LEAST_SEEDS and said != OPEN:
+        said += ", for this one training" if measured["within_a_run"] else ", for these two runs only"
+    return f"| {claim} | {measured['difference']:+.3f} | {ends} | {seeds} | {said} |"
+
+
+def trainings(results: Mapping[str, Document]) -> str:
+    """A table a row of the plan: what was trained, and its scores."""
+    return "\n".join(line for document in _rows(results).values() for line in _table(document))
+
+
+def _table(document: Document) -> Iterator[str]:
+    size = document["set"]["options"].get("size", "360x480")
+    yield (
+        f"**{document['title']}**: {document['set']['training_images']} training images, scored on {document['images']} "
+        f"test images of {size} in {document['clips']} clips, {_device(document)}"
+    )
+    yield ""
+    outputs = any(run["outputs"] for runs in document["runs"].values() for run in runs)
+    yield "| run | network | parameters | steps x batch | minutes | mIoU | 95 % interval |" + " after each output |" * outputs
+    yield "|---|---|--:|--:|--:|--:|--:|" + "---|" * outputs
+    for name, runs in document["runs"].items():
+        cells = [
+            f"`{name}`",
+            f"`{runs[0]['network']}`",
+            f"{runs[0]['parameters']:,}",
+            f"{runs[0]['steps']} x {runs[0]['batch_size']}",
+            f"{mean(run['seconds'] for run in runs) / 60:.0f}",
+            _score(runs),
+            _ends(runs),
+        ]
+        if outputs:
+            cells.append(", ".join(f"{value:.3f}" for value in runs[0]["outputs"]))
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _score(runs: Sequence[Document]) -> str:
+    """Of several seeds mean, standard deviation and number."""
+    scores = [run["miou"] for run in runs]
+    if len(scores) == 1:
+        return f"{scores[0]:.3f}"
+    return f"{mean(scores):.3f} ± {stdev(scores):.3f} ({len(scores)} seeds)"
+
+
+def _ends(runs: Sequence[Document]) -> str:
+    found = runs[0]["interval"]
+    return "-" if isinstance(found, str) or len(runs) > 1 else f"{found['low']:.3f} to {found['high']:.3f}"
+
+
+def commands(results: Mapping[str, Document]) -> str:
+    """What repeats each training."""
+    lines = ["```"]
+    for document in _rows(results).values():
+        lines += [runs[0]["command"] for runs in document["runs"].values()]
+    return "\n".join([*lines, "```", ""])
+
+
+def strong(results: Mapping[str, Document]) -> str:
+    """The strong row: for README.md."""
+    document = _rows(results)["strong"]
+    ((run,),) = document["runs"].values()
+    interval = run["interval"]
+    ends = f" (95 % interval {interval['low']:.3f} to {interval['high']:.3f})" if isinstance(interval, dict) else ""
+    rows = sorted(run["class_iou"].items(), key=lambda item: -item[1])
+    classes = ", ".join(f"{name} {iou:.2f}" for name, iou in rows)
+    return (
+        f"`{run['network']}` ({run['parameters']:,} parameters), {run['steps']} steps of {run['batch_size']} crops, "
+        f"{run['seconds'] / 60:.0f} minutes of {_device(document)}: **mIoU {run['miou']:.3f}**{ends}, pixel accuracy "
+        f"{run['pixel_accuracy']:.3f}. By class: {classes}.\n"
+    )
+
+
+def _device(document: Document) -> str:
+    device = document["environment"]["device"]
+    return "one thread of a CPU" if device["kind"] == "cpu" else device["name"]
+
+
+def _rows(results: Mapping[str, Document]) -> dict[str, Document]:
+    """Row → its result, in the plan's order; where there are several, that with the most seeds."""
+    found: dict[str, Document] = {}
+    for document in results.values():
+        row = document["rows"][0] if "card" in document else document
+        if row["row"] not in found or _seeds(row) > _seeds(found[row["row"]]):
+            found[row["row"]] = row
+    return {name: found[name] for name in read_plan().rows if name in found}
+
+
+def _seeds(row: Document) -> int:
+    return max(len(runs) for runs in row["runs"].values())
+
+
+EVIDENCE: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "verdicts": (PATTERN, verdicts),
+    "trainings": (PATTERN, trainings),
+    "commands": (PATTERN, commands),
+}
+WORDS = (SHOWN, OPEN, REFUTED)
