@@ -9,6 +9,7 @@ from segdata.base.files import read_file
 from segdata.documents.json import load_json
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
+from segdata.making.division import Divided, Division, divide
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, list_split, suffix_of
@@ -30,16 +31,20 @@ class Survey:
     halves: list[str] = field(default_factory=list)  # splits that have images and no labels, or labels and no images
     painted: bool = False  # by `segdata synth`
     notes: list[str] = field(default_factory=list)  # for people: links that led out of the root, leftovers
+    divided: Divided | None = None  # where lists make the splits: then `scenes` has these, `origins` has both
 
     @property
     def errors(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == ERROR]
 
 
-def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
-    """All scenes of the splits. Raises SourceError where an asked split, or every usual one, is missing."""
+def look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Division | None = None) -> Survey:
+    """All scenes of the splits, or of the division's lists.
+
+    Raises SourceError where an asked split, or every usual one, is missing, and for a listed frame that is.
+    """
     try:
-        return _look(source, tree, splits)
+        return _look(source, tree, splits, division)
     except SourceError as error:
         if not (other := _other(source, tree)):
             raise
@@ -58,17 +63,20 @@ def _is_there(source: SceneSource, tree: Tree) -> bool:
     return tree.contents(wanted).keys() == set(wanted)
 
 
-def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
+def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Division | None) -> Survey:
     for split in splits:
         if split not in source.splits:
             raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")
     survey, absent = Survey(), list[Finding]()
-    folders = {
-        split: [each for each in source.folders if each.split == split] for split in splits or source.default_splits
-    }
+    wanted = source.splits if division else splits or source.default_splits
+    folders = {split: [each for each in source.folders if each.split == split] for split in wanted}
     contents = tree.contents([folder.path for each in folders.values() for folder in each])
-    for split, each in folders.items():
-        listing = list_split(source.name, tree, each, contents)
+    listings = ((split, list_split(source.name, tree, each, contents)) for split, each in folders.items())
+    if division:
+        every = dict(listings)
+        survey.divided = divide(division, source, tree.root, every)
+        listings = ((split, listing) for split, listing in every.items() if split in survey.divided.drawn)
+    for split, listing in listings:
         survey.origins[split] = listing.origin
         survey.findings += listing.findings
         if listing.scenes:
@@ -79,7 +87,7 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
                 survey.halves.append(split)
             if splits and not tree.faults and not listing.findings:
                 _refuse(tree)
-                raise MissingError(listing.absent.found + _or(tree, each))
+                raise MissingError(listing.absent.found + _or(tree, folders[split]))
     if absent:
         _refuse(tree)
     survey.findings += sorted({fault for _, fault in tree.faults})  # a link may hide several folders
@@ -89,14 +97,23 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
         found = absent[0].found if absent else f"{tree.root}: no scenes at all."
         raise SourceError(found + _or(tree, source.folders))
     survey.findings += [*absent, *_unused(source, tree)]
-    survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
-    survey.notes = [*tree.notes(), *_loud(survey.scenes)]
     survey.painted = is_painted(tree.root)
+    official = [] if survey.painted else _official_findings(source, survey)
+    if survey.divided:
+        _divide(survey, survey.divided)
+    survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
+    survey.notes += [*tree.notes(), *_loud(survey.scenes)]
     if survey.painted and not _is_complete(tree.root):
         survey.notes.append(f"{PAINTED} says that `segdata synth` has not finished there: run the same command again")
-    if not survey.painted:
-        survey.findings += _official_findings(source, survey)
+    survey.findings += official
     return survey
+
+
+def _divide(survey: Survey, divided: Divided) -> None:
+    """From official splits to those of the lists."""
+    survey.scenes = dict(divided.scenes)
+    survey.origins = {f"official {split}": origin for split, origin in survey.origins.items()} | divided.origins()
+    survey.notes += filter(None, [divided.note()])
 
 
 def _refuse(tree: Tree) -> None:
