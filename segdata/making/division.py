@@ -1,44 +1,19 @@
 """Which frames stand in which split, where lists say so and not the publisher: `segdata prepare --split-list`.
 
-A list is a text file with one frame a line. The frames come from all official splits of the source; what no list names
-is left out. A set is known by the keys of its lists, whatever the files are called and however they are ordered.
+The frames come from all official splits of the source; what no list names is left out. A set is known by the keys of
+its lists, whatever the files are called and however they are ordered.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from segdata.base.canonical import digest_bytes
-from segdata.base.files import read_file
 from segdata.errors import OptionError, SourceError
+from segdata.making.splitlist import SplitList, key_of, parse_list, read_list, shortened
 from segdata.raw.scene import Folder, Listing, Scene, SceneSource
+from segdata.raw.tree import Tree
 from segdata.sources.divisions import DIVISIONS, SPLITS, shipped_lists
-from segdata.stores.url import Place
-
-COMMENT = re.compile(r"(^|\s)#.*")
-LONGEST = 80  # characters of a line that a message shows
-
-
-@dataclass(frozen=True)
-class SplitList:
-    """The frames of one split: key -> the number of its line in the file `name`."""
-
-    split: str
-    name: str
-    lines: Mapping[str, int]
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the sorted keys, a line each: what `LC_ALL=C sort FILE | sha256sum` prints of a list of keys."""
-        return digest_bytes("".join(f"{key}\n" for key in sorted(self.lines)).encode())
-
-    def line(self, key: str) -> str:
-        """Where the key stands, for a message."""
-        return f"{self.name} line {self.lines[key]}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +58,10 @@ class Divided:
     def note(self) -> str:
         """How many frames no list names, "" where there are none."""
         count = sum(self.left_out.values())
-        return f"{count} frames stand in no split list and are left out ({_counted(self.left_out)})" if count else ""
+        what = (
+            "1 frame stands in no split list and is" if count == 1 else f"{count} frames stand in no split list and are"
+        )
+        return f"{what} left out ({_counted(self.left_out)})" if count else ""
 
     def card(self) -> str:
         """A paragraph of the dataset card."""
@@ -93,8 +71,8 @@ class Divided:
         of = f" (division `{self.division.name}`, which ships with segdata)" if self.division.name else ""
         left = f" {note[0].upper()}{note[1:]}." if (note := self.note()) else ""
         return (
-            f"These splits are not the official ones. They were made from lists of frames{of}: do not compare scores on "
-            f"them with scores on official splits.{left}\n\n"
+            f"These splits are not the official ones. They were made from lists of frames{of}: do not compare scores "
+            f"on them with scores on official splits.{left}\n\n"
             f"| split | frames listed, by official split | SHA-256 of the sorted keys |\n|---|---|---|\n{rows}"
         )
 
@@ -109,152 +87,116 @@ def _counted(frames: Mapping[str, int]) -> str:
 def read_division(source: SceneSource, given: Sequence[str]) -> Division | None:
     """The division that the option's values ask for: SPLIT=FILE each, or the name of one that ships; None of none.
 
-    Raises OptionError for a value that is neither, and SourceError for a file that is no list.
+    Raises OptionError for a value that is neither, and SourceError for lists that are none, or that share a frame.
     """
     if isinstance(given, str):
         raise OptionError(f"--split-list {given!r}: expected a list of values.")
     if not given:
         return None
-    texts = dict(_texts(source, given))
-    order = dict.fromkeys((*source.splits, *SPLITS))
-    lists = [_parsed(source, split, *texts[split]) for split in order if split in texts]
+    if len(given) == 1 and given[0] in DIVISIONS.get(source.name, {}):
+        lists = _shipped(source, given[0])
+    else:
+        paths = _paths(source, given)
+        lists = [parse_list(split, path, read_list(path), source.folders) for split, path in paths.items()]
     first: dict[str, SplitList] = {}
     for each in lists:
         for key in each.lines:
             if (other := first.setdefault(key, each)) is not each:
                 raise SourceError(
-                    f"{each.line(key)}: {key} also stands in {other.line(key)}. A frame belongs to one split: take it "
-                    "out of one of the lists."
+                    f"{each.line(key)}: {shortened(key)} also stands in {other.line(key)}. A frame belongs to one "
+                    "split: take it out of one of the lists."
                 )
     return Division(tuple(lists), _name(source, lists))
 
 
-def _texts(source: SceneSource, given: Sequence[str]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(split, (name of its list, text)) of each list."""
-    expected = f"expected SPLIT=FILE, such as train=train.txt{_shipped(source)}"
+def _paths(source: SceneSource, given: Sequence[str]) -> dict[str, str]:
+    """split -> file, in the order of the splits. Raises OptionError."""
     names = tuple(dict.fromkeys((*source.splits, *SPLITS)))
-    seen = set[str]()
+    paths: dict[str, str] = {}
     for value in given:
-        split, sign, path = value.partition("=")
-        if not sign and split in DIVISIONS.get(source.name, {}):
-            if len(given) > 1:
-                raise OptionError(f"--split-list {split} has the lists of all its splits: give it alone.")
-            yield from shipped_lists(source.name, split).items()
-            continue
-        if not sign or not path:
-            raise OptionError(f"--split-list {value!r}: {expected}.")
+        split, _, path = value.partition("=")
+        if value in DIVISIONS.get(source.name, {}):
+            raise OptionError(f"--split-list {value} has the lists of all its splits: give it alone, and once.")
+        if not path:
+            known = ", ".join(DIVISIONS.get(source.name, {}))
+            or_name = f", or a division of {source.name} that ships with segdata: {known}" if known else ""
+            raise OptionError(f"--split-list {value!r}: expected SPLIT=FILE, such as train=train.txt{or_name}.")
         if split not in names:
-            raise OptionError(
-                f"--split-list {value!r}: {source.name} has no split {split!r}; it has {', '.join(names)}."
-            )
-        if split in seen:
-            raise OptionError(
-                f"--split-list {value!r}: {split} has a list already. Write all its frames into one file."
-            )
-        seen.add(split)
-        yield split, (path, _read(Path(path)))
+            raise OptionError(f"--split-list {value!r}: no split {split!r}; expected one of {', '.join(names)}.")
+        if split in paths:
+            raise OptionError(f"--split-list {value!r}: {split} has a list already. Write its frames into one file.")
+        paths[split] = path
+    return {split: paths[split] for split in names if split in paths}
 
 
-def _shipped(source: SceneSource) -> str:
-    names = ", ".join(DIVISIONS.get(source.name, {}))
-    return f", or a division of {source.name} that ships with segdata ({names})" if names else ""
-
-
-def _read(path: Path) -> str:
-    try:
-        return read_file(path, error=SourceError).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise SourceError(f"--split-list: no {path}. Name a text file with one frame a line.") from None
-    except UnicodeDecodeError:
-        raise SourceError(f"--split-list: {path} is no text file. Name one with one frame a line.") from None
-
-
-def _parsed(source: SceneSource, split: str, name: str, text: str) -> SplitList:
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not (words := COMMENT.sub("", line).split()):
-            continue
-        keys = {_key(source.folders, word) for word in words}
-        key = keys.pop() if len(keys) == 1 else " ".join(words)  # no frame's, and told as such
-        if (first := lines.setdefault(key, number)) != number:
-            raise SourceError(f"{name} line {number}: {_short(key)} stands in line {first} too. Take one of them out.")
-    if not lines:
-        raise SourceError(f"{name}: no frame in it, expected one a line. Leave the list out, or name its frames.")
-    return SplitList(split, name, lines)
-
-
-def _key(folders: Sequence[Folder], word: str) -> str:
-    """The key of a frame that is named by it, or by the name or path of its image or label file."""
-    name = word.rpartition("/")[2]
-    return next((match[1] for folder in folders if (match := folder.name.fullmatch(name))), word)
+def _shipped(source: SceneSource, name: str) -> list[SplitList]:
+    texts = shipped_lists(source.name, name)
+    return [parse_list(split, file, text, source.folders) for split, (file, text) in texts.items()]
 
 
 def _name(source: SceneSource, lists: Sequence[SplitList]) -> str:
     """The division that ships and has these lists, "" where there is none: the same frames are the same set."""
-    found = {each.split: each.digest for each in lists}
+    digests = {each.split: each.digest for each in lists}
     for name in DIVISIONS.get(source.name, {}):
-        due = {split: _parsed(source, split, *list_) for split, list_ in shipped_lists(source.name, name).items()}
-        if found == {split: each.digest for split, each in due.items()}:
+        if digests == {each.split: each.digest for each in _shipped(source, name)}:
             return name
     return ""
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 
 
 # ---- the frames ---------------------------------------------------------------------------------------------
 
 
-def divide(division: Division, source: SceneSource, root: Place, listings: Mapping[str, Listing]) -> Divided:
+def divide(division: Division, source: SceneSource, tree: Tree, listings: Mapping[str, Listing]) -> Divided:
     """The frames of every list, from the official splits that are there (`listings`).
 
     Raises SourceError for a listed frame that is not there, or that has no label where it needs one.
     """
     lists = {key: each for each in division.lists for key in each.lines}
-    told = {key: split for split, listing in listings.items() for key in _told(source.folders, listing)}
-    found: dict[str, list[Scene]] = {each.split: [] for each in division.lists}
-    taken: dict[str, Counter[str]] = {each.split: Counter() for each in division.lists}
-    left_out = Counter[str]()
-    for split, listing in listings.items():
+    chosen: dict[str, list[Scene]] = {each.split: [] for each in division.lists}
+    for listing in listings.values():
         for scene in listing.scenes:
             if each := lists.get(scene.key):
-                found[each.split].append(scene)
-                taken[each.split][split] += 1
-            else:
-                left_out[split] += 1
-    there = {scene.key for scenes in found.values() for scene in scenes}
+                chosen[each.split].append(scene)
+    told = {key: split for split, listing in listings.items() for key in _told(source.folders, listing) if key in lists}
     if any(listing.scenes for listing in listings.values()):  # else the survey says what is missing
-        _check_there(lists, there | told.keys(), source, root, listings)
+        there = {scene.key for scenes in chosen.values() for scene in scenes}
+        _check_there([key for key in lists if key not in there and key not in told], lists, tree, listings)
     for each in division.lists:
-        _check_labelled(each, found[each.split], source)
-    drawn = {split for counts in taken.values() for split in counts} | {told[key] for key in told.keys() & lists.keys()}
-    scenes = {
-        split: tuple(replace(scene, split=split) for scene in sorted(scenes, key=lambda scene: scene.key))
-        for split, scenes in found.items()
-    }
-    return Divided(division, scenes, frozenset(drawn or listings), taken, left_out)
+        _check_labelled(each, chosen[each.split], source)
+    taken = {split: Counter(scene.split for scene in scenes) for split, scenes in chosen.items()}
+    drawn = {*told.values(), *(official for counts in taken.values() for official in counts)}
+    left = {each: len(listings[each].scenes) - sum(counts[each] for counts in taken.values()) for each in listings}
+    return Divided(
+        division,
+        {
+            split: tuple(sorted((replace(scene, split=split) for scene in scenes), key=lambda scene: scene.key))
+            for split, scenes in chosen.items()
+        },
+        frozenset(drawn or listings),
+        taken,
+        {official: count for official, count in left.items() if count},
+    )
 
 
 def _told(folders: Sequence[Folder], listing: Listing) -> Iterator[str]:
     """The keys of files of which a finding says why they are no frames."""
-    for finding in listing.findings:
-        if (key := _key(folders, finding.where)) != finding.where:
-            yield key
+    keys = ((key_of(finding.where, folders), finding.where) for finding in listing.findings)
+    return (key for key, path in keys if key != path)
 
 
 def _check_there(
-    lists: Mapping[str, SplitList], known: Set[str], source: SceneSource, root: Place, listings: Mapping[str, Listing]
+    missing: Sequence[str], lists: Mapping[str, SplitList], tree: Tree, listings: Mapping[str, Listing]
 ) -> None:
-    missing = [key for key in lists if key not in known]
+    """Raise SourceError where a frame is missing, with what hides other frames."""
     if not missing:
         return
-    key, more = missing[0], f" ({len(missing) - 1} more listed frames are not either)" * (len(missing) > 1)
+    key, more = missing[0], f" (nor {len(missing) - 1} more of the listed frames)" if len(missing) > 1 else ""
     example = next(scene.key for listing in listings.values() for scene in listing.scenes)
-    halves = "".join(f" {each.absent.found}" for each in listings.values() if each.absent)
+    hidden = [finding.found for listing in listings.values() if (finding := listing.absent)]
+    hidden += [f"{fault.where}: {fault.found}." for _, fault in tree.faults]
     raise SourceError(
-        f"{lists[key].line(key)}: {_short(key)} is no frame of {source.name} in {root}{more}. A line names one frame, "
-        f"such as {example}.{halves}"
+        f"{lists[key].line(key)}: there is no frame {shortened(key)} in {tree.root}{more}. A line names one frame of "
+        f"the dataset, such as {example}.{''.join(f' {each}' for each in hidden)}"
     )
 
 
@@ -263,10 +205,9 @@ def _check_labelled(each: SplitList, scenes: Sequence[Scene], source: SceneSourc
     bare = [scene for scene in scenes if not (scene.labels or scene.colors)]
     if not bare or (each.split in source.unlabelled_splits and len(bare) == len(scenes)):
         return
-    key, split = bare[0].key, bare[0].split
-    homes = " or ".join(sorted(source.unlabelled_splits))
+    key, homes = bare[0].key, " or ".join(sorted(source.unlabelled_splits))
+    more = f" (as do {len(bare) - 1} more)" if len(bare) > 1 else ""
     raise SourceError(
-        f"{each.line(key)}: {key} is of the official split {split} of {source.name}, which has no labels"
-        f"{f' ({len(bare)} of the {len(scenes)} frames are)' if len(bare) > 1 else ''}. Take it out: frames without "
-        f"labels can only stand in a list of {homes}, and only among themselves."
+        f"{each.line(key)}: {key} has no label{more}, for the official split {bare[0].split} has none. Take it out: "
+        f"such frames can only stand in a list of {homes}, and only among themselves."
     )

@@ -1,6 +1,6 @@
 """What a dataset has: the scenes of its splits, and what is wrong before any of them is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from segdata.making.division import Divided, Division, divide
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, list_split, suffix_of
-from segdata.raw.scene import Folder, Scene, SceneSource, uncommon
+from segdata.raw.scene import Folder, Listing, Scene, SceneSource, cautions, uncommon
 from segdata.raw.tree import Tree
 from segdata.stores.url import Place
 
@@ -70,13 +70,7 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Divi
     survey, absent = Survey(), list[Finding]()
     wanted = source.splits if division else splits or source.default_splits
     folders = {split: [each for each in source.folders if each.split == split] for split in wanted}
-    contents = tree.contents([folder.path for each in folders.values() for folder in each])
-    listings = ((split, list_split(source.name, tree, each, contents)) for split, each in folders.items())
-    if division:
-        every = dict(listings)
-        survey.divided = divide(division, source, tree.root, every)
-        listings = ((split, listing) for split, listing in every.items() if split in survey.divided.drawn)
-    for split, listing in listings:
+    for split, listing in _listings(source, tree, folders, division, survey):
         survey.origins[split] = listing.origin
         survey.findings += listing.findings
         if listing.scenes:
@@ -99,8 +93,7 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Divi
     survey.findings += [*absent, *_unused(source, tree)]
     survey.painted = is_painted(tree.root)
     official = [] if survey.painted else _official_findings(source, survey)
-    if survey.divided:
-        _divide(survey, survey.divided)
+    _settle_splits(source, survey)
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
     survey.notes += [*tree.notes(), *_loud(survey.scenes)]
     if survey.painted and not _is_complete(tree.root):
@@ -109,11 +102,30 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Divi
     return survey
 
 
-def _divide(survey: Survey, divided: Divided) -> None:
-    """From official splits to those of the lists."""
-    survey.scenes = dict(divided.scenes)
-    survey.origins = {f"official {split}": origin for split, origin in survey.origins.items()} | divided.origins()
-    survey.notes += filter(None, [divided.note()])
+def _listings(
+    source: SceneSource, tree: Tree, folders: Mapping[str, Sequence[Folder]], division: Division | None, survey: Survey
+) -> Iterable[tuple[str, Listing]]:
+    """The official splits one after the other; where a division makes others, those in which its frames lie."""
+    contents = tree.contents([folder.path for each in folders.values() for folder in each])
+    listings = ((split, list_split(source.name, tree, each, contents)) for split, each in folders.items())
+    if division is None:
+        return listings
+    found = dict(listings)
+    if any(listing.absent for listing in found.values()):
+        _refuse(tree)
+    divided = survey.divided = divide(division, source, tree, found)
+    return [(split, listing) for split, listing in found.items() if split in divided.drawn]
+
+
+def _settle_splits(source: SceneSource, survey: Survey) -> None:
+    """From official splits to those of lists, where these make them; else a note on what the official ones hide."""
+    if divided := survey.divided:
+        survey.scenes = dict(divided.scenes)
+        survey.origins = {f"official {split}": origin for split, origin in survey.origins.items()} | divided.origins()
+        survey.notes += filter(None, [divided.note()])
+    elif not survey.painted:
+        found = cautions(source, survey.scenes)
+        survey.notes += [f"{source.name}, official {split}: {caution}" for split, caution in found.items()]
 
 
 def _refuse(tree: Tree) -> None:
