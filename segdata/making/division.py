@@ -192,11 +192,11 @@ def _check_there(
         return
     key, more = missing[0], f" (nor {len(missing) - 1} more of the listed frames)" if len(missing) > 1 else ""
     example = next(scene.key for listing in listings.values() for scene in listing.scenes)
-    hidden = [finding.found for listing in listings.values() if (finding := listing.absent)]
-    hidden += [f"{fault.where}: {fault.found}." for _, fault in tree.faults]
+    hidden = [f"Nothing was found of {listing.absent.where}" for listing in listings.values() if listing.absent]
+    hidden += [f"{fault.where} is {fault.found.rstrip('.')}" for _, fault in tree.faults[:1]]
     raise SourceError(
         f"{lists[key].line(key)}: there is no frame {shortened(key)} in {tree.root}{more}. A line names one frame of "
-        f"the dataset, such as {example}.{''.join(f' {each}' for each in hidden)}"
+        f"the dataset, such as {example}.{''.join(f' {each}.' for each in hidden)}"
     )
 
 

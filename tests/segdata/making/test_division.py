@@ -203,6 +203,10 @@ def test_faults_of_other_frames_do_not_count(
     def made(**options: str) -> Prepared:
         return prepare(make_job("camvid", root, tmp_path / "set", split_lists=given(CAMVID), **options))
 
+    shutil.move(root / "testannot", tmp_path)
+    with pytest.raises(SourceError, match=r"line 2: there is no frame 'test_0001'.* Nothing was found of testannot\.$"):
+        made()
+    shutil.move(tmp_path / "testannot", root)
     (root / "train/train_0001.png").write_bytes(b"damaged")
     (root / "testannot/test_0000.png").write_bytes((root / "testannot/test_0000.png").read_bytes()[:60])
     (root / "valannot/val_0001.png").unlink()
