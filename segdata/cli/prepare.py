@@ -47,6 +47,17 @@ from segdata.stores.url import Url, place
     "there; `segdata list` shows the names]",
 )
 @click.option(
+    "--split-list",
+    "split_lists",
+    multiple=True,
+    metavar="SPLIT=FILE",
+    help="Make the splits from your own lists instead of the official splits, for example train=train.txt. FILE names "
+    "one frame a line, from any official split, by its key or its file name. This option may be repeated, once for "
+    "each split. Frames that no list names are left out. Instead of SPLIT=FILE, the name of a division that ships "
+    "with segdata gives the lists of all its splits, for example by-drive of CamVid (`segdata list` shows the names). "
+    "[default: the official splits]",
+)
+@click.option(
     "--scale",
     "scales",
     multiple=True,

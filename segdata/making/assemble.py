@@ -1,7 +1,7 @@
 """From finished shards and receipts to the published folder: index, side files, the manifest last."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from segdata.format.finished import Finished, Shards
 from segdata.format.index import IndexWriter
 from segdata.format.manifest import CARD, FILE, SIDE, SUMS, manifest_bytes
 from segdata.format.receipt import FORMAT, Receipt
+from segdata.making.division import Divided
 from segdata.making.interop import card, wids, write_dali, write_energon, write_energon_index
 from segdata.making.job import Conversion
 from segdata.version import __version__
@@ -33,6 +34,16 @@ class Release:
     warnings: tuple[Finding, ...]
     dropped: tuple[Finding, ...]  # scenes of which no shard can tell
     readers: tuple[str, ...] = ()  # whose own files are wanted beside the shards: "energon"
+    divided: Divided | None = None  # what made the splits, where these are not the official ones
+    cautions: Mapping[str, str] = field(default_factory=dict)  # split -> what its scores do not show
+
+    @property
+    def notes(self) -> str:
+        """What the dataset card says of the splits."""
+        if self.divided:
+            return f"{self.divided.card()}\n"
+        rows = "".join(f"* {split}: {caution}.\n" for split, caution in self.cautions.items())
+        return f"What the official splits of {self.conversion.source} do not show:\n\n{rows}\n" if rows else ""
 
 
 class Duplicates:
@@ -78,7 +89,7 @@ def write_side_files(folder: Path, release: Release, shards: Shards) -> list[Fin
     splits = {split: _split(folder, split, finished, release, duplicates) for split, finished in shards.items()}
     (folder / "taxonomy.yaml").write_text(conversion.taxonomy.yaml(), encoding="ascii")
     (folder / CARD).write_text(
-        card(release.name, conversion, release.licence, release.painted, splits), encoding="utf-8"
+        card(release.name, conversion, release.licence, release.painted, splits, release.notes), encoding="utf-8"
     )
     write_energon(folder / ".nv-meta", shards)
     for split, finished in shards.items():
@@ -171,6 +182,7 @@ def _manifest(release: Release, splits: Mapping[str, Any], warnings: Sequence[Fi
         "taxonomy": {"name": conversion.taxonomy.name, "digest": conversion.taxonomy.digest},
         "options": dict(release.options),
         "splits": splits,
+        **({"split_lists": release.divided.document()} if release.divided else {}),
         "warnings": [_finding(finding) for finding in warnings],
         "sha256sums": sums,
     }

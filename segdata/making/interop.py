@@ -25,8 +25,11 @@ def path_note(out: Path) -> str:
     return f"{out}: other loaders take {found} in a path for a pattern, and may read other folders too" if found else ""
 
 
-def card(name: str, conversion: Conversion, licence: str, painted: bool, splits: Mapping[str, Any]) -> str:
-    """The dataset card; its front matter lets Hugging Face's load_dataset(folder) find the splits.
+def card(
+    name: str, conversion: Conversion, licence: str, painted: bool, splits: Mapping[str, Any], notes: str = ""
+) -> str:
+    """The dataset card; its front matter lets Hugging Face's load_dataset(folder) find the splits. `notes` are
+    paragraphs on these.
 
     `datasets` keeps what it read under the folder's last name and this front matter, and looks at no file again:
     the digest of the shards in `description` is what makes another set, or the next version, another one to it.
@@ -51,7 +54,7 @@ def card(name: str, conversion: Conversion, licence: str, painted: bool, splits:
         f"# {name}\n\n"
         f"Shards of {conversion.source}{' (painted data)' if painted else ''}, written by "
         f"segdata {__version__}. Licence of the frames: {licence}.\n\n"
-        f"| split | samples | shards | parts |\n|---|---|---|---|\n{rows}\n"
+        f"| split | samples | shards | parts |\n|---|---|---|---|\n{rows}\n{notes}"
         f"Taxonomy {taxonomy.name}: {names}; 255 is ignored. Targets by the rule "
         f"`{conversion.rule}`.\n\nCheck with `segdata verify` or `sha256sum -c {SUMS}`.\n"
     )

@@ -12,6 +12,7 @@ from segdata.errors import OptionError
 from segdata.labels.label import Label, Lookalike
 from segdata.labels.targets import RULES, SCALES
 from segdata.labels.taxonomy import Taxonomy, load_taxonomy
+from segdata.making.division import Division, read_division
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
@@ -70,7 +71,8 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Job:
-    """What `prepare` is asked to do. An empty `splits` means the source's usual ones, as far as they are there."""
+    """What `prepare` is asked to do. An empty `splits` means the source's usual ones, as far as they are there; with a
+    `division` all of them are drawn on."""
 
     source: SceneSource
     root: Place
@@ -78,6 +80,7 @@ class Job:
     conversion: Conversion
     name: str
     splits: tuple[str, ...] = ()
+    division: Division | None = None  # whose lists say which frames stand in which split
     samples_per_shard: int = 64
     seed: int = 0
     engine: str = "local"
@@ -96,7 +99,8 @@ class Job:
     @property
     def options(self) -> dict[str, object]:
         """What dataset.json says of how the set was made."""
-        return {**self.conversion.document(), "samples_per_shard": self.samples_per_shard, "seed": self.seed}
+        lists = {"split_lists": self.division.options} if self.division else {}
+        return {**self.conversion.document(), "samples_per_shard": self.samples_per_shard, "seed": self.seed, **lists}
 
     def identity(self, splits: Iterable[str], *, painted: bool) -> dict[str, Any]:
         """What makes the set with these splits, of painted frames or real ones, this one: see `output.standing`."""
@@ -112,6 +116,7 @@ def make_job(
     taxonomy: str | Taxonomy | None = None,
     name: str | None = None,
     splits: Sequence[str] = (),
+    split_lists: Sequence[str] = (),
     scales: Iterable[int] = (1,),
     rule: str = "majority",
     size: tuple[int, int] | None = None,
@@ -153,6 +158,8 @@ def make_job(
         raise OptionError(f"--scale {scales}: expected one or more of {', '.join(map(str, SCALES))}, each once.")
     if isinstance(splits, str):
         raise OptionError(f"--split {splits!r}: expected a list of names.")
+    if splits and split_lists:
+        raise OptionError("--split chooses official splits, --split-list makes other ones: give one of both.")
     _check_bounds("--samples-per-shard", samples_per_shard, 1, MOST)
     _check_bounds("--seed", seed, 0, LARGEST_SEED)
     _check_bounds("--workers", workers, 1, MOST_WORKERS)
@@ -194,6 +201,7 @@ def make_job(
         conversion=conversion,
         name=name or classes.name,
         splits=tuple(splits),
+        division=read_division(scene_source, split_lists),
         samples_per_shard=samples_per_shard,
         seed=seed,
         engine=engine,

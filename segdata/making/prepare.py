@@ -30,6 +30,7 @@ from segdata.making.plan import PlannedShard, plan_split, shard_name
 from segdata.making.survey import Survey, drop_bad_keys, look
 from segdata.output.standing import Standing, bring_back, described_change, standing
 from segdata.output.workfolder import work_folders
+from segdata.raw.scene import cautions
 from segdata.raw.tree import open_tree
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
@@ -73,7 +74,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     job = _placed(job)
     standing(job.out)
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
-    survey = look(job.source, open_tree(job.root), job.splits)
+    survey = look(job.source, open_tree(job.root), job.splits, job.division)
     for note in survey.notes:
         say(note)
     drop_bad_keys(survey)
@@ -228,6 +229,8 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
             *(finding for shard in plan if shard.name in left_out for finding in outcomes[shard.name].findings),
         ),
         readers=job.readers,
+        divided=survey.divided,
+        cautions={} if survey.divided or survey.painted else cautions(job.source, shards),
     )
     findings += write_side_files(made, release, shards)
     before = _may_replace(job, survey)  # once more: hours may have passed

@@ -1,6 +1,6 @@
 """What a dataset has: the scenes of its splits, and what is wrong before any of them is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +9,11 @@ from segdata.base.files import read_file
 from segdata.documents.json import load_json
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
+from segdata.making.division import Divided, Division, divide
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, list_split, suffix_of
-from segdata.raw.scene import Folder, Scene, SceneSource, uncommon
+from segdata.raw.scene import Folder, Listing, Scene, SceneSource, cautions, uncommon
 from segdata.raw.tree import Tree
 from segdata.stores.url import Place
 
@@ -30,16 +31,20 @@ class Survey:
     halves: list[str] = field(default_factory=list)  # splits that have images and no labels, or labels and no images
     painted: bool = False  # by `segdata synth`
     notes: list[str] = field(default_factory=list)  # for people: links that led out of the root, leftovers
+    divided: Divided | None = None  # where lists make the splits: then `scenes` has these, `origins` has both
 
     @property
     def errors(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == ERROR]
 
 
-def look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
-    """All scenes of the splits. Raises SourceError where an asked split, or every usual one, is missing."""
+def look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Division | None = None) -> Survey:
+    """All scenes of the splits, or of the division's lists.
+
+    Raises SourceError where an asked split, or every usual one, is missing, and for a listed frame that is.
+    """
     try:
-        return _look(source, tree, splits)
+        return _look(source, tree, splits, division)
     except SourceError as error:
         if not (other := _other(source, tree)):
             raise
@@ -58,17 +63,14 @@ def _is_there(source: SceneSource, tree: Tree) -> bool:
     return tree.contents(wanted).keys() == set(wanted)
 
 
-def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
+def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Division | None) -> Survey:
     for split in splits:
         if split not in source.splits:
             raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")
     survey, absent = Survey(), list[Finding]()
-    folders = {
-        split: [each for each in source.folders if each.split == split] for split in splits or source.default_splits
-    }
-    contents = tree.contents([folder.path for each in folders.values() for folder in each])
-    for split, each in folders.items():
-        listing = list_split(source.name, tree, each, contents)
+    wanted = source.splits if division else splits or source.default_splits
+    folders = {split: [each for each in source.folders if each.split == split] for split in wanted}
+    for split, listing in _listings(source, tree, folders, division, survey):
         survey.origins[split] = listing.origin
         survey.findings += listing.findings
         if listing.scenes:
@@ -79,7 +81,7 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
                 survey.halves.append(split)
             if splits and not tree.faults and not listing.findings:
                 _refuse(tree)
-                raise MissingError(listing.absent.found + _or(tree, each))
+                raise MissingError(listing.absent.found + _or(tree, folders[split]))
     if absent:
         _refuse(tree)
     survey.findings += sorted({fault for _, fault in tree.faults})  # a link may hide several folders
@@ -89,14 +91,41 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str]) -> Survey:
         found = absent[0].found if absent else f"{tree.root}: no scenes at all."
         raise SourceError(found + _or(tree, source.folders))
     survey.findings += [*absent, *_unused(source, tree)]
-    survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
-    survey.notes = [*tree.notes(), *_loud(survey.scenes)]
     survey.painted = is_painted(tree.root)
+    official = [] if survey.painted else _official_findings(source, survey)
+    _settle_splits(source, survey)
+    survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
+    survey.notes += [*tree.notes(), *_loud(survey.scenes)]
     if survey.painted and not _is_complete(tree.root):
         survey.notes.append(f"{PAINTED} says that `segdata synth` has not finished there: run the same command again")
-    if not survey.painted:
-        survey.findings += _official_findings(source, survey)
+    survey.findings += official
     return survey
+
+
+def _listings(
+    source: SceneSource, tree: Tree, folders: Mapping[str, Sequence[Folder]], division: Division | None, survey: Survey
+) -> Iterable[tuple[str, Listing]]:
+    """The official splits one after the other; where a division makes others, those in which its frames lie."""
+    contents = tree.contents([folder.path for each in folders.values() for folder in each])
+    listings = ((split, list_split(source.name, tree, each, contents)) for split, each in folders.items())
+    if division is None:
+        return listings
+    found = dict(listings)
+    if any(listing.absent for listing in found.values()):
+        _refuse(tree)
+    divided = survey.divided = divide(division, source, tree, found)
+    return [(split, listing) for split, listing in found.items() if split in divided.drawn]
+
+
+def _settle_splits(source: SceneSource, survey: Survey) -> None:
+    """From official splits to those of lists, where these make them; else a note on what the official ones hide."""
+    if divided := survey.divided:
+        survey.scenes = dict(divided.scenes)
+        survey.origins = {f"official {split}": origin for split, origin in survey.origins.items()} | divided.origins()
+        survey.notes += filter(None, [divided.note()])
+    elif not survey.painted:
+        found = cautions(source, survey.scenes)
+        survey.notes += [f"{source.name}, official {split}: {caution}" for split, caution in found.items()]
 
 
 def _refuse(tree: Tree) -> None:

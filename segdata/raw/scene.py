@@ -1,7 +1,7 @@
 """The nouns that sources and `prepare` share: labels, scenes, samples."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -110,10 +110,14 @@ class SceneSource(Protocol):
 
 @dataclass(frozen=True)
 class Official:
-    """What the publisher says a split holds: a count, and the keys where they are known."""
+    """What the publisher says a split holds: a count, and the keys where they are known.
+
+    `caution` says, where frames of the split are not independent of another split's, in what: half a sentence.
+    """
 
     count: int
     keys: frozenset[str] | None = None
+    caution: str = ""
 
 
 def uncommon(found: Sequence[str], official: Official) -> tuple[list[str], list[str]]:
@@ -122,3 +126,9 @@ def uncommon(found: Sequence[str], official: Official) -> tuple[list[str], list[
         return [], []
     have = frozenset(found)
     return sorted(official.keys - have), sorted(have - official.keys)
+
+
+def cautions(source: SceneSource, splits: Iterable[str]) -> dict[str, str]:
+    """The cautions of these official splits, of those that have one."""
+    found = {split: source.official[split].caution for split in splits if split in source.official}
+    return {split: caution for split, caution in found.items() if caution}

@@ -21,8 +21,13 @@ ALLOWED = {("rm", "-r"), ("mkdir", "-p")}
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stage]:
-    """The stages of the repository's own pipeline, all of them."""
-    return copy_of_repository(tmp_path_factory.mktemp("whole") / "pipeline").stages()
+    """The stages of the repository's own pipeline, all of them; and those of a set whose splits come from lists."""
+    whole = copy_of_repository(tmp_path_factory.mktemp("whole") / "pipeline")
+    data = whole.read("pipelines/data.yaml")
+    options = {"scale": [1, 8], "split-list": ["train=pipelines/lists/a.txt", "val=pipelines/lists/b.txt"]}
+    data["sets"]["listed"] = data["sets"]["cityscapes-20"] | {"options": options}
+    whole.write("pipelines/data.yaml", data)
+    return whole.stages()
 
 
 @pytest.fixture
@@ -43,6 +48,16 @@ def test_the_commands_are_understood(commands: dict[str, list[str]], trained: li
     for command in ours(commands):
         parse(command)
     assert [f"train@{config.out.name}" for config in trained] == [name for name in commands if name[:6] == "train@"]
+
+
+def test_lists_make_the_splits(stages: dict[str, Stage]) -> None:
+    """A set names a list for each split, and is made again when a file of their folder changes."""
+    (command,) = stages["prepare@listed"].commands
+    assert shlex.split(command)[-4:] == [
+        *("--split-list", "train=pipelines/lists/a.txt"),
+        *("--split-list", "val=pipelines/lists/b.txt"),
+    ]
+    assert "pipelines/lists" in stages["prepare@listed"].deps and (ROOT / "pipelines/lists").is_dir()
 
 
 def test_every_network_is_trained(commands: dict[str, list[str]], trained: list[TrainConfig]) -> None:

@@ -1,0 +1,72 @@
+"""A list of the frames of one split: a text file with one frame a line, by its key or by the name of its file."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from segdata.base.canonical import digest_bytes
+from segdata.base.files import read_file
+from segdata.errors import SourceError
+from segdata.raw.scene import Folder
+
+COMMENT = re.compile(r"(^|\s)#.*")
+LONGEST = 80  # characters of a line that a message shows
+
+
+@dataclass(frozen=True)
+class SplitList:
+    """The frames of one split: key -> the number of its line in the file `name`."""
+
+    split: str
+    name: str
+    lines: Mapping[str, int]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the sorted keys, a line each: what `LC_ALL=C sort FILE | sha256sum` prints of a list of keys."""
+        return digest_bytes("".join(f"{key}\n" for key in sorted(self.lines)).encode())
+
+    def line(self, key: str) -> str:
+        """Where the key stands, for a message."""
+        return f"{self.name} line {self.lines[key]}"
+
+
+def read_list(path: str) -> str:
+    """The text of a list. Raises SourceError."""
+    try:
+        return read_file(Path(path), error=SourceError).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SourceError(f"--split-list: no file {path}. Name a text file with one frame a line.") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"--split-list: {path} is no text file. Name one with one frame a line.") from None
+
+
+def parse_list(split: str, name: str, text: str, folders: Sequence[Folder]) -> SplitList:
+    """The list of this text, whose lines name frames of the source that has these folders.
+
+    Raises SourceError for a list of no frames, and for a frame that stands twice. Whether a frame is there, only the
+    dataset says.
+    """
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not (words := COMMENT.sub("", line).split()):
+            continue
+        keys = {key_of(word, folders) for word in words}  # of an image and its label, as in SegNet's lists
+        key = keys.pop() if len(keys) == 1 else " ".join(words)  # which is no frame's key, and told as such
+        if (first := lines.setdefault(key, number)) != number:
+            raise SourceError(f"{name} line {number}: {shortened(key)} stands in line {first} too. Remove one of both.")
+    if not lines:
+        raise SourceError(f"{name}: no frame in it, expected one a line. Name its frames, or leave the list out.")
+    return SplitList(split, name, lines)
+
+
+def key_of(word: str, folders: Sequence[Folder]) -> str:
+    """The key of the frame whose image or label file has this name or path; the word itself where it is no file's."""
+    name = word.rpartition("/")[2]
+    return next((match[1] for folder in folders if (match := folder.name.fullmatch(name))), word)
+
+
+def shortened(text: str) -> str:
+    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
