@@ -41,7 +41,7 @@ from segmodels.training.train import train
 
 RESULTS = Path(__file__).parents[1] / "results"
 TRIAL = {"cpu": 7, "cuda": 30}  # steps; the first three are warm-up
-SCORES = ("miou", "pixel_accuracy", "mean_accuracy", "interval")
+SCORES = ("miou", "pixel_accuracy", "mean_accuracy", "interval", "interval_reason")
 
 
 def trial(config: TrainConfig) -> float:
@@ -129,9 +129,14 @@ def result(name: str, options: argparse.Namespace, shards: Path, scratch: Path) 
 
 def says(figures: dict[str, Any]) -> str:
     """A row in a line."""
-    low, high = figures["interval"]["miou"]["low"], figures["interval"]["miou"]["high"]
     speed = figures["timing"]["images_per_second"]
-    return f"miou {figures['miou']:.4f} ({low:.4f} to {high:.4f}), {figures['steps']} steps, {speed:.1f} images/s"
+    return f"miou {figures['miou']:.4f} ({_interval(figures)}), {figures['steps']} steps, {speed:.1f} images/s"
+
+
+def _interval(figures: dict[str, Any]) -> str:
+    if figures["interval"] is None:
+        return f"no interval: {figures['interval_reason']}"
+    return "{low:.4f} to {high:.4f}".format(**figures["interval"]["miou"])
 
 
 def crop(text: str) -> tuple[int, int]:

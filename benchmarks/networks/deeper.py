@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from segdata.cli.script import Parser
+from segmodels.scoring.intervals import no_interval, paired
+from segmodels.scoring.scored import Scored, read_scores
 
 KEPT = ("value", "shares", "macs", "full_macs", "ms_median", "miou")
 
@@ -26,6 +28,13 @@ def segmodels(*arguments: object) -> None:
 def read(path: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(path.read_text())
     return document
+
+
+def last_less_first(scored: Scored) -> dict[str, float] | None:
+    """How much more the last stage scores than the first, on the same images; None where there is no interval."""
+    assert scored.steps is not None
+    found = paired(scored.steps[-1], scored.steps[0], scored.groups, scored.evaluated)
+    return None if no_interval(scored.groups) else found._asdict()
 
 
 def main() -> None:
@@ -55,7 +64,9 @@ def main() -> None:
         "images": evaluated["images"],
         "swept_images": swept["rows"][0]["images"],
         "training": {name: config[name] for name in ("options", "steps", "batch_size", "crop", "lr", "recipe")},
-        "interval": evaluated["interval"]["miou"],
+        "interval": evaluated["interval"] and evaluated["interval"]["miou"],
+        "interval_reason": evaluated["interval_reason"],
+        "last_less_first": last_less_first(read_scores(scores)),
         "stages": [step["miou"] for _, step in sorted(evaluated["steps"].items())],
         "sweep": [{name: row[name] for name in KEPT} for row in swept["rows"]],
         "device": swept["device"],

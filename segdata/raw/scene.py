@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from segdata.base.arrays import U8
 from segdata.findings import Finding
@@ -105,6 +105,19 @@ class SceneSource(Protocol):
     @property
     def others(self) -> re.Pattern[str]:
         """What begins the paths of everything else that its publishers and their tools put there."""
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A source whose frames are not independent of each other. It adds one method to those of SceneSource."""
+
+    def group(self, key: str) -> str:
+        """The clip that the frame with this key is from: frames of one group resemble each other, as neighbours do.
+
+        Intervals of scores resample groups. The key alone decides. A key that is not named as the source's frames are
+        is a group of its own.
+        """
         ...
 
 

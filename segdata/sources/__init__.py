@@ -3,11 +3,12 @@
 `official.py` holds their public frame lists. How files are found and read belongs in `raw`.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 
 from segdata.errors import OptionError, SourceError
-from segdata.raw.scene import SceneSource
+from segdata.raw.scene import Grouped, SceneSource
 from segdata.sources.camvid import CamVid
 from segdata.sources.cityscapes import Cityscapes
 from segdata.sources.tas500 import TAS500
@@ -38,3 +39,12 @@ def source(name: str) -> SceneSource:
         return SOURCES[name]
     near = get_close_matches(name, SOURCES, n=2) or sorted(SOURCES)
     raise SourceError(f"no source {name!r}; did you mean {' or '.join(near)}?")
+
+
+def groups(name: str, keys: Iterable[str]) -> tuple[str, ...]:
+    """The group of each frame by the rule of the source of that name (`Grouped` in `raw/scene.py`).
+
+    Each frame is a group of its own where the source has no rule, or is none of SOURCES.
+    """
+    found = SOURCES.get(name)
+    return tuple(map(found.group, keys)) if isinstance(found, Grouped) else tuple(keys)

@@ -15,6 +15,13 @@ from segdata.raw.scene import Folder, Official
 
 PNG = re.compile(r"(.+)\.(?i:png)")  # .PNG as cameras and Windows tools write it
 
+FRAME = re.compile(r"(.+)_f?(\d{5,6})")  # <drive>_<number of the frame in the video>, 30 a second
+# Video frames of a block, 20 s. Labelled frames are 1 s apart: with a predictor from colour and place, the influence of
+# a frame on mIoU correlates with that of its neighbour at 0.45 to 0.8, and at 0.2 on average 5 s on; its standard error
+# from blocks grows up to blocks of 10 s in four of five drives, in 0001TP up to 15 s. In simulated drives of such
+# correlation, intervals of nominal 95 % cover 87 to 92 % with blocks of 10 s, and 92 to 94 % with these.
+BLOCK = 600
+
 ANNOTATIONS = "the SegNet tutorial's annotations (ids 0 to 11; the colours *_L.png of the original CamVid are none)"
 INSTEAD = {
     "L.png": "These are colours of the original CamVid, with 32 classes. segdata reads the ids 0 to 11 of the SegNet "
@@ -70,4 +77,10 @@ class CamVid:
             (f"{split}annot", "labels", ANNOTATIONS),
         )
     )
+
+    def group(self, key: str) -> str:
+        """The drive, cut into blocks of 20 seconds. The official val split, 6.7 s of one drive, is one or two."""
+        found = FRAME.fullmatch(key)
+        return f"{found[1]}/{int(found[2]) // BLOCK}" if found else key
+
     others = re.compile(r"(701_StillsRaw_full|LabeledApproved_full)/")  # the frames as Cambridge publishes them

@@ -23,6 +23,10 @@ ZIPS = {
     "gtCoarse": "gtCoarse.zip",
 }
 FRAME = r"[A-Za-z][A-Za-z\-]*_\d{6}_\d{6}"
+SEQUENCE = re.compile(r"([A-Za-z][A-Za-z\-]*_\d{6})_(\d{6})")
+# Frames of a minute, 17 a second. Most sequences have one labelled frame, but eight are whole drives: frankfurt_000001
+# is 83 minutes long and has 217 of val's 500 frames. As one group it would leave five that count as independent.
+MINUTE = 17 * 60
 # Exact names: a folder that only begins like one of these may hold frames or labels that were moved there.
 PACKAGES = (  # of the publishers and of those who add to Cityscapes, by their top folders
     *("leftImg16bit", "rightImg8bit", "rightImg16bit", "disparity", "camera", "vehicle", "gtFinePanopticParts"),
@@ -97,6 +101,11 @@ class Cityscapes:
         if self.coarse:
             counts["train_extra"] = Official(19_998)
         return MappingProxyType(counts)
+
+    def group(self, key: str) -> str:
+        """City and sequence; a sequence that is a whole drive is cut into minutes."""
+        found = SEQUENCE.fullmatch(key)
+        return f"{found[1]}/{int(found[2]) // MINUTE}" if found else key
 
     others = OTHERS
 

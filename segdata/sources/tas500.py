@@ -14,6 +14,8 @@ from segdata.raw.scene import Folder, Official
 from segdata.sources.official import official_keys
 
 PNG = re.compile(r"(.+)\.(?i:png)")  # .PNG as cameras and Windows tools write it
+TIME = re.compile(r"\d{19}")  # nanoseconds since 1970
+MINUTE = 60 * 10**9
 ROLES = {"": "image", "_labels_ids": "labels", "_labels": "colors"}  # by what a folder's name has after its split's
 # id, name, colour, category. The release has no separate train ids; 255 (undefined) is its "no label".
 LABELS = (
@@ -70,4 +72,13 @@ class TAS500:
         for suffix, role in ROLES.items()
         if role == "image" or split != "test"
     )
+
+    def group(self, key: str) -> str:
+        """The minute in which the frame was taken: names are times, and nothing in them names a drive.
+
+        The splits were drawn from the same drives (val's frames lie between train's, some seconds away), so an interval
+        speaks of other minutes of these drives, not of other places.
+        """
+        return str(int(key) // MINUTE) if TIME.fullmatch(key) else key
+
     others = re.compile(r"(?!)")

@@ -21,13 +21,19 @@ def class_table(rows: Rows) -> Iterator[str]:
 
 
 def scores_line(document: Mapping[str, Any]) -> str:
-    """What comes first of all scores, with its interval (95 %)."""
-    interval = document["interval"]["miou"]
+    """What comes first of all scores, with its interval (95 %), or why it has none."""
     return (
-        f"miou {share(document['miou'])} ({share(interval['low'])} to {share(interval['high'])}), "
+        f"miou {share(document['miou'])} ({_interval(document)}), "
         f"pixel accuracy {share(document['pixel_accuracy'])} on {document['images']} images of "
         f"{document['shards']['split']}"
     )
+
+
+def _interval(document: Mapping[str, Any]) -> str:
+    if document["interval"] is None:
+        return f"no interval: {document['interval_reason']}"
+    ends = document["interval"]["miou"]
+    return f"{share(ends['low'])} to {share(ends['high'])}"
 
 
 def official_line(averages: Mapping[str, Any]) -> str:

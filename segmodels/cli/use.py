@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     "--shards", type=shard_set, required=True, help="Score on these shards of the run's taxonomy (a folder or a URL)."
 )
 @click.option(
-    "--out", type=ANY_PATH, help="Also write metrics.json, classes.csv, images.csv and confusion.npy into this folder."
+    "--out",
+    type=ANY_PATH,
+    help="Also write metrics.json, classes.csv, images.csv and confusion.npy into this folder; of a network with "
+    "several steps steps.npy too.",
 )
 @click.option("--split", default="val", show_default=True, help="Take the images of this split.")
 @view_options
@@ -76,7 +79,9 @@ def evaluate(
 ) -> None:
     """Score the network of RUN (a folder of `train`, or a weights file) on a split of SHARDS.
 
-    It prints a table of the classes and the most important scores. --out also writes all scores, to files.
+    It prints a table of the classes and the most important scores. --out also writes all scores, to files. The
+    interval (95 %) says how far the score is known on other images of this kind. Frames of one clip count together.
+    There is no interval for fewer than 50 images, or for clips that count as fewer than 8.
     Nothing of this changes RUN. The scores do not depend on --workers. On another processor, GPU or number of CPU
     threads single pixels may be taken for other classes, where two are as likely.
     """

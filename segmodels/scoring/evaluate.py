@@ -22,6 +22,7 @@ from segdata.base.arrays import U8
 from segdata.labels.targets import IDENTITY, make_targets
 from segdata.labels.taxonomy import IGNORE, Taxonomy
 from segdata.looking.show import most_covered
+from segdata.sources import groups
 from segmodels.compute.device import enough_memory
 from segmodels.data.images import samples
 from segmodels.errors import SegmodelsError
@@ -130,7 +131,9 @@ def measure(
     if not labelled:
         return None, None
     small_matrices = _stacked(coarse) if any(coarse) else None
-    return Matrices(tuple(shards.keys), _stacked(full), small_matrices), result
+    keys = tuple(shards.keys)
+    of_source = groups(shards.manifest.document["source"]["name"], keys)
+    return Matrices(keys, of_source, _stacked(full), small_matrices), result
 
 
 @torch.inference_mode()

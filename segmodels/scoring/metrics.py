@@ -1,8 +1,9 @@
 """What a segmentation is worth: every score from one integer confusion matrix per image.
 
 A confusion matrix is (K, K) int64, rows are ground truth, columns predictions; a split is (N, K, K).
-All scores take matrices with any leading axes, so one definition serves an image, a split and a
-thousand bootstrap resamples. A score whose denominator is zero is NaN and leaves every mean.
+All scores take matrices with any leading axes, so one definition serves an image, a split and all
+its resamples. A score whose denominator is zero is NaN and leaves every mean. How far a score is
+known stands in `intervals.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,6 +57,12 @@ def class_iou(matrix: ConfusionMatrix, evaluated: ArrayLike) -> Scores:
     hits = _diagonal(matrix)
     union = matrix.sum(-1) + matrix[..., kept, :].sum(-2) - hits
     return _ratio(hits, np.where(kept, union, 0))
+
+
+def class_recall(matrix: ConfusionMatrix, evaluated: ArrayLike) -> Scores:
+    """Share of each evaluated class's pixels that were found: (..., K, K) → (..., K)."""
+    kept = np.asarray(evaluated, dtype=bool)
+    return _ratio(_diagonal(matrix), np.where(kept, matrix.sum(-1), 0))
 
 
 def miou(matrix: ConfusionMatrix, evaluated: ArrayLike) -> Scores:
@@ -132,7 +139,7 @@ def miou_present(matrix: ConfusionMatrix) -> Scores:
     return _mean(np.where(matrix.sum(-1) > 0, class_iou(matrix, everything), np.nan))
 
 
-# --- All of them, with intervals ---------------------------------------------------------------------
+# --- All of them --------------------------------------------------------------------------------------
 
 SPLIT_SCORES: dict[str, Callable[[ConfusionMatrix, ArrayLike], Scores]] = {
     "miou": miou,
@@ -148,45 +155,24 @@ IMAGE_SCORES: dict[str, Callable[[ConfusionMatrix], Scores]] = {
 }
 
 
+# What the scores of a split are means of: class by class (..., K), or one value (..., 1).
+COLUMNS: dict[str, Callable[[ConfusionMatrix, ArrayLike], Scores]] = {
+    "miou": class_iou,
+    "miou_with_misc": lambda matrix, evaluated: class_iou(matrix, np.ones_like(np.asarray(evaluated, dtype=bool))),
+    "miou_fixed": lambda matrix, evaluated: class_iou(matrix, np.ones_like(np.asarray(evaluated, dtype=bool))),
+    "pixel_accuracy": lambda matrix, evaluated: pixel_accuracy(matrix, evaluated)[..., None],
+    "mean_accuracy": class_recall,
+    "frequency_weighted_iou": lambda matrix, evaluated: frequency_weighted_iou(matrix, evaluated)[..., None],
+}
+ABSENT_COUNT = frozenset({"miou_fixed"})  # here a class that occurs nowhere counts 0 in the mean
+
+
 def scores(split: ConfusionMatrix, evaluated: ArrayLike) -> dict[str, float]:
     """Every score by its name for a split (N, K, K): `miou` first, NaN where undefined."""
     total = split.sum(0)
     of_split = {name: float(score(total, evaluated)) for name, score in SPLIT_SCORES.items()}
     of_images = {name: float(_mean(score(split))) for name, score in IMAGE_SCORES.items()}
     return of_split | of_images
-
-
-def intervals(
-    split: ConfusionMatrix, evaluated: ArrayLike, level: float = 0.95, rounds: int = 1000, seed: int = 0
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap interval over images of every score: `rounds` resamples of the N images.
-
-    The same split, seed and rounds give the same interval. It speaks of other images of this kind,
-    not of other trainings.
-    """
-    draws = _draws(len(split), rounds, seed)  # (R, N)
-    # multiplied in float64 for BLAS' sake: exact, as pixel counts stay far below 2^53
-    totals = (draws @ split.reshape(len(split), -1)).reshape(rounds, *split.shape[1:]).astype(np.int64)
-    resampled = {name: score(totals, evaluated) for name, score in SPLIT_SCORES.items()}  # (R,) each
-    for name, score in IMAGE_SCORES.items():
-        values = score(split)  # (N,)
-        resampled[name] = _ratio(draws @ np.nan_to_num(values, nan=0.0), draws @ ~np.isnan(values))
-    return {name: _interval(values, level) for name, values in resampled.items()}
-
-
-def _draws(images: int, rounds: int, seed: int) -> Scores:
-    """How often each image was drawn in each resample: (rounds, images)."""
-    drawn = np.random.default_rng(seed).integers(images, size=(rounds, images))
-    flat = (drawn + images * np.arange(rounds)[:, None]).ravel()
-    return np.bincount(flat, minlength=rounds * images).reshape(rounds, images).astype(np.float64)
-
-
-def _interval(values: Scores, level: float) -> tuple[float, float]:
-    defined = values[~np.isnan(values)]
-    if not len(defined):
-        return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def _diagonal(matrix: ConfusionMatrix) -> ConfusionMatrix:

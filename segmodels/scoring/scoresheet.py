@@ -17,19 +17,22 @@ from segdata.labels.taxonomy import Taxonomy
 from segmodels.documents import csv_table
 from segmodels.runs.results import check_out
 from segmodels.scoring import metrics
+from segmodels.scoring.intervals import intervals, no_interval
 from segmodels.scoring.metrics import ConfusionMatrix
 from segmodels.scoring.official import largest_difference
 
-METRICS, OFFICIAL, CONFUSION = "metrics.json", "official.json", "confusion.npy"
+METRICS, OFFICIAL, CONFUSION, STEPS = "metrics.json", "official.json", "confusion.npy", "steps.npy"
 CLASSES, IMAGES = "classes.csv", "images.csv"
 CLASS_HEADER = ("id", "class", "category", "pixels", "iou", "recall", "precision")
-IMAGE_HEADER = ("key", "pixel_accuracy", "miou", "miou_present", "micro_iou")
+IMAGE_HEADER = ("key", "pixel_accuracy", "miou", "miou_present", "micro_iou", "group")
+OLDER_IMAGE_HEADER = IMAGE_HEADER[:-1]
 FILES = {  # and how those that `evaluate` wrote are known again
     METRICS: json_kind("scores of `evaluate`", "images", "interval", "miou", "shards"),
     OFFICIAL: json_kind("scores of cityscapesScripts", "averageScoreClasses", "classScores"),
     CONFUSION: marked("a confusion matrix", b"{'descr': '<i8', 'fortran_order': False, 'shape': ("),
+    STEPS: marked("confusion matrices of steps", b"{'descr': '<i8', 'fortran_order': False, 'shape': ("),
     CLASSES: headed("scores of classes", ",".join(CLASS_HEADER).encode()),
-    IMAGES: headed("scores of images", ",".join(IMAGE_HEADER).encode()),
+    IMAGES: headed("scores of images", ",".join(OLDER_IMAGE_HEADER).encode()),
 }
 Rows = list[list[Any]]
 
@@ -39,6 +42,7 @@ class Matrices:
     """Confusion matrices (S, N, K, K) of a network's S outputs on N images; the last is the answer."""
 
     keys: tuple[str, ...]
+    groups: tuple[str, ...]  # of each image, by the rule of the shards' source
     full: ConfusionMatrix  # at the labels' resolution
     coarse: ConfusionMatrix | None  # at the network's stride; None where that is 1, or several views were averaged
 
@@ -48,12 +52,13 @@ class Scoresheet:
     """The scores of a split, and the files that hold them:
 
     metrics.json    `document`: what was scored, then the scores of `metrics.py` by their names, null where
-                    undefined; `interval` (95 %, bootstrap over images), `class_iou`, `category_iou`; the same scores
-                    in `own_stride` and, for networks of several outputs, in `steps`; the evaluator's averages in
-                    `official`
+                    undefined; `groups`, how many the images belong to; `interval` (95 %, see `intervals.py`), null
+                    where `interval_reason` says why; `class_iou`, `category_iou`; the same scores in `own_stride` and,
+                    for networks of several outputs, in `steps`; the evaluator's averages in `official`
     classes.csv     `classes`: a row for each evaluated class (CLASS_HEADER), None where a value is undefined
     images.csv      a row for each image (IMAGE_HEADER)
     confusion.npy   `answer`: (N, K, K) int64 in the order of images.csv, rows are ground truth
+    steps.npy       `steps`: (S, N, K, K) of all S outputs, the last is `answer`; only where there are several
     official.json   `official`: all that Cityscapes' evaluator says, where it ran
     """
 
@@ -61,6 +66,7 @@ class Scoresheet:
     classes: Rows
     images: Rows
     answer: ConfusionMatrix
+    steps: ConfusionMatrix | None
     official: dict[str, Any] | None
 
     def write(self, out: Path) -> None:
@@ -68,12 +74,16 @@ class Scoresheet:
         check_out(out, FILES)  # once more: the work may have taken hours
         unlink(out / METRICS)
         unlink(out / OFFICIAL)
+        unlink(out / STEPS)
         if self.official:
             write_file(out / OFFICIAL, pretty_json(self.official))
         write_file(out / CLASSES, csv_table(CLASS_HEADER, self.classes))
         write_file(out / IMAGES, csv_table(IMAGE_HEADER, self.images))
         with replacing(out / CONFUSION) as file:
             np.save(file, self.answer)
+        if self.steps is not None:
+            with replacing(out / STEPS) as file:
+                np.save(file, self.steps)
         write_file(out / METRICS, pretty_json(self.document))
 
 
@@ -86,8 +96,9 @@ def make_scoresheet(
     if official:
         document["official"] = _averages(official, document["class_iou"], taxonomy)
     classes = [_plain(row) for row in _class_rows(answer.sum(0), taxonomy)]
-    images = [_plain(row) for row in _image_rows(matrices.keys, answer, taxonomy)]
-    return Scoresheet(_plain(document), classes, images, answer, _plain(official))
+    images = [_plain(row) for row in _image_rows(matrices, taxonomy)]
+    steps = matrices.full if len(matrices.full) > 1 else None
+    return Scoresheet(_plain(document), classes, images, answer, steps, _plain(official))
 
 
 def _document(matrices: Matrices, taxonomy: Taxonomy, stride: int) -> dict[str, Any]:
@@ -96,11 +107,14 @@ def _document(matrices: Matrices, taxonomy: Taxonomy, stride: int) -> dict[str, 
     answer, total = matrices.full[-1], matrices.full[-1].sum(0)
     of_class = zip(taxonomy.classes, metrics.class_iou(total, evaluated), strict=True)
     of_category = metrics.category_iou(total, evaluated, [row.category for row in taxonomy.classes])
-    intervals = metrics.intervals(answer, evaluated)
+    reason = no_interval(matrices.groups)
+    known = {} if reason else intervals(answer, matrices.groups, evaluated)
     document: dict[str, Any] = {
         "images": len(answer),
         **metrics.scores(answer, evaluated),
-        "interval": {name: {"low": low, "high": high} for name, (low, high) in intervals.items()},
+        "groups": len(set(matrices.groups)),
+        "interval": {name: {"low": low, "high": high} for name, (low, high) in known.items()} or None,
+        "interval_reason": reason or None,
         "class_iou": {row.name: iou for row, iou in of_class if row.evaluated},
         "category_iou": {name: float(iou) for name, iou in of_category.items()},
     }
@@ -132,14 +146,15 @@ def _class_rows(total: ConfusionMatrix, taxonomy: Taxonomy) -> Iterable[Sequence
         yield i, row.name, row.category, pixels[i], class_iou[i], _share(hits[i], pixels[i]), _share(hits[i], found[i])
 
 
-def _image_rows(keys: Sequence[str], answer: ConfusionMatrix, taxonomy: Taxonomy) -> Iterable[Sequence[object]]:
-    evaluated = _evaluated(taxonomy)
+def _image_rows(matrices: Matrices, taxonomy: Taxonomy) -> Iterable[Sequence[object]]:
+    evaluated, answer = _evaluated(taxonomy), matrices.full[-1]
     return zip(
-        keys,
+        matrices.keys,
         metrics.pixel_accuracy(answer, evaluated),
         metrics.miou(answer, evaluated),
         metrics.miou_present(answer),
         metrics.micro_iou(answer),
+        matrices.groups,
         strict=True,
     )
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from segdata.base.files import parsing, read_file, regular
+from segdata.base.files import parsing
 from segdata.labels.taxonomy import Taxonomy
 from segmodels.errors import SegmodelsError
 from segmodels.inference.views import Views
@@ -25,11 +21,11 @@ from segmodels.report.read.ranking import Interval
 from segmodels.runs.identity import check_identity
 from segmodels.runs.run import Run, check_results
 from segmodels.scoring.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
+from segmodels.scoring.scored import read_matrices, read_table
 from segmodels.spec import SCALES, Size
 
-LARGEST = 1 << 34  # bytes of confusion.npy: a million images of 40 classes
 LARGEST_WINDOW = 1 << 13  # that the page's few images are shown through
-MOST = 1 << 40  # pixels of one image
+OLDER = "scored by an older version, whose intervals took frames of one clip for independent"
 SCORES = (*SPLIT_SCORES, *IMAGE_SCORES)  # names in metrics.json
 Scores = Mapping[str, float | None]
 
@@ -68,6 +64,7 @@ class Result:
     own_stride: Scores
     stride: int
     intervals: Mapping[str, Interval | None]
+    no_interval: str  # why there is none, as a phrase; empty where there is one
     class_iou: Scores
     steps: tuple[Step, ...]  # none where the network answers in one
     images: int
@@ -107,7 +104,10 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
     dataset, split = _dataset(sheet, scores, datasets)
     check_results(run, "history", "metrics")
     timing = read_fields(run.timing, train_again)
-    images, keys_digest = _keys(scores / "images.csv", sheet.advice)
+    rows = read_table(scores / "images.csv", sheet.advice)
+    images, keys_digest = _keys(scores / "images.csv", rows, sheet.advice)
+    shape = (images, len(dataset.taxonomy.classes), len(dataset.taxonomy.classes))
+    intervals, reason = _intervals(sheet)
     return Result(
         name=name,
         run=run.path,
@@ -121,12 +121,13 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
         scores={each: sheet.score(each) for each in SCORES},
         own_stride=_own_stride(sheet),
         stride=sheet.inside("own_stride").whole("stride") if "own_stride" in sheet.values else 1,
-        intervals=_intervals(sheet.inside("interval")),
+        intervals=intervals,
+        no_interval=reason,
         class_iou=_class_iou(sheet.inside("class_iou"), dataset.taxonomy),
         steps=_steps(sheet),
         images=images,
         keys_digest=keys_digest,
-        confusions=_confusions(scores / "confusion.npy", (images, len(dataset.taxonomy.classes)), sheet.advice),
+        confusions=read_matrices(scores / "confusion.npy", shape, sheet.advice),
         history=_history(run.history, train_again),
         seconds=timing.number("seconds"),
         images_per_second=timing.score("images_per_second"),
@@ -166,12 +167,18 @@ def _own_stride(sheet: Fields) -> Scores:
     return {name: sheet.inside("own_stride").score(name) for name in SCORES}
 
 
-def _intervals(rows: Fields) -> dict[str, Interval | None]:
+def _intervals(sheet: Fields) -> tuple[dict[str, Interval | None], str]:
+    """Of every score, and why there are none: those of older versions are left out, for they are too narrow."""
+    if "interval_reason" not in sheet.values:
+        return dict.fromkeys(SCORES), OLDER
+    if sheet.values["interval_reason"] is not None:
+        return dict.fromkeys(SCORES), sheet.text("interval_reason")
     found: dict[str, Interval | None] = {}
     for name in SCORES:
-        low, high = rows.inside(name).score("low"), rows.inside(name).score("high")
+        row = sheet.inside("interval").inside(name)
+        low, high = row.score("low"), row.score("high")
         found[name] = None if low is None or high is None else Interval(low, high)
-    return found
+    return found, ""
 
 
 def _class_iou(row: Fields, taxonomy: Taxonomy) -> Scores:
@@ -198,15 +205,15 @@ def digest_keys(keys: Iterable[str]) -> tuple[int, str]:
     return count, digest.hexdigest()
 
 
-def _keys(path: Path, advice: str) -> tuple[int, str]:
-    count, digest = digest_keys(row.get("key", "") for row in _table(path, advice))
+def _keys(path: Path, rows: Sequence[Mapping[str, str]], advice: str) -> tuple[int, str]:
+    count, digest = digest_keys(row.get("key", "") for row in rows)
     if not count:
         raise SegmodelsError(f"{path} has no image. {advice}")
     return count, digest
 
 
 def _history(path: Path, advice: str) -> tuple[Epoch, ...]:
-    rows = _table(path, advice)
+    rows = read_table(path, advice)
     with parsing(f"{path} is no history", SegmodelsError, advice):
         return tuple(
             Epoch(
@@ -230,23 +237,3 @@ def _outputs(row: Mapping[str, str], prefix: str) -> tuple[float | None, ...]:
 def _number(text: str) -> float | None:
     value = float(text) if text else None
     return value if value is None or isfinite(value) else None
-
-
-def _table(path: Path, advice: str) -> list[dict[str, str]]:
-    with parsing(f"cannot read {path}", SegmodelsError, advice):
-        text = read_file(path, error=SegmodelsError).decode()
-        return list(csv.DictReader(io.StringIO(text, newline=""), restval=""))
-
-
-def _confusions(path: Path, expected: tuple[int, int], advice: str) -> ConfusionMatrix:
-    images, classes = expected
-    with parsing(f"cannot read {path}", SegmodelsError, advice):
-        regular(path, LARGEST, SegmodelsError)
-        found: ConfusionMatrix = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
-    if found.shape != (images, classes, classes) or found.dtype != np.int64:
-        raise SegmodelsError(
-            f"{path} holds {found.dtype} {found.shape}, expected int64 ({images}, {classes}, {classes}). {advice}"
-        )
-    if found.min() < 0 or found.max() > MOST:
-        raise SegmodelsError(f"{path} holds {found.min()} to {found.max()}, expected counts of pixels. {advice}")
-    return found

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import segmodels
 from segdata import ShardSet
 from segdata.labels.taxonomy import load_taxonomy
+from segdata.sources import groups
 from segmodels import SegmodelsError
 from segmodels.cli import cli
 from segmodels.inference.segmenter import Segmenter
@@ -27,7 +28,9 @@ from segmodels.inference.trained import choose_views, load_trained
 from segmodels.inference.views import Views, average, look
 from segmodels.prediction import Prediction
 from segmodels.runs.checkpoint import load_weights
+from segmodels.scoring import metrics
 from segmodels.scoring.evaluate import evaluate, measure
+from segmodels.scoring.scored import read_scores
 from segmodels.spec import Geometry
 from tests.segmodels.commands import refused, run
 
@@ -123,12 +126,14 @@ def test_scores_against_a_loop(make_run: Make, make_street_shards: Make, tmp_pat
     assert document["miou"] == pytest.approx(np.mean(list(ious.values())), abs=1e-12)
     kept = total[evaluated]
     assert document["pixel_accuracy"] == pytest.approx(np.trace(total[:19, :19]) / kept.sum(), abs=1e-12)
-    assert document["interval"]["miou"]["low"] <= document["miou"] <= document["interval"]["miou"]["high"]
+    assert (document["interval"], document["groups"]) == (None, 3)
+    assert document["interval_reason"] == "3 images, an interval needs at least 50"
     assert set(document["category_iou"]) == {row.category for row in val.taxonomy.classes if row.evaluated}
     assert "own_stride" not in document and "steps" not in document  # stride 1, one step
 
     rows = list(csv.DictReader((tmp_path / "out" / "images.csv").read_text().splitlines()))
     assert [row["key"] for row in rows] == val.keys
+    assert [row["group"] for row in rows] == list(groups("cityscapes", val.keys)) != val.keys
     for row, matrix in zip(rows, matrices, strict=True):
         accuracy = np.trace(matrix) / matrix.sum()
         assert float(row["micro_iou"]) == pytest.approx(accuracy / (2 - accuracy), abs=1e-12)
@@ -168,6 +173,11 @@ def test_every_step_at_both_resolutions(make_run: Make, make_street_shards: Make
         name: value for name, value in last.items() if name != "own_stride"
     }
     assert len({step["miou"] for step in document["steps"].values()}) == 3
+    scored = read_scores(tmp_path)
+    assert scored.steps is not None and scored.steps.shape == (3, 3, 20, 20)
+    assert np.array_equal(scored.steps[-1], scored.matrices) and scored.evaluated.tolist() == evaluated_of(val)
+    for matrices, row in zip(scored.steps, document["steps"].values(), strict=True):
+        assert row == {"own_stride": row["own_stride"], **metrics.scores(matrices, scored.evaluated)}
 
 
 def test_the_stages_of_percentile(make_run: Make, val: ShardSet) -> None:
@@ -312,7 +322,7 @@ def test_the_same_bytes(make_run: Make, make_street_shards: Make, tmp_path: Path
     run("evaluate", folder, "--shards", shards, "--out", tmp_path / "b", "--workers", "3")
     run("evaluate", folder, "--shards", shards, "--out", tmp_path / "b")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["classes.csv", "confusion.npy", "images.csv", "metrics.json"]
+    assert names == ["classes.csv", "confusion.npy", "images.csv", "metrics.json", "steps.npy"]
     assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -377,7 +387,7 @@ def test_undefined_scores_are_null(make_run: Make, val: ShardSet, tmp_path: Path
 
     evaluate(segmenter, Void(val.path, "val"), tmp_path)
     document = read_strictly(tmp_path / "metrics.json")
-    assert document["miou"] is None and document["interval"]["miou"] == {"low": None, "high": None}
+    assert document["miou"] is None and document["interval"] is None
     assert document["micro_iou"] is not None
 
 

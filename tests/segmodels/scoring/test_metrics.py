@@ -254,47 +254,25 @@ def test_confusion_within_a_category_is_no_error() -> None:
 
 
 def test_nothing_to_score_is_nan() -> None:
-    """A split of images without a single valid pixel has no scores and no intervals, and does not warn."""
+    """A split of images without a single valid pixel has no scores, and does not warn."""
     empty = np.zeros((3, K, K), dtype=np.int64)
     found = metrics.scores(empty, EVALUATED)
     assert found.pop("miou_fixed") == 0.0
     assert np.isnan(list(found.values())).all()
-    assert np.isnan(metrics.intervals(empty, EVALUATED, rounds=10)["miou"]).all()
+
+
+def test_every_score_of_a_split_is_the_mean_of_its_columns(split: metrics.ConfusionMatrix) -> None:
+    """What intervals are computed from is what is scored; only of one score do absent classes count."""
+    total = split.sum(0)
+    total[2], total[:, 2] = 0, 0
+    assert metrics.COLUMNS.keys() == metrics.SPLIT_SCORES.keys()
+    for name, columns in metrics.COLUMNS.items():
+        values = columns(total, EVALUATED)
+        mean = np.nan_to_num(values).mean() if name in metrics.ABSENT_COUNT else np.nanmean(values)
+        assert mean == pytest.approx(float(metrics.SPLIT_SCORES[name](total, EVALUATED))), name
 
 
 def test_an_image_without_valid_pixels_leaves_the_mean_over_images(split: metrics.ConfusionMatrix) -> None:
     """Adding an all-ignored image changes no score."""
     longer = np.concatenate([split, np.zeros_like(split[:1])])
     assert metrics.scores(longer, EVALUATED) == pytest.approx(metrics.scores(split, EVALUATED))
-
-
-# --- Bootstrap ----------------------------------------------------------------------------------------
-
-
-def test_intervals_are_those_of_a_loop(split: metrics.ConfusionMatrix) -> None:
-    """Scoring resampled splits one by one gives the same interval of every score."""
-    rounds = 40
-    drawn = np.random.default_rng(5).integers(len(split), size=(rounds, len(split)))
-    resampled = [metrics.scores(split[row], EVALUATED) for row in drawn]
-    for name, interval in metrics.intervals(split, EVALUATED, level=0.9, rounds=rounds, seed=5).items():
-        expected = np.quantile([each[name] for each in resampled], [0.05, 0.95])
-        np.testing.assert_allclose(interval, expected, rtol=1e-12, err_msg=name)
-
-
-def test_intervals_cover_a_known_truth() -> None:
-    """Images of accuracy Beta(8, 4): the 95 % interval holds the true mean in about 95 of 100 splits."""
-    rng = np.random.default_rng(0)
-    hits = np.round(1000 * rng.beta(8, 4, size=(200, 60))).astype(np.int64)  # (splits, images)
-    covered = 0
-    for images in hits:
-        split = np.zeros((60, 2, 2), dtype=np.int64)
-        split[:, 0, 0], split[:, 0, 1] = images, 1000 - images
-        low, high = metrics.intervals(split, [True, True], rounds=300)["pixel_accuracy"]
-        covered += low <= 8 / 12 <= high
-    assert 180 <= covered <= 199
-
-
-def test_intervals_are_reproducible(split: metrics.ConfusionMatrix) -> None:
-    """The seed decides, and nothing else."""
-    assert metrics.intervals(split, EVALUATED) == metrics.intervals(split, EVALUATED)
-    assert metrics.intervals(split, EVALUATED) != metrics.intervals(split, EVALUATED, seed=1)
