@@ -146,6 +146,11 @@ class Stages(NamedTuple):
     confidences: str  # the winning probability at each stage
 
 
+def no_reason(network: Any) -> str:
+    """Nothing stands in the way."""
+    return ""
+
+
 def equal_weights(outputs: int) -> tuple[float, ...]:
     """The mean over the supervised outputs."""
     return (1.0 / outputs,) * outputs
@@ -165,7 +170,7 @@ class ModelSpec:
     options: Mapping[str, Option] = field(default_factory=dict)
     step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of supervised outputs
     not_exportable: str = ""  # why torch.export fails; empty: it works
-    not_in_onnx: str = ""  # why an .onnx file of it cannot be; empty: it can
+    not_in_onnx: Callable[[Any], str] = no_reason  # (network): why an .onnx file of it cannot be; empty: it can
     unpublished: tuple[int, Size] | None = None  # the source's setting, where it gives no count
     knobs: tuple[Knob, ...] = ()
     stages: Stages | None = None  # None: every output answers for all pixels

@@ -63,7 +63,8 @@ def train(network: str, recipe: str | None, options: dict[str, str], threads: in
     from segmodels.runs.progress import Console
     from segmodels.training.train import train as run_training
 
-    chosen = tuple(sorted(spec(network).parse(options).items()))
+    resolved = spec(network).parse(options)
+    chosen = tuple((name, resolved[name]) for name in sorted(options))  # those given: a recipe may have others
     config = make_config(network, recipe, given | {"options": chosen})
     with computing_on(threads or default_threads()):
         outcome = run_training(config, show=Console())

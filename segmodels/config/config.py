@@ -33,7 +33,7 @@ class TrainConfig:
         metadata=describe("Train on the shards that `segdata prepare` wrote to this folder or URL.", digested=False)
     )
     out: Path = field(metadata=describe("Write the run into this folder.", metavar="RUN", digested=False))
-    options: tuple[tuple[str, Value], ...] = ()  # of the network: complete, sorted by name
+    options: tuple[tuple[str, Value], ...] = ()  # of the network, sorted by name; `train` fills in the others
 
     # how long: epochs or steps, the other is None
     epochs: int | None = option(100, "Train for this number of epochs: passes over the training split.", Bound(1, MOST))

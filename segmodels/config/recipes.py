@@ -70,6 +70,7 @@ CLUSTERNET = PLAIN | {
     "lr": 1e-2,
     "trunk_lr": 0.1,
     "weight_decay": 1e-4,
+    "options": (("assignment", "per_image"),),
 }
 
 # Epochs 40, 60 and 80 of 300. (In the original the schedule multiplies itself in twice and ends near 1e-6.)
@@ -109,7 +110,10 @@ def recipe_values(recipe: str, network: str) -> Recipe:
 def make_config(network: str, recipe: str | None, given: Mapping[str, Any]) -> TrainConfig:
     """The recipe's values, overridden by what was given on the command line (None = not given)."""
     recipe = TrainConfig.recipe if recipe is None else recipe
-    values = recipe_values(recipe, network) | {name: value for name, value in given.items() if value is not None}
+    values = recipe_values(recipe, network)
+    options = dict(values.get("options", ())) | dict(given.get("options") or ())  # each one overridden by itself
+    values |= {name: value for name, value in given.items() if value is not None}
+    values["options"] = tuple(sorted(options.items()))
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if given.get(one) is not None and given.get(other) is None:
             values[other] = None

@@ -73,7 +73,7 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
         raise SegmodelsError(f"--out is {out.name}, expected a name that ends in {' or '.join(formats)}")
     if why := spec(segmenter.name).not_exportable:
         raise SegmodelsError(f"{segmenter.name} cannot be exported: {why}")
-    if out.suffix == ".onnx" and (why := spec(segmenter.name).not_in_onnx):
+    if out.suffix == ".onnx" and (why := spec(segmenter.name).not_in_onnx(segmenter.network)):
         raise SegmodelsError(f"{segmenter.name} cannot be written as .onnx: {why}. Export a .pt2")
     size = size_of(segmenter, size)
     check_out(out.parent)

@@ -74,7 +74,7 @@ def test_options_are_those_of_the_command(run: str) -> None:
     given = train.make_context("train", command(run, Path("shards"), Path("out"))).params
     network, recipe, options = (given.pop(name) for name in ("network", "recipe", "options"))
     chosen = segmodels.spec(network).parse(options)
-    config = make_config(network, recipe, given | {"options": tuple(sorted(chosen.items()))})
+    config = make_config(network, recipe, given | {"options": tuple((name, chosen[name]) for name in sorted(options))})
     assert config.steps == RUNS["runs"][run]["options"]["steps"]
 
 

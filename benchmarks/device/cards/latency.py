@@ -13,14 +13,13 @@ from segmodels.bench.clock import times
 from segmodels.bench.figure import measure
 from segmodels.compute.device import choose_device
 
-SLOW = ("clusternet", "clusternet_concat")  # an eigendecomposition an image: they come last
 CLASSES = 20
 
 
 def latency(bench: Bench, precision: str) -> Iterator[Row]:
     """Every network at batch 1: milliseconds, memory and joules of a forward, channels last, reproducible."""
     size, seconds = ((64, 128), 0.0) if bench.rehearsal else ((512, 1024), 1.0)
-    for name in sorted(segmodels.names(), key=lambda name: name in SLOW):
+    for name in segmodels.names():
         options = segmodels.spec(name).resolve(SMALL[name] if bench.rehearsal else {})
         setting = Setting(precision, "channels_last", device=str(choose_device(bench.device)))
         figure = measure(Case(Subject(name, CLASSES, options, size), size, setting), 1, seconds)

@@ -10,10 +10,13 @@ Spectral Clustering, 2001) and lets each group speak with its mean map.
 | `clusternet`         | norm, 2048 maps to 40 means, norm | 2, 3, 6, 8 of 40    | 1x1        |
 | `clusternet_concat`  | 2048 maps, each its group's mean  | 2, 3, 6, 8 of these | 3x3, 1x1   |
 
-Deviations: the clustering is Ng-Jordan-Weiss as written. In the original the affinity grows with the distance
-and is cut at 2, so that one group swallows all maps; it takes 2 eigenvectors for 40 groups, starts k-means at
-random, and is wired to batch 1 at 713x713. A norm behind a 1x1 bin sees one value per channel in a batch of
-one: there it uses its running statistics. Depths 18 and 34 keep the proportions of the heads.
+Deviations: all images share one assignment of channels to groups, unless `assignment=per_image` is given, which is
+the source's way and part of `--recipe published`. Groups that are made for each image anew have nothing in common:
+slot j of the head's input, for which the head has one set of weights, holds other channels in every image
+(benchmarks/networks/slots.py counts them). The clustering is Ng-Jordan-Weiss as written. In the original the affinity
+grows with the distance and is cut at 2, so that one group swallows all maps; it takes 2 eigenvectors for 40 groups,
+starts k-means at random, and is wired to batch 1 at 713x713. A norm behind a 1x1 bin sees one value per channel in a
+batch of one: there it uses its running statistics. Depths 18 and 34 keep the proportions of the heads.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from torch import Tensor, nn
 from segmodels.blocks import check_image, concatenate
 from segmodels.compute.deterministic import adaptive_avg_pool, resize
 from segmodels.errors import SegmodelsError
-from segmodels.networks.pspnet.clustering import cluster_channels, group_means, membership
+from segmodels.networks.pspnet.clustering import group_means, membership
+from segmodels.networks.pspnet.groups import ChannelGroups
 from segmodels.networks.pspnet.resnet import BLOCKS, ResNet, conv3x3
 from segmodels.prediction import Prediction
 from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
@@ -146,38 +150,6 @@ class ClusterConcatHead(nn.Module):
         return logits, {"assignment": assignment}
 
 
-class ChannelGroups(nn.Module):
-    """Which group each channel of (B, C, h, w) belongs to: (B, C) int64.
-
-    Either each image has groups of its own, or all share one assignment, a buffer. The shared one is made
-    from the training batches number 1, 2, 4, … 1024 and then stays, so that the head can settle on it.
-    """
-
-    REFRESHED_UP_TO = 1024
-    assignment: Tensor
-    batches: Tensor
-
-    def __init__(self, channels: int, count: int, sigma: float, *, shared: bool) -> None:
-        super().__init__()
-        self.count, self.sigma, self.shared = count, sigma, shared
-        if shared:
-            self.register_buffer("assignment", torch.arange(channels) * count // channels)
-            self.register_buffer("batches", torch.tensor(0))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        if not self.shared:
-            return torch.stack([cluster_channels(image[None], self.count, self.sigma) for image in maps])
-        if self.training:
-            self._count_batch(maps)
-        return self.assignment.expand(maps.shape[0], -1)
-
-    def _count_batch(self, maps: Tensor) -> None:
-        self.batches += 1
-        number = int(self.batches)
-        if number <= self.REFRESHED_UP_TO and number.bit_count() == 1:
-            self.assignment.copy_(cluster_channels(maps, self.count, self.sigma))
-
-
 def classifier(channels: int, inner: int, classes: int) -> nn.Sequential:
     """3x3, norm, ReLU, dropout, 1x1."""
     return nn.Sequential(
@@ -215,6 +187,13 @@ def _output_weights(outputs: int) -> tuple[float, ...]:
     return (0.4, 1.0)[-outputs:]
 
 
+def _not_in_onnx(network: SceneParser) -> str:
+    groups = network.head.groups
+    if isinstance(groups, ChannelGroups) and groups.shared:
+        return ""
+    return "with assignment=per_image it takes eigenvectors, for which ONNX has no operator"
+
+
 BACKBONE = {
     "backbone_depth": Option(50, "depth of the ResNet", choices=tuple(BLOCKS)),
     "aux": Option(True, "auxiliary head on layer3, in training"),
@@ -222,7 +201,7 @@ BACKBONE = {
 CLUSTERING = {
     "clusters": Option(40, "groups of channels", low=2, high=2048),
     "sigma": Option(0.5, "width of the affinity between channels", low=0.01, high=1000),
-    "assignment": Option("per_image", "whose groups", choices=("per_image", "shared")),
+    "assignment": Option("shared", "groups of each image, or of all images", choices=("per_image", "shared")),
 }
 THESIS = "https://github.com/steliosav/Diploma-Thesis"
 NO_AUX = {"aux": False}
@@ -245,7 +224,7 @@ SPECS = (
     ),
     ModelSpec(
         name="clusternet",
-        not_in_onnx="its clustering takes eigenvectors, for which ONNX has no operator",
+        not_in_onnx=_not_in_onnx,
         family="pyramid scene parsing",
         factory=partial(build_clusternet, ClusterHead),
         source=THESIS,
@@ -262,7 +241,7 @@ SPECS = (
     ),
     ModelSpec(
         name="clusternet_concat",
-        not_in_onnx="its clustering takes eigenvectors, for which ONNX has no operator",
+        not_in_onnx=_not_in_onnx,
         family="pyramid scene parsing",
         factory=partial(build_clusternet, ClusterConcatHead),
         source=THESIS,

@@ -261,6 +261,8 @@ def test_published_recipes_say_what_their_sources_say() -> None:
         "ce",
         False,
     )
+    for each in (cluster, made["clusternet_concat"]):
+        assert segmodels.spec(each.network).resolve(each.network_options)["assignment"] == "per_image"
     family = made["iterative_v6"]
     assert (family.optimizer, family.lr, family.loss, family.crop) == ("adam", 1e-3, "ce+dice", (384, 768))
     assert (family.flip, family.vertical_flip, family.rotations) == (True, True, (15.0, 30.0))
@@ -298,6 +300,15 @@ def test_given_options_override_the_recipe() -> None:
     assert (made.epochs, made.steps) == (None, 90_000)
     with pytest.raises(SegmodelsError, match="this or steps"):
         make_config("pspnet", "default", PLACES | {"steps": 10, "epochs": 3})
+
+
+def test_given_options_of_a_network_override_those_of_its_recipe() -> None:
+    """One by one: the recipe's others stay, and all are sorted by name."""
+    made = make_config("clusternet", "published", PLACES | {"options": (("clusters", 8), ("aux", False))})
+    assert made.options == (("assignment", "per_image"), ("aux", False), ("clusters", 8))
+    made = make_config("clusternet", "published", PLACES | {"options": (("assignment", "shared"),)})
+    assert made.options == (("assignment", "shared"),)
+    assert make_config("clusternet", "default", PLACES | {"options": (("clusters", 8),)}).options == (("clusters", 8),)
 
 
 def test_the_default_recipe_is_the_defaults() -> None:

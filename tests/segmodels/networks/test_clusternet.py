@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 import segmodels
 from segmodels import SegmodelsError
 from segmodels.networks.pspnet.clustering import canonical, cluster_channels, descriptors, group_means, membership
+from segmodels.networks.pspnet.groups import ChannelGroups
+from segmodels.networks.pspnet.matching import best_matching, keep_slots
 
 NAMES = ("clusternet", "clusternet_concat")
 SMALL = {"backbone_depth": 18, "clusters": 8}
+PER_IMAGE = SMALL | {"assignment": "per_image"}
 
 
 def parameters(module: nn.Module) -> int:
@@ -114,6 +118,44 @@ def test_descriptors() -> None:
     np.testing.assert_allclose(descriptors(maps).numpy(), expected, atol=1e-6)
 
 
+# Slots: which number a group has
+
+
+@pytest.mark.parametrize("highest", [1, 3, 50])
+def test_the_best_matching(highest: int) -> None:
+    """Each column once, and a sum that is SciPy's: with many ties, with few, with one row."""
+    generator = np.random.default_rng(0)
+    for count in range(1, 26):
+        gain = generator.integers(0, highest + 1, (count, count))
+        columns = best_matching(gain)
+        assert sorted(columns) == list(range(count))
+        assert gain[range(count), columns].sum() == gain[linear_sum_assignment(gain, maximize=True)].sum()
+
+
+def test_groups_keep_their_slots() -> None:
+    """Renumbered groups come back under the numbers of before; groups that are the same stay the same, to the bit."""
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randint(40, (512,), generator=generator)
+    for _ in range(5):
+        renumbered = torch.randperm(40, generator=generator)[before]
+        assert torch.equal(keep_slots(renumbered, before, 40), before)
+    assert torch.equal(keep_slots(canonical(before, 40), before, 40), before)
+
+
+def test_one_channel_moves_alone() -> None:
+    """It goes to the third group, whose smallest member it now is; in canonical order the five others change number."""
+    before, maps_to = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([2, 0, 1, 1, 2, 2])
+    anew = canonical(maps_to, 4)
+    assert (anew != before)[1:].all()
+    assert torch.equal(keep_slots(anew, before, 4), maps_to)
+
+
+def test_a_group_that_is_new_takes_a_slot_that_is_free() -> None:
+    """Two groups of before are one now, and another came to be: the others stay, and no two share a slot."""
+    before, groups = torch.tensor([3, 3, 1, 1, 0, 0, 0]), torch.tensor([0, 0, 0, 0, 1, 2, 2])
+    assert keep_slots(groups, before, 4).tolist() == [1, 1, 1, 1, 2, 0, 0]
+
+
 # Means
 
 
@@ -161,9 +203,9 @@ def test_published_count(name: str, classes: int, aux: bool, count: int, assignm
 
 @pytest.fixture(params=NAMES)
 def network(request: pytest.FixtureRequest) -> nn.Module:
-    """A small one of each, its norms' statistics moved by one batch."""
+    """A small one of each, whose images have groups of their own, its norms' statistics moved by one batch."""
     torch.manual_seed(0)
-    built = segmodels.build(request.param, 3, (64, 96), **SMALL)
+    built = segmodels.build(request.param, 3, (64, 96), **PER_IMAGE)
     built(torch.randn(2, 3, 64, 96))
     return built.eval()
 
@@ -271,6 +313,46 @@ def test_shared_assignment_is_refreshed_at_powers_of_two() -> None:
     assert changed == [1, 2, 4, 1024]
 
 
+def test_shared_groups_keep_their_slots_when_they_are_made_anew() -> None:
+    """One channel shows another group's pattern from the second batch on: it moves, and all others stay."""
+    maps, truth = planted(8, 64, 12, seed=0)
+    groups = ChannelGroups(64, 8, 0.5, shared=True).train()
+    first = groups(maps)[0].clone()
+    assert adjusted_rand_score(truth, first) == 1
+    moving, into = 0, int((truth != truth[0]).nonzero()[-1])
+    maps[0, moving] = 2 * maps[0, into]
+    expected = first.clone()
+    expected[moving] = first[into]
+    assert not torch.equal(canonical(expected, 8), expected), "a smaller member, and its groups are numbered otherwise"
+    assert torch.equal(groups(maps)[0], expected)
+
+
+def test_shared_groups_go_on_where_they_were() -> None:
+    """The slots of the fourth batch depend on those of the second: a resumed network has them in its weights."""
+    generator = torch.Generator().manual_seed(0)
+    batches = torch.randn(4, 2, 32, 6, 6, generator=generator)
+    one, other = (ChannelGroups(32, 8, 0.5, shared=True).train() for _ in range(2))
+    for maps in batches[:2]:
+        one(maps)
+    other.load_state_dict(one.state_dict())
+    for maps in batches[2:]:
+        assert torch.equal(one(maps), other(maps))
+    assert int(other.batches) == 4
+    fresh = ChannelGroups(32, 8, 0.5, shared=True).train()
+    fresh.batches.fill_(3)
+    assert not torch.equal(fresh(batches[3]), one.assignment.expand(2, -1)), "the same groups under other numbers"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_groups_are_shared_by_default(name: str) -> None:
+    """Each image has its own where that is asked for alone; `--recipe published` asks (test_config)."""
+    assert segmodels.spec(name).resolve({})["assignment"] == "shared"
+    with torch.device("meta"):
+        kept = {"head.groups.assignment", "head.groups.batches"}
+        assert kept <= segmodels.build(name, 3, (64, 64), **SMALL).state_dict().keys()
+        assert not kept & segmodels.build(name, 3, (64, 64), **PER_IMAGE).state_dict().keys()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_shared_assignment_is_kept(name: str) -> None:
     """In evaluation the groups of training serve every image, and travel with the weights."""
@@ -297,6 +379,15 @@ def test_shared_groups_export_without_clustering(name: str) -> None:
     assert "linalg_eigh" not in program.graph_module.print_readable(print_output=False)
     with torch.no_grad():
         torch.testing.assert_close(program.module()(image)[0], network(image).logits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_in_the_way_of_onnx(name: str) -> None:
+    """Clustering, which a network with groups of its own for each image does, and one with shared groups does not."""
+    reason = segmodels.spec(name).not_in_onnx
+    with torch.device("meta"):
+        assert reason(segmodels.build(name, 3, (64, 64), **SMALL)) == ""
+        assert "eigenvectors" in reason(segmodels.build(name, 3, (64, 64), **PER_IMAGE))
 
 
 def test_clusters_share_the_pyramid() -> None:
