@@ -41,10 +41,11 @@ class Row:
     source: str
     claim: str
     set: str
-    runs: Mapping[str, Mapping[str, Any]]  # network, options
+    runs: Mapping[str, Mapping[str, Any]]  # network, options; start: a script of benchmarks/networks/ that makes --init
     views: Options = field(default_factory=dict)  # of `evaluate`
     scores: Mapping[str, Options] = field(default_factory=dict)  # further settings of `evaluate`, by name
     sweep: Options = field(default_factory=dict)  # of `segmodels sweep`: what its knob's positions cost
+    measure: str = ""  # a script of benchmarks/networks/ that measures a finished run besides
     comparisons: tuple[Comparison, ...] = ()
 
 
@@ -61,19 +62,22 @@ class Training:
         """Of its folder."""
         return f"{self.row.name}-{self.run}-{self.seed}"
 
-    def command(self, shards: Path, out: Path) -> list[str]:
-        """`segmodels train`, as it is repeated to the bit."""
+    @property
+    def start(self) -> str:
+        """The script that makes the weights that it starts from; empty for random ones."""
+        return str(self.row.runs[self.run].get("start", ""))
+
+    def command(self, shards: Path, out: Path, init: Path) -> list[str]:
+        """`segmodels train`, as it is repeated to the bit; `init` are the weights of `start`."""
         chosen = self.row.runs[self.run]
-        seed = {"seed": self.seed} if self.seed else {}
-        return [
-            "train",
-            chosen["network"],
-            "--shards",
-            str(shards),
-            "--out",
-            str(out),
-            *flags(chosen["options"] | seed),
-        ]
+        more = ({"seed": self.seed} if self.seed else {}) | ({"init": init} if self.start else {})
+        where = ["--shards", str(shards), "--out", str(out)]
+        return ["train", chosen["network"], *where, *flags({**chosen["options"], **more})]
+
+    def start_command(self, shards: Path, out: Path) -> list[str]:
+        """Arguments of the script `start`."""
+        options = {"option": self.row.runs[self.run]["options"]["option"], "seed": self.seed}
+        return ["--shards", str(shards), *flags(options), "--out", str(out)]
 
     def evaluations(self) -> Iterator[tuple[str, Options]]:
         """Name of the scores ("" for the answer as it is), options of `segmodels evaluate`."""

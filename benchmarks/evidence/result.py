@@ -6,12 +6,11 @@ import csv
 import json
 import shlex
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from segmodels.scoring.intervals import between, interval, no_interval
-from segmodels.scoring.scored import Scored, read_scores
 
 from benchmarks.evidence.plan import Answer, Comparison, Plan, Row, Training
 from segdata import ShardSet
@@ -20,7 +19,9 @@ from segmodels.compute.device import choose_device
 from segmodels.inference.trained import load_trained
 from segmodels.runs.environment import describe_environment
 from segmodels.runs.run import Run
+from segmodels.scoring.intervals import between, interval, no_interval
 from segmodels.scoring.metrics import ConfusionMatrix
+from segmodels.scoring.scored import Scored, read_scores
 
 if TYPE_CHECKING:
     from benchmarks.evidence.runner import Place
@@ -77,8 +78,9 @@ def _run(training: Training, place: Place, scored: Mapping[str, Scored]) -> dict
     run, answer = Run(place.run(training)), scored[""]
     config, timing = run.config(), json.loads(run.timing.read_text())
     network = load_trained(run.path, torch.device("cpu")).network
-    command = ["segmodels", *training.command(Path("SHARDS"), Path("RUN"))]
+    command = ["segmodels", *training.command(Path("SHARDS"), Path("RUN"), Path("START"))]
     swept = place.scores(training, "sweep") / "sweep.json"
+    measured = place.scores(training, "measure").with_suffix(".json")
     return {
         "seed": training.seed,
         "id": run.document()["id"],
@@ -98,6 +100,7 @@ def _run(training: Training, place: Place, scored: Mapping[str, Scored]) -> dict
         "settings": {name: each.document["miou"] for name, each in scored.items() if name},
         "history": _history(run.history),
         **({"sweep": _swept(swept)} if swept.exists() else {}),
+        **({training.row.measure: json.loads(measured.read_text())} if measured.exists() else {}),
     }
 
 
@@ -135,8 +138,8 @@ def _compared(comparison: Comparison, found: Found) -> dict[str, Any] | None:
         "claim": comparison.claim,
         "margin": comparison.margin,
         "difference": difference.difference,
-        "low": difference.low,
-        "high": difference.high,
+        "low": None if isnan(difference.low) else difference.low,
+        "high": None if isnan(difference.high) else difference.high,
         "seeds": len(seeds),
         "within_a_run": comparison.first.run == comparison.second.run,
         "verdict": verdict(difference.low, difference.high, comparison.margin),

@@ -31,6 +31,9 @@ class Place:
     def run(self, training: Training) -> Path:
         return self.home / "runs" / training.name
 
+    def start(self, training: Training) -> Path:
+        return self.home / "runs" / f"{training.name}.start.safetensors"
+
     def scores(self, training: Training, name: str = "") -> Path:
         return self.home / "scores" / (training.name + (f"-{name}" if name else ""))
 
@@ -70,7 +73,11 @@ def train_and_score(training: Training, place: Place) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     shards, run = place.shards(training.row.set), place.run(training)
     here = ["--device", place.device, *(["--threads", "1"] if place.device == "cpu" else [])]
-    call("segmodels", [*training.command(shards, run), *here], log)
+    start = place.start(training)
+    if training.start and not start.exists():
+        start.parent.mkdir(parents=True, exist_ok=True)
+        call(f"benchmarks.networks.{training.start}", training.start_command(shards, start), log)
+    call("segmodels", [*training.command(shards, run, start), *here], log)
     for name, options in training.evaluations():
         out = place.scores(training, name)
         if not (out / "metrics.json").exists():
@@ -80,11 +87,15 @@ def train_and_score(training: Training, place: Place) -> None:
     if training.row.sweep and not (out / "sweep.json").exists():
         where = ["--shards", shards, "--split", "test", "--out", out]
         call("segmodels", ["sweep", str(run), *map(str, where), *flags(training.row.sweep), *here], log)
+    out = place.scores(training, "measure").with_suffix(".json")
+    if training.row.measure and not out.exists():
+        where = ["--shards", shards, "--split", "test", "--every", 5, "--out", out]
+        call(f"benchmarks.networks.{training.row.measure}", [str(run), *map(str, where)], log)
 
 
-def call(package: str, arguments: Sequence[str], log: Path | None = None) -> None:
+def call(module: str, arguments: Sequence[str], log: Path | None = None) -> None:
     """A command of ours, nicely: whoever works at this machine comes first. Raises CalledProcessError."""
-    command = ["nice", "-n", "5", sys.executable, "-m", package, *arguments]
+    command = ["nice", "-n", "5", sys.executable, "-m", module, *arguments]
     if log is None:
         subprocess.run(command, check=True)
         return

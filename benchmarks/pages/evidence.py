@@ -33,7 +33,7 @@ def _verdict(claim: str, measured: Document | None) -> str:
     if measured is None:
         return f"| {claim} | | | | not tried yet |"
     low, high, seeds = measured["low"], measured["high"], measured["seeds"]
-    ends = "-" if low is None or low != low else f"{low:+.3f} to {high:+.3f}"
+    ends = "-" if low is None else f"{low:+.3f} to {high:+.3f}"
     said = measured["verdict"]
     if seeds < LEAST_SEEDS and said != OPEN:
         said += ", for this one training" if measured["within_a_run"] else ", for these two runs only"
@@ -47,13 +47,17 @@ def trainings(results: Mapping[str, Document]) -> str:
 
 def _table(document: Document) -> Iterator[str]:
     size = document["set"]["options"].get("size", "360x480")
+    training = document["set"]["training_images"]
     yield (
-        f"**{document['title']}**: {document['set']['training_images']} training images, scored on {document['images']} "
-        f"test images of {size} in {document['clips']} clips, {_device(document)}"
+        f"**{document['title']}**: {training} training images, scored on {document['images']} test images of {size} "
+        f"in {document['clips']} clips, {_device(document)}"
     )
     yield ""
     outputs = any(run["outputs"] for runs in document["runs"].values() for run in runs)
-    yield "| run | network | parameters | steps x batch | minutes | mIoU | 95 % interval |" + " after each output |" * outputs
+    yield (
+        "| run | network | parameters | steps x batch | minutes | mIoU | 95 % interval |"
+        + " after each output |" * outputs
+    )
     yield "|---|---|--:|--:|--:|--:|--:|" + "---|" * outputs
     for name, runs in document["runs"].items():
         cells = [
