@@ -173,6 +173,14 @@ def test_figures_are_those_of_the_results() -> None:
         assert filled(page) == (ROOT / page).read_text(), page
 
 
+def test_the_curves_are_those_of_the_results() -> None:
+    """`python -m benchmarks.pages` would draw no picture anew."""
+    pytest.importorskip("altair")
+    from benchmarks.pages.curves import PICTURED, up_to_date
+
+    assert all(map(up_to_date, PICTURED))
+
+
 def test_a_table_holds_one_model_of_gpu() -> None:
     """CamVid's results of two GPUs stand in two tables under the GPUs' names, the CPU's before them without one."""
     from benchmarks.pages.scores import camvid

@@ -7,7 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.evidence.plan import read_plan
-from benchmarks.evidence.result import OPEN, REFUTED, SHOWN
+from benchmarks.evidence.result import OPEN
 
 Document = Mapping[str, Any]
 LEAST_SEEDS = 3  # for words about trainings, not about two runs
@@ -20,7 +20,7 @@ def verdicts(results: Mapping[str, Document]) -> str:
         "| claim | measured difference in mIoU | 95 % interval | seeds | verdict |",
         "|---|--:|--:|--:|---|",
     ]
-    found = _rows(results)
+    found = rows_of(results)
     for row in read_plan().rows.values():
         document = found.get(row.name)
         measured = {each["claim"]: each for each in document["comparisons"]} if document else {}
@@ -42,7 +42,7 @@ def _verdict(claim: str, measured: Document | None) -> str:
 
 def trainings(results: Mapping[str, Document]) -> str:
     """A table a row of the plan: what was trained, and its scores."""
-    return "\n".join(line for document in _rows(results).values() for line in _table(document))
+    return "\n".join(line for document in rows_of(results).values() for line in _table(document))
 
 
 def _table(document: Document) -> Iterator[str]:
@@ -91,14 +91,14 @@ def _ends(runs: Sequence[Document]) -> str:
 def commands(results: Mapping[str, Document]) -> str:
     """What repeats each training."""
     lines = ["```"]
-    for document in _rows(results).values():
+    for document in rows_of(results).values():
         lines += [runs[0]["command"] for runs in document["runs"].values()]
     return "\n".join([*lines, "```", ""])
 
 
 def strong(results: Mapping[str, Document]) -> str:
     """The strong row: for README.md."""
-    document = _rows(results)["strong"]
+    document = rows_of(results)["strong"]
     ((run,),) = document["runs"].values()
     interval = run["interval"]
     ends = f" (95 % interval {interval['low']:.3f} to {interval['high']:.3f})" if isinstance(interval, dict) else ""
@@ -116,7 +116,7 @@ def _device(document: Document) -> str:
     return "one thread of a CPU" if device["kind"] == "cpu" else device["name"]
 
 
-def _rows(results: Mapping[str, Document]) -> dict[str, Document]:
+def rows_of(results: Mapping[str, Document]) -> dict[str, Document]:
     """Row → its result, in the plan's order; where there are several, that with the most seeds."""
     found: dict[str, Document] = {}
     for document in results.values():
@@ -135,4 +135,4 @@ EVIDENCE: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "trainings": (PATTERN, trainings),
     "commands": (PATTERN, commands),
 }
-WORDS = (SHOWN, OPEN, REFUTED)
+README: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"strong": (PATTERN, strong)}

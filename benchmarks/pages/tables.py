@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pages.device import DEVICE
+from benchmarks.pages.evidence import EVIDENCE, README
 from benchmarks.pages.scale import SCALE
-from benchmarks.pages.scores import SCORES
+from benchmarks.pages.scores import SCORES, SMOKE
 from benchmarks.pages.speed import FOUND, SPEED
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 Tables = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]  # section -> its result, and what is written of it
 PAGES: dict[str, Tables] = {
-    "README.md": SCORES,
+    "README.md": SCORES | README,
+    "docs/evidence.md": EVIDENCE | SMOKE,
     "docs/speed.md": SPEED | DEVICE,
     "docs/bench.md": FOUND,
     "docs/scale.md": SCALE,
