@@ -86,7 +86,8 @@ def two_steps(config: TrainConfig, classes: int, size: tuple[int, int], device: 
     declared = spec(config.network)
     options = declared.resolve(config.network_options)
     stride = declared.geometry(options).stride
-    network = declared.build(classes, size, options).train().to(device)
+    with device:  # fake tensors cannot be moved
+        network = declared.build(classes, size, options).train()
     optimizer = make_optimizer(
         config.optimizer, network, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )

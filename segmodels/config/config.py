@@ -81,7 +81,7 @@ class TrainConfig:
     vertical_flip: bool = option(False, "Mirror a sample upside down with probability 1/2.")
     rotations: tuple[float, ...] = option(
         (),
-        "Turn a sample by one of these angles in degrees, to either side, with --rotation-probability.",
+        "With --rotation-probability, turn a sample by one of these angles in degrees, to either side.",
         Bound(0, 180, "degrees, to either side"),
         metavar="DEGREES,…",
         read=angles,
