@@ -70,7 +70,8 @@ def train(
     from segmodels.runs.progress import Console
     from segmodels.training.train import train as run_training
 
-    chosen = tuple(sorted(spec(network).parse(options).items()))
+    declared = spec(network)
+    chosen = declared.noted(declared.parse(options))
     config = make_config(network, recipe, given | {"options": chosen}, no_init=no_init)
     with computing_on(threads or default_threads()):
         outcome = run_training(config, show=Console())
