@@ -36,6 +36,7 @@ class Option:
     low: float = -inf
     high: float = inf
     many: bool = False  # one number, or several: "0.5" or "0.5,0.9,0.3"
+    added: bool = False  # runs of before do not have it: with its default, no run notes it, so that their ids stay
 
     def check(self, value: object) -> Value:
         """`value` in the option's type. Raises ValueError that says what was expected."""
@@ -193,6 +194,16 @@ class ModelSpec:
     def parse(self, texts: Mapping[str, str]) -> dict[str, Value]:
         """`resolve` for options as the command line gives them."""
         return self.resolve({name: self._option(name).parse(text) for name, text in texts.items()})
+
+    @property
+    def added(self) -> dict[str, Value]:
+        """The options that runs of before do not have, by their defaults."""
+        return {name: option.default for name, option in self.options.items() if option.added}
+
+    def noted(self, options: Options) -> tuple[tuple[str, Value], ...]:
+        """Complete options as a run notes them, sorted by name. What is left out, `resolve` fills in."""
+        added = self.added.items()
+        return tuple(pair for pair in sorted(options.items()) if pair not in added)
 
     def geometry(self, options: Mapping[str, object]) -> Geometry:
         """Stride and size constraints under these options."""

@@ -86,7 +86,8 @@ def two_steps(config: TrainConfig, classes: int, size: tuple[int, int], device: 
     declared = spec(config.network)
     options = declared.resolve(config.network_options)
     stride = declared.geometry(options).stride
-    network = declared.build(classes, size, options).train().to(device)
+    with device:  # fake tensors cannot be moved
+        network = declared.build(classes, size, options).train()
     optimizer = make_optimizer(
         config.optimizer, network, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
@@ -103,10 +104,12 @@ def two_steps(config: TrainConfig, classes: int, size: tuple[int, int], device: 
 def configuration(row: dict[str, Any]) -> TrainConfig:
     """The run's configuration, as `segmodels train` makes it of the same options."""
     options = dict(row["options"])
-    recipe = options.pop("recipe", "default")
+    recipe, no_init = options.pop("recipe", "default"), options.pop("no-init", False)
+    chosen = spec(row["network"]).parse(dict(each.split("=") for each in options.pop("option", [])))
     read = {each.flag.removeprefix("--"): each.read or bool for each in options_of(TrainConfig)}
     values = {name.replace("-", "_"): read[name](str(value)) for name, value in options.items()}
-    return make_config(row["network"], recipe, {"shards": Path(), "out": Path(), **values})
+    given = {"shards": Path(), "out": Path(), "options": tuple(sorted(chosen.items())), **values}
+    return make_config(row["network"], recipe, given, no_init=no_init)
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:

@@ -46,8 +46,15 @@ def _reader(read: Read) -> Callable[[click.Context, click.Parameter, str | None]
 @click.argument("network")
 @network_options
 @train_options
+@click.option(
+    "--no-init",
+    is_flag=True,
+    help="Start from random weights where --recipe published starts from a trunk that was trained on ImageNet.",
+)
 @threads_option
-def train(network: str, recipe: str | None, options: dict[str, str], threads: int | None, **given: Any) -> None:
+def train(
+    network: str, recipe: str | None, options: dict[str, str], no_init: bool, threads: int | None, **given: Any
+) -> None:
     """Train a network from shards into a run folder.
 
     The same command again continues a killed run, and does nothing on a finished one. Ctrl-C finishes the step under
@@ -65,7 +72,7 @@ def train(network: str, recipe: str | None, options: dict[str, str], threads: in
 
     resolved = spec(network).parse(options)
     chosen = tuple((name, resolved[name]) for name in sorted(options))  # those given: a recipe may have others
-    config = make_config(network, recipe, given | {"options": chosen})
+    config = make_config(network, recipe, given | {"options": chosen}, no_init=no_init)
     with computing_on(threads or default_threads()):
         outcome = run_training(config, show=Console())
     if outcome.metrics:  # torchrun's other processes have none

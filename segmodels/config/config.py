@@ -4,23 +4,21 @@ A field declares its option, once. The defaults are the recipe `default`; `recip
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from segdata.base.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.stores.url import Place, Url, place
 from segmodels.config.options import Bound, Colour, angles, describe, factors, option, options_of, pair
+from segmodels.config.shares import SHARE_OF_RUN, Milestones, as_share, wanted_of_milestones
 from segmodels.documents import make
 from segmodels.errors import SegmodelsError
 from segmodels.spec import SCALES, Size, Value
 
-SHARE_OF_RUN = Bound(0, 1, "a share of the run")
 STRENGTH = Bound(0, 1, "20 per cent is 0.2")
 COLOUR = "colours lie in 0 … 1; divide those of 0 … 255 by 255"
-FACTOR = Bound(0, 1000, "times --lr", above=True)  # of a milestone
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -74,6 +72,10 @@ class TrainConfig:
         added=True,
     )
 
+    shuffle: bool = option(
+        True, "Draw a new order of the samples in every epoch. Without it they come by their keys.", added=True
+    )
+
     # augmentation
     scale: tuple[float, float] = option(
         (0.5, 2.0),
@@ -86,10 +88,16 @@ class TrainConfig:
     vertical_flip: bool = option(False, "Mirror a sample upside down with probability 1/2.")
     rotations: tuple[float, ...] = option(
         (),
-        "Turn a sample with probability 1/2, by one of these angles in degrees, to either side.",
+        "With --rotation-probability, turn a sample by one of these angles in degrees, to either side.",
         Bound(0, 180, "degrees, to either side"),
         metavar="DEGREES,…",
         read=angles,
+    )
+    rotation_probability: float = option(
+        0.5,
+        "Turn a sample with this probability, by one of --rotations.",
+        Bound(0, 1, "40 per cent is 0.4"),
+        added=True,
     )
     brightness: float = option(0.2, "Multiply the brightness by a random factor from 1-X to 1+X.", STRENGTH)
     contrast: float = option(0.2, "Multiply the contrast by a random factor from 1-X to 1+X.", STRENGTH)
@@ -122,7 +130,13 @@ class TrainConfig:
     momentum: float = option(
         0.9, "Use this momentum, which only --optimizer sgd has.", Bound(0, 1, to=False), needs=("optimizer", "sgd")
     )
-    weight_decay: float = option(0.01, "Use this weight decay, for the weights of convolutions only.", Bound(0, 100))
+    weight_decay: float = option(0.01, "Use this weight decay, for what --decay says.", Bound(0, 100))
+    decay: str = option(
+        "weights",
+        "Let the weight decay act on the weights of convolutions only, or on all parameters, norms and biases too.",
+        choices=("weights", "all"),
+        added=True,
+    )
     trunk_lr: float = option(
         1.0,
         "Multiply the learning rate of a pretrained trunk by this factor. 0 freezes the trunk: its weights and its "
@@ -134,11 +148,18 @@ class TrainConfig:
         "Change the learning rate during the run by this schedule.",
         choices=("constant", "poly", "cosine", "step", "plateau"),
     )
-    milestones: tuple[tuple[float, float], ...] = option(
+    milestones: Milestones = option(
         (),
         "Multiply --lr by this factor from this share of the run on. It needs --schedule step.",
         metavar="SHARE:FACTOR,…",
         read=factors,
+    )
+    plateau_threshold: float = option(
+        1e-4,
+        "Take an epoch's loss as better only where it is lower by this share. It needs --schedule plateau.",
+        Bound(0, 1, "1 per cent is 0.01", to=False),
+        needs=("schedule", "plateau"),
+        added=True,
     )
     warmup: float = option(
         0.05, "Let the learning rate rise from 0 to --lr during this share of the run.", SHARE_OF_RUN
@@ -194,31 +215,18 @@ class TrainConfig:
         for each in options_of(type(self)):
             value = getattr(self, each.field)
             if wanted := each.wanted(value):
-                share = self._as_share([value]) if each.bound is SHARE_OF_RUN else ""
+                share = as_share([value], self.epochs, self.steps) if each.bound is SHARE_OF_RUN else ""
                 _expect(False, self, each.field, wanted + share)
         _expect((self.epochs is None) != (self.steps is None), self, "epochs", "this or steps, not both")
         _expect(self.batch_size % self.accumulate == 0, self, "accumulate", f"a divisor of {self.batch_size}")
         _expect(self.trunk_lr > 0 or self.init is not None, self, "trunk_lr", "above 0, or an --init to freeze")
         _expect(self.crop is not None or not self.centre_crop, self, "centre_crop", "a crop to go with it")
+        _expect(self.shuffle or self.reader == "shards", self, "shuffle", "--reader shards: a stream has its own order")
+        turns = bool(self.rotations) or self.rotation_probability == type(self).rotation_probability
+        _expect(turns, self, "rotation_probability", "some --rotations to go with it")
         _expect(self.scale[0] <= self.scale[1], self, "scale", "two factors, smaller first")
-        self._check_milestones()
-
-    def _check_milestones(self) -> None:
-        shares = [share for share, _ in self.milestones]
-        wanted = f"shares of the run from 0 to below 1{self._as_share(shares)}"
-        _expect(all(0 <= share < 1 for share in shares), self, "milestones", wanted)
-        rising = all(one < other for one, other in pairwise(shares))
-        _expect(rising, self, "milestones", "shares of the run in ascending order, none twice")
-        _expect(all(FACTOR.holds(factor) for _, factor in self.milestones), self, "milestones", f"factors {FACTOR}")
-        _expect(bool(shares) == (self.schedule == "step"), self, "milestones", "some for the schedule step only")
-
-    def _as_share(self, values: Sequence[float]) -> str:
-        """What to give where the first value out of 0 … 1 was meant as an epoch, or a step."""
-        unit, whole = ("epoch", self.epochs) if self.epochs else ("step", self.steps)
-        meant = next((value for value in values if not 0 <= value <= 1), None)
-        if meant is None or not whole or not 1 < meant <= whole:
-            return ""
-        return f"; {unit} {meant:g} of {whole} is {meant / whole:.3g}"
+        wanted = wanted_of_milestones(self.milestones, self.schedule, self.epochs, self.steps)
+        _expect(not wanted, self, "milestones", wanted)
 
     @property
     def network_options(self) -> dict[str, Value]:

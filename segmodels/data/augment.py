@@ -28,13 +28,14 @@ class Augmentation:
     crop: Size  # (H, W) of the result
     centre_crop: bool = False  # instead of a random place
     scale: tuple[float, float] = (1.0, 1.0)  # drawn between
-    rotations: tuple[float, ...] = ()  # degrees: with probability 1/2 by one of them, to either side
+    rotations: tuple[float, ...] = ()  # degrees: by one of them, to either side
     flip: bool = False  # horizontally, with probability 1/2
     vertical_flip: bool = False
     brightness: float = 0.0  # factor drawn from 1 ± this
     contrast: float = 0.0
     saturation: float = 0.0
     fill: tuple[int, int, int] = (0, 0, 0)  # colour outside the image
+    rotation_probability: float = 0.5
 
     @property
     def resamples(self) -> bool:
@@ -50,6 +51,7 @@ def augmentation(config: TrainConfig, crop: Size) -> Augmentation:
         centre_crop=config.centre_crop,
         scale=config.scale,
         rotations=config.rotations,
+        rotation_probability=config.rotation_probability,
         flip=config.flip,
         vertical_flip=config.vertical_flip,
         brightness=config.brightness,
@@ -177,7 +179,7 @@ def draw(how: Augmentation, seed: int, epoch: int, key: str, size: Size, grid: i
     grid = 1 if how.resamples else grid
     place = (0.5, 0.5) if how.centre_crop else (number("top"), number("left"))
     angle = 0.0
-    if how.rotations and number("rotate") < 0.5:
+    if how.rotations and number("rotate") < how.rotation_probability:
         angle = how.rotations[int(number("rotation") * len(how.rotations))]
         angle = -angle if number("side") < 0.5 else angle
     return Draw(

@@ -75,8 +75,9 @@ class Batches:
     """The batches of a training, addressed by step: `batches[step]`, or ahead of time by `between(start, stop)`.
 
     An epoch is `len(shards) // batch_size` steps over the split in the order of (seed, epoch); what is left over
-    changes from epoch to epoch and is dropped. Rank r of R has the r-th of R equal parts of every batch. Threads
-    read (the decoders release the interpreter lock), each into its own row of the batch.
+    changes from epoch to epoch and is dropped. Without `shuffle` every epoch has the order of the keys, and drops the
+    same. Rank r of R has the r-th of R equal parts of every batch. Threads read (the decoders release the interpreter
+    lock), each into its own row of the batch.
     `stream` instead says which samples the steps start … stop - 1 have (see `stream.py`): of all of one process.
 
     Raises SegmodelsError where the split cannot serve the network.
@@ -94,6 +95,7 @@ class Batches:
         ranks: int = 1,
         workers: int = 0,
         pin: bool = False,
+        shuffle: bool = True,
         stream: Callable[[int, int], Iterator[list[Stored]]] | None = None,
     ) -> None:
         _check_targets(shards, geometry.stride, how)
@@ -109,6 +111,7 @@ class Batches:
         self.batch_size, self.rank, self.share = batch_size, rank, batch_size // ranks
         self.scale, self.rule = geometry.stride, shards.rule
         self.workers, self.pin = workers, pin
+        self._sorted = [] if shuffle else sorted(range(len(shards)), key=shards.key)
         self._stream, self._streamed = stream, deque[tuple[int, tuple[str, ...]]](maxlen=2)
 
     def __getitem__(self, step: int) -> Batch:
@@ -148,7 +151,8 @@ class Batches:
 
     def _order(self, step: int) -> list[int]:
         epoch, place = divmod(step, self.steps_per_epoch)
-        return self.shards.order(self.seed, epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        order = self._sorted or self.shards.order(self.seed, epoch)
+        return list(order[place * self.batch_size : (place + 1) * self.batch_size])
 
     def _empty(self) -> tuple[Tensor, Tensor]:
         height, width = self.how.crop

@@ -77,7 +77,7 @@ def load_init(
         return f"{path.name}: {fill_trunk(network, content, path)}{warning}"
     with parsing(f"what {path} says about its network", SegmodelsError, ANOTHER):
         learnt = read_taxonomy(canonical_json(about["taxonomy"]), str(path))
-        changed = [*_changes(about["options"], options)]
+        changed = [*_changes(declared.added | about["options"], options)]
         if declared.geometry(options).fixed_size:
             changed += _changes({"size": about["size"]}, {"size": size})
     classes = Classes(class_axes(declared, options, size), names_of(learnt), names_of(taxonomy))

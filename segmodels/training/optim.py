@@ -27,6 +27,7 @@ TRUNK = "trunk"  # the name of a network's pretrained part, where it has one
 
 POLY_POWER = 0.9
 PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_COOLDOWN, PLATEAU_FLOOR = 0.1, 5, 5, 0.1
+PLATEAU_THRESHOLD = 1e-4  # torch's default
 
 Milestones = Sequence[tuple[float, float]]  # (share of the run, factor from there on), ascending
 
@@ -35,13 +36,20 @@ Milestones = Sequence[tuple[float, float]]  # (share of the run, factor from the
 
 
 def make_optimizer(
-    name: str, model: nn.Module, lr: float, *, momentum: float, weight_decay: float, trunk_lr: float = 1.0
+    name: str,
+    model: nn.Module,
+    lr: float,
+    *,
+    momentum: float,
+    weight_decay: float,
+    trunk_lr: float = 1.0,
+    decay: str = "weights",
 ) -> Optimizer:
     """Adam, AdamW or SGD over the groups of `parameter_groups`; `momentum` concerns SGD only.
 
     The model is on the device that it will be trained on.
     """
-    groups = parameter_groups(model, weight_decay, trunk_lr)
+    groups = parameter_groups(model, weight_decay, trunk_lr, decay)
     how: Any = IMPLEMENTATION.get(next(model.parameters()).device.type, IMPLEMENTATION["cpu"])
     match name:
         case "adam":
@@ -71,14 +79,17 @@ def restore_optimizer(optimizer: Optimizer, state: Mapping[int, Mapping[str, Any
             values[name] = value.clone()  # `load_state_dict` copies nothing on the CPU
 
 
-def parameter_groups(model: nn.Module, weight_decay: float, trunk_lr: float = 1.0) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, weight_decay: float, trunk_lr: float = 1.0, decay: str = "weights"
+) -> list[dict[str, Any]]:
     """Up to four groups: (trunk, rest) x (decayed, not decayed), each parameter in exactly one.
 
-    Only the weights of convolutions and linear layers decay; norms, biases, α and β do not. The
+    `decay` is `weights`: only those of convolutions and linear layers, and no norm, bias, α or β; or `all`. The
     submodule `trunk` learns at `trunk_lr` times the learning rate; what is frozen is in no group.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter, decays in _parameters(model):
+    for name, parameter, is_kernel in _parameters(model):
+        decays = is_kernel or decay == "all"
         in_trunk = trunk_lr != 1.0 and name.startswith(f"{TRUNK}.")
         groups.setdefault((in_trunk, decays), []).append(parameter)
     if trunk_lr not in {0.0, 1.0} and not any(in_trunk for in_trunk, _ in groups):
@@ -100,7 +111,7 @@ def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
 
 
 def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
-    """Name, parameter and whether it decays; a shared parameter once."""
+    """Name, parameter and whether it is the weight of a convolution or linear layer; a shared parameter once."""
     seen: set[nn.Parameter] = set()
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(prefix=path, recurse=False):
@@ -141,11 +152,13 @@ def learning_rate_factor(
     warmup: float = 0.0,
     milestones: Milestones = (),
     losses: Sequence[float] = (),
+    threshold: float = PLATEAU_THRESHOLD,
 ) -> float:
     """What the learning rate of step `step` of `total` (from 0) is multiplied by.
 
     The first `warmup` of the run (a share) rises linearly; `poly` and `cosine` take the rest. `milestones` are
-    `step`'s, shares of the whole run; `losses` are `plateau`'s: the training loss of every epoch finished so far.
+    `step`'s, shares of the whole run; `losses` and `threshold` are `plateau`'s: the training loss of every epoch
+    finished so far, and the share by which one has to be lower to be better.
     """
     warm = round(warmup * total)
     if step < warm:
@@ -153,7 +166,7 @@ def learning_rate_factor(
     if schedule == "step":
         return step_factor(step / total, milestones)
     if schedule == "plateau":
-        return plateau_factor(losses)
+        return plateau_factor(losses, threshold)
     return SMOOTH_SCHEDULES[schedule]((step - warm) / max(1, total - warm))
 
 
@@ -162,14 +175,14 @@ def step_factor(done: float, milestones: Milestones) -> float:
     return next((factor for share, factor in reversed(milestones) if done >= share), 1.0)
 
 
-def plateau_factor(losses: Sequence[float]) -> float:
-    """Reduce by 10 after 5 epochs without a loss that is 0.01 % better, then wait 5; not below 1/10.
+def plateau_factor(losses: Sequence[float], threshold: float = PLATEAU_THRESHOLD) -> float:
+    """Reduce by 10 after 5 epochs without a loss that is lower by this share, then wait 5; not below 1/10.
 
     `torch.optim.lr_scheduler.ReduceLROnPlateau` replayed from the losses of all epochs so far.
     """
     factor, best, bad_epochs, cooldown = 1.0, math.inf, 0, 0
     for loss in losses:
-        better = loss < best * (1 - 1e-4)
+        better = loss < best * (1 - threshold)
         best, bad_epochs = (loss, 0) if better else (best, bad_epochs + 1)
         if cooldown > 0:
             cooldown, bad_epochs = cooldown - 1, 0

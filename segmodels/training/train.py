@@ -74,7 +74,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         declared = spec(config.network)
         options = declared.resolve(config.network_options)
         init = None if config.init is None else weights_file(config.init)
-        config = replace(config, options=tuple(sorted(options.items())), device=str(device), init=init)
+        config = replace(config, options=declared.noted(options), device=str(device), init=init)
         geometry = declared.geometry(options)
         shards = ShardSet(config.shards, "train")
         val = ShardSet(config.shards, "val", version=shards.digest)
@@ -91,6 +91,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             ranks=ranks.count,
             workers=config.workers,
             pin=device.type == "cuda",
+            shuffle=config.shuffle,
             stream=stream.between if stream else None,
         )
         if batches.share % config.accumulate:
@@ -142,6 +143,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             momentum=config.momentum,
             weight_decay=config.weight_decay,
             trunk_lr=config.trunk_lr,
+            decay=config.decay,
         )
         segmenter = Segmenter(
             network, config.network, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
@@ -189,7 +191,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         def learning_rate(step: int) -> float:
             losses = [row["loss"] for row in state.history]
             shape: Any = {"warmup": config.warmup, "milestones": config.milestones, "losses": losses}
-            return config.lr * learning_rate_factor(config.schedule, step, total, **shape)
+            threshold = config.plateau_threshold
+            return config.lr * learning_rate_factor(config.schedule, step, total, **shape, threshold=threshold)
 
         def end_epoch() -> None:
             nonlocal validated

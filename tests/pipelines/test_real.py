@@ -16,7 +16,7 @@ from tests.pipelines.parsing import parse
 from tests.pipelines.workspace import ROOT, Workspace, copy_of_repository
 
 SETS = {
-    "cityscapes": ["cityscapes-20", "cityscapes-20-half", "cityscapes-20-quarter"],
+    "cityscapes": ["cityscapes-20", "cityscapes-34", "cityscapes-20-half", "cityscapes-10-quarter"],
     "tas500": ["tas500-10"],
     "camvid": ["camvid-11"],
 }
@@ -66,6 +66,13 @@ def test_one_dataset_after_the_other(
     published = {config.network for config in trained if config.recipe == "published"}
     assert len(published) == 22
     assert {config.recipe for config in trained if "camvid" in config.out.name} == {"default"}
+    sets_of = {config.out.name: config.shards.name for config in trained}
+    assert (sets_of["percentile"], sets_of["clusternet"]) == ("cityscapes-10-quarter", "cityscapes-34")
+    second = {config.out.name: config.network_options for config in trained if config.epochs == 250}
+    assert sorted(second) == [*(f"iterative_v{n}-250" for n in (1, 4, 6)), "iterative_v6-250-x2", "res_hourglass-250"]
+    assert second["iterative_v6-250-x2"]["prenet"] == "x2"
+    (tas500,) = (each.commands for name, each in whole.stages().items() if name == "prepare@tas500-10")
+    assert any("--rule stride" in command for command in tas500)
     assert not any(config.steps and config.steps < 10_000 for config in trained)
 
 

@@ -9,8 +9,9 @@ probabilities of its class; the others go on. A pixel accepted once is settled.
 Deviations: the quantiles are those of one image and of the pixels that reached the stage, for any
 number of classes and pixels. The original pools the whole batch, knows limits for 10 classes only
 (any further class is always accepted) and multiplies a stage's logits by its mask before the
-softmax, so that settled pixels count as class 0 and stage 3 refines them again. `as_published=True`
-does what the original does, but for its limit of 2^24 pooled pixels.
+softmax, so that settled pixels count as class 0 and stage 3 refines them again. It computes every
+stage everywhere and masks the result, so that q saves nothing there; here what is settled can be skipped.
+`as_published=True` does what the original does, but for its limit of 2^24 pooled pixels.
 """
 
 from __future__ import annotations

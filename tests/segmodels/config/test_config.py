@@ -42,6 +42,8 @@ def config(**values: Any) -> TrainConfig:
         ({"crop": (0, 64)}, "--crop"),
         ({"centre_crop": True}, "--centre-crop"),
         ({"scale": (2.0, 0.5)}, "smaller first"),
+        ({"shuffle": False, "reader": "stream"}, "--shuffle is False, expected --reader shards: a stream has its own"),
+        ({"rotation_probability": 0.4}, "--rotation-probability is 0.4, expected some --rotations to go with it"),
         ({"std": (1.0, 0.0, 1.0)}, "--std"),
         ({"mean": (123.675, 116.28, 103.53)}, "--mean is .*divide those of 0 … 255 by 255"),
         ({"std": (58.395, 57.12, 57.375)}, "--std is .*divide those of 0 … 255 by 255"),
@@ -135,8 +137,10 @@ OTHER = {
     "lr": 0.01,
     "momentum": 0.95,
     "weight_decay": 0.1,
+    "decay": "all",
     "trunk_lr": 0.1,
     "schedule": "poly",
+    "plateau_threshold": 0.01,
     "warmup": 0.1,
     "clip": 0.0,
     "ema": 0.0,
@@ -148,10 +152,12 @@ OTHER = {
     "compile": True,
     "device": "cuda",
 }
-TOGETHER = {  # these cannot change alone
+TOGETHER = {  # these cannot change alone, or not together with the others
+    "shuffle": {"shuffle": False},
     "steps": {"epochs": None, "steps": 100},
     "centre_crop": {"crop": (64, 128), "centre_crop": True},
     "milestones": {"schedule": "step", "milestones": ((0.5, 0.1),)},
+    "rotation_probability": {"rotations": (15.0,), "rotation_probability": 0.4},
 }
 
 
@@ -211,10 +217,11 @@ def test_a_config_survives_json() -> None:
 def test_a_field_that_runs_of_before_do_not_have() -> None:
     """With its default it stands in no document, so that their ids stay; their documents are read without it."""
     added = {name for name, each in OPTIONS.items() if each.added}
-    assert added == {"pad"}
+    assert added == {"pad", "shuffle", "rotation_probability", "decay", "plateau_threshold"}
     assert not added & config().document().keys()
-    assert added <= config(pad=True).document().keys()
-    assert configs.config_from_document(config().document()).pad is False
+    others = {name: OTHER.get(name) for name in added} | TOGETHER["rotation_probability"] | TOGETHER["shuffle"]
+    assert added <= config(**others).document().keys()
+    assert configs.config_from_document(config().document()) == config()
 
 
 def test_a_document_of_another_version_is_refused() -> None:
@@ -236,7 +243,7 @@ def test_every_network_has_its_published_recipe() -> None:
 @pytest.mark.parametrize("network", sorted(PUBLISHED))
 def test_published_recipes_are_configurations(network: str) -> None:
     """Each makes a valid configuration, in the fields' own types, that survives JSON."""
-    made = make_config(network, "published", PLACES)
+    made = make_config(network, "published", PLACES, no_init=True)
     assert configs.config_from_document(json.loads(json.dumps(made.document()))) == made
     for name, value in PUBLISHED[network].items():
         default = getattr(config(), name)
@@ -245,13 +252,17 @@ def test_published_recipes_are_configurations(network: str) -> None:
 
 def test_published_recipes_say_what_their_sources_say() -> None:
     """The figures of networks.md, sections 1 to 5, typed in again."""
-    made = {name: make_config(name, "published", PLACES) for name in PUBLISHED}
+    made = {name: make_config(name, "published", PLACES, no_init=True) for name in PUBLISHED}
     fcn, cluster, psp = made["fcn_resnet_v2"], made["clusternet"], made["pspnet"]
-    lr = [fcn.lr * optim.step_factor(epoch / 300, fcn.milestones) for epoch in (39, 40, 60, 80)]
-    assert lr == pytest.approx([1e-3, 5e-4, 1e-4, 5e-5])
+    for epoch in range(300):  # the source's `epoch > 40`, and so on, with 367 steps an epoch
+        factor = 0.05 if epoch > 80 else 0.1 if epoch > 60 else 0.5 if epoch > 40 else 1.0
+        for step in (367 * epoch, 367 * epoch + 366):
+            assert optim.learning_rate_factor("step", step, 300 * 367, milestones=fcn.milestones) == factor
+    assert fcn.lr == 1e-3
     assert (fcn.epochs, fcn.batch_size, fcn.mean, fcn.std) == (300, 1, (0, 0, 0), (1, 1, 1))
     assert (cluster.lr * cluster.trunk_lr, cluster.lr) == pytest.approx((1e-3, 1e-2))
     assert (cluster.crop, cluster.centre_crop, cluster.batch_size, cluster.epochs) == ((713, 713), True, 1, 50)
+    assert (cluster.decay, cluster.weight_decay, cluster.shuffle) == ("all", 1e-4, False)
     assert (psp.schedule, psp.lr, psp.batch_size, psp.scale, psp.flip) == ("poly", 0.01, 16, (0.5, 2.0), True)
     unet = made["dilated_unet"]
     assert (unet.optimizer, unet.lr, unet.schedule, unet.loss, unet.flip) == (
@@ -263,40 +274,57 @@ def test_published_recipes_say_what_their_sources_say() -> None:
     )
     for each in (cluster, made["clusternet_concat"]):
         assert segmodels.spec(each.network).resolve(each.network_options)["assignment"] == "per_image"
+    assert (unet.batch_size, unet.plateau_threshold) == (16, 1e-3)
     family = made["iterative_v6"]
     assert (family.optimizer, family.lr, family.loss, family.crop) == ("adam", 1e-3, "ce+dice", (384, 768))
     assert (family.flip, family.vertical_flip, family.rotations) == (True, True, (15.0, 30.0))
+    assert family.rotation_probability == 0.4
 
 
-def test_a_recipe_is_left_with_its_milestones() -> None:
-    """Another schedule takes none of the recipe's; given ones are refused as ever, and without it they stay."""
+@pytest.mark.parametrize("network", ["pspnet", "clusternet", "clusternet_concat"])
+def test_a_recipe_that_starts_from_a_trained_trunk(network: str) -> None:
+    """Without one it is refused, in a line that says what to give; --no-init agrees to random weights."""
+    with pytest.raises(SegmodelsError, match=r"trained on ImageNet, .*--init .*, or --no-init to start from random"):
+        make_config(network, "published", PLACES)
+    assert make_config(network, "published", PLACES, no_init=True).init is None
+    given = PLACES | {"init": Path("resnet50.pth")}
+    assert make_config(network, "published", given).init == Path("resnet50.pth")
+    assert make_config(network, "default", PLACES) == make_config(network, None, PLACES, no_init=True)
+    with pytest.raises(SegmodelsError, match=r"--init resnet50\.pth and --no-init are two starts"):
+        make_config(network, "published", given, no_init=True)
+
+
+def test_a_recipe_is_left_with_what_goes_with_it() -> None:
+    """Another schedule takes none of the recipe's milestones, nor its threshold; given ones are refused as ever."""
     cosine = make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "cosine"})
     assert (cosine.schedule, cosine.milestones) == ("cosine", ())
     assert len(make_config("fcn_resnet_v2", "published", PLACES | {"schedule": "step"}).milestones) == 3
     with pytest.raises(SegmodelsError, match="--milestones"):
         given = {"schedule": "cosine", "milestones": ((0.5, 0.1),)}
         make_config("fcn_resnet_v2", "published", PLACES | given)
+    assert make_config("dilated_unet", "published", PLACES | {"schedule": "cosine"}).plateau_threshold == 1e-4
+    assert make_config("distill_x8", "published", PLACES | {"rotations": ()}).rotation_probability == 0.5
 
 
 def test_an_option_that_nothing_reads_is_refused() -> None:
-    """--momentum is SGD's; a value that was not given is nobody's mistake."""
+    """--momentum is SGD's, --plateau-threshold the plateau's; a value that was not given is nobody's mistake."""
     with pytest.raises(
         SegmodelsError, match=r"--momentum 0\.5 is for --optimizer sgd, and --optimizer is adamw: leave"
     ):
         make_config("pspnet", "default", PLACES | {"momentum": 0.5})
-    assert make_config("pspnet", "published", PLACES | {"momentum": 0.5}).momentum == 0.5
+    assert make_config("pspnet", "default", PLACES | {"momentum": 0.5, "optimizer": "sgd"}).momentum == 0.5
     needs = {name: each.needs for name, each in OPTIONS.items() if each.needs}
-    assert needs == {"momentum": ("optimizer", "sgd")}
+    assert needs == {"momentum": ("optimizer", "sgd"), "plateau_threshold": ("schedule", "plateau")}
 
 
 def test_given_options_override_the_recipe() -> None:
     """Only those given (not None); a length in epochs takes the place of one in steps, and the reverse."""
-    made = make_config("pspnet", "published", PLACES | {"lr": 0.1, "seed": None, "epochs": 3})
+    made = make_config("pspnet", "published", PLACES | {"lr": 0.1, "seed": None, "epochs": 3}, no_init=True)
     assert (made.lr, made.batch_size, made.seed) == (0.1, 16, 0)
     assert (made.epochs, made.steps) == (3, None)
-    made = make_config("clusternet", "published", PLACES | {"steps": 10})
+    made = make_config("clusternet", "published", PLACES | {"steps": 10}, no_init=True)
     assert (made.epochs, made.steps) == (None, 10)
-    made = make_config("pspnet", "published", PLACES)
+    made = make_config("pspnet", "published", PLACES, no_init=True)
     assert (made.epochs, made.steps) == (None, 90_000)
     with pytest.raises(SegmodelsError, match="this or steps"):
         make_config("pspnet", "default", PLACES | {"steps": 10, "epochs": 3})

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -88,6 +89,9 @@ def test_draws_spread_over_what_is_allowed() -> None:
         assert 440 < sum(share) < 560  # four standard deviations: 437 to 563
     for angle in (-30, -15, 15, 30):
         assert 80 < sum(d.angle == angle for d in drawn) < 170
+    fewer = draws(replace(how, rotation_probability=0.4), 1000)
+    assert 340 < sum(d.angle != 0 for d in fewer) < 460  # four standard deviations: 338 to 462
+    assert all(few in (all_of, replace(all_of, angle=0.0)) for few, all_of in zip(fewer, drawn, strict=True))
     for values, low, high in (
         ([d.brightness for d in drawn], 0.8, 1.2),
         ([d.contrast for d in drawn], 0.7, 1.3),
@@ -133,6 +137,7 @@ def test_a_config_says_what_happens() -> None:
     given = {
         "scale": (0.5, 3.0),
         "rotations": (5.0,),
+        "rotation_probability": 0.3,
         "flip": False,
         "vertical_flip": True,
         "brightness": 0.1,

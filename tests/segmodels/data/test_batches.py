@@ -141,6 +141,14 @@ def test_an_epoch_visits_each_sample_at_most_once_in_an_order_of_its_own(shards:
     assert len(set(epochs)) == 5
 
 
+def test_without_shuffling_every_epoch_has_the_order_of_the_keys(shards: ShardSet) -> None:
+    """11 samples in batches of 4: the first 8 keys, sorted, whatever epoch and seed; crops differ as ever."""
+    read = batches(shards, shuffle=False)
+    assert [key for batch in read.between(2, 4) for key in batch.keys] == sorted(shards.keys)[:8]
+    assert read.keys(0) == batches(shards, seed=8, shuffle=False).keys(4) == sorted(shards.keys)[:4]
+    assert digest(read[0]) != digest(read[2])
+
+
 def test_seeds_differ(shards: ShardSet) -> None:
     """Another seed, another order and other crops."""
     assert digest(batches(shards)[0]) != digest(batches(shards, seed=8)[0])

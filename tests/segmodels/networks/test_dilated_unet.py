@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 import segmodels
 from segmodels import SegmodelsError
+from segmodels.bench.summary import summarize
 
 PARTS = {
     "down1": 348,
@@ -105,6 +106,7 @@ def test_dropped_maps_are_what_the_skips_carry() -> None:
     """A channel that Dropout2d zeroes on the way down is zero in the skip as well."""
     torch.manual_seed(0)
     network = segmodels.build("dilated_unet", 2, (16, 16))
+    network.get_submodule("drop_up").p = 0.0
     seen: dict[str, Tensor] = {}
     dropped: list[Tensor] = []
     network.get_submodule("drop_down").register_forward_hook(lambda _, __, out: dropped.append(out))
@@ -112,6 +114,41 @@ def test_dropped_maps_are_what_the_skips_carry() -> None:
     network(torch.randn(2, 3, 16, 16))
     assert (dropped[0].flatten(2).abs().sum(dim=2) == 0).any()
     assert torch.equal(seen["up4"][:, 36:], dropped[0])
+
+
+def test_dropout_on_the_way_up_takes_channels_of_the_skip_too() -> None:
+    """It acts on the concatenation, as in the original: 0.15 of the skip's channels are zeroed once more."""
+    torch.manual_seed(0)
+    network = segmodels.build("dilated_unet", 2, (32, 32))
+    network.get_submodule("drop_down").p = 0.0
+    skips: list[Tensor] = []  # as the blocks take them that are above
+    for name in ("up2", "up3", "up4"):
+        block = network.get_submodule(name)
+        block.register_forward_hook(lambda _, inputs, __: skips.append(inputs[0][:, inputs[0].shape[1] // 2 :]))
+    network(torch.randn(2, 3, 32, 32))
+    assert [skip.shape[1] for skip in skips] == [324, 108, 36]
+    zeroed = torch.cat([(skip.flatten(2) == 0).all(dim=2).flatten() for skip in skips])
+    assert 0.1 < zeroed.float().mean().item() < 0.2
+
+
+def test_plain_convolutions_in_the_place_of_separable_ones() -> None:
+    """An option: the same shapes, 4.2 times the multiplications at equal width, and names of its own in the state."""
+    spec, size = segmodels.spec("dilated_unet"), (512, 1024)
+    separable, plain = (summarize(spec, 20, size, {"separable": each})[0] for each in (True, False))
+    assert (separable.macs, plain.macs) == (9_978_624_752, 41_830_317_312)
+    assert plain.parameters == 11_194_584
+    network = segmodels.build("dilated_unet", 2, (16, 32), width_factor=0.1, separable=False)
+    assert network(torch.zeros(2, 3, 16, 32)).logits.shape == (2, 2, 16, 32)
+    convs = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
+    assert {each.groups for each in convs} == {1}
+    assert len(convs) == 4 * 3 + 4 * 4 + 1
+
+
+def test_a_run_notes_the_option_only_where_it_is_used() -> None:
+    """With its default, a run's document and so its id are those of the runs that were before the option."""
+    spec = segmodels.spec("dilated_unet")
+    assert spec.noted(spec.resolve({})) == (("width_factor", 1.0),)
+    assert spec.noted(spec.resolve({"separable": False})) == (("separable", False), ("width_factor", 1.0))
 
 
 def test_start_of_the_recipe() -> None:

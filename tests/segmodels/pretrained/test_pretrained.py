@@ -401,7 +401,8 @@ def trained(folder: Path, name: str, *names: str, **options: object) -> Trained:
             tensor.uniform_(0.1, 1)
         else:
             tensor.add_(5)
-    about = {"network": name, "options": chosen, "size": size, "mean": [0.5] * 3, "std": [0.5] * 3, "run": "0" * 64}
+    about = {"network": name, "options": dict(declared.noted(chosen)), "size": size, "run": "0" * 64}
+    about |= {"mean": [0.5] * 3, "std": [0.5] * 3}
     save_weights(folder / "run.safetensors", state, about | {"taxonomy": taxonomy(*names).document()})
     return Trained(name, state, folder / "run.safetensors")
 

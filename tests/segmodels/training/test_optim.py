@@ -74,6 +74,14 @@ def test_only_kernels_decay_and_each_parameter_is_in_one_group(model: Gated) -> 
     assert sorted(listed) == sorted(id(p) for p in model.parameters())
 
 
+def test_all_decay_where_that_is_asked_for(model: Gated) -> None:
+    """Norms, biases and α as well, at either rate; each in one group."""
+    groups = optim.parameter_groups(model, weight_decay=0.1, trunk_lr=0.5, decay="all")
+    listed = [id(p) for group in groups for p in group["params"]]
+    assert sorted(listed) == sorted(id(p) for p in model.parameters())
+    assert [(group["weight_decay"], group["lr_factor"]) for group in groups] == [(0.1, 1.0), (0.1, 0.5)]
+
+
 def test_trunk_learns_at_its_own_rate(model: Gated) -> None:
     """Every parameter of the trunk, and no other, gets trunk_lr times the rate, also after a change."""
     optimizer = optim.make_optimizer("sgd", model, 0.01, momentum=0.9, weight_decay=1e-4, trunk_lr=0.1)
@@ -128,7 +136,7 @@ def test_smooth_schedules_are_torchs(
 
 
 def test_step_schedule_switches_at_its_milestones() -> None:
-    """The FCN's recipe: 0.5, 0.1, 0.05 from epochs 40, 60, 80 of 300 on, whatever the steps an epoch."""
+    """0.5, 0.1, 0.05 from epochs 40, 60, 80 of 300 on, whatever the steps an epoch."""
     milestones = [(40 / 300, 0.5), (60 / 300, 0.1), (80 / 300, 0.05)]
     for steps_per_epoch in (1, 7):
         for step in range(300 * steps_per_epoch):
@@ -155,17 +163,19 @@ def test_warm_up_rises_in_a_line_and_leaves_the_rest_to_the_schedule() -> None:
     assert factors[5:] == pytest.approx([optim.cosine(done / 45) for done in range(45)])
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_plateau_is_torchs(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "threshold"), [*((seed, 1e-4) for seed in range(4)), (4, 1e-3), (5, 0.1)])
+def test_plateau_is_torchs(seed: int, threshold: float) -> None:
     """After every epoch of a wandering loss it gives what ReduceLROnPlateau has come to."""
     generator = torch.Generator().manual_seed(seed)
     losses = (torch.rand(80, generator=generator) * 0.3 + torch.linspace(1, 0.8, 80)).tolist()
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1e-4)
-    theirs = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=5, cooldown=5, min_lr=1e-5)
+    theirs = lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.1, patience=5, cooldown=5, min_lr=1e-5, threshold=threshold
+    )
     factors = []
     for epoch, loss in enumerate(losses):
         theirs.step(loss)
-        factors.append(optim.learning_rate_factor("plateau", 0, 1, losses=losses[: epoch + 1]))
+        factors.append(optim.learning_rate_factor("plateau", 0, 1, losses=losses[: epoch + 1], threshold=threshold))
         assert 1e-4 * factors[-1] == pytest.approx(optimizer.param_groups[0]["lr"])
     assert {1.0, 0.1} == set(factors)
 

@@ -475,9 +475,9 @@ def test_every_field_is_an_option() -> None:
     """`segmodels train --help` has every field of TrainConfig, in sentences, with its default, choices and bounds."""
     context = cli.commands["train"].make_context("train", [], resilient_parsing=True)
     texts = {each.name: each.get_help_record(context) for each in cli.commands["train"].params}
-    assert {str(name) for name in texts} - {"threads"} == {field.name for field in fields(TrainConfig)}
+    assert {str(name) for name in texts} - {"threads", "no_init"} == {field.name for field in fields(TrainConfig)}
     declared = {each.field: each for each in options_of(TrainConfig)}
-    assert set(texts) - set(declared) == {"network", "options", "threads"}
+    assert set(texts) - set(declared) == {"network", "options", "threads", "no_init"}
     for name, each in declared.items():
         record = texts[name]
         assert record is not None
