@@ -16,9 +16,9 @@ slot j of the head's input, for which the head has one set of weights, holds oth
 (benchmarks/networks/slots.py counts them). The clustering is Ng-Jordan-Weiss as written. In the original the affinity
 grows with the distance and is cut at 2, so that one group swallows all maps; it takes 2 eigenvectors for 40 groups,
 starts k-means at random, and is wired to batch 1 at 713x713. Its optimiser leaves out the two norms around the
-clustering, which learn here; its evaluation sends every pixel whose probability is 0.5 or less to class 0. A norm behind
-a 1x1 bin sees one value per channel in a batch of one: there it uses its running statistics. Depths 18 and 34 keep the
-proportions of the heads.
+clustering, which learn here; its evaluation sends every pixel whose probability is 0.5 or less to class 0. A norm
+behind a 1x1 bin sees one value per channel in a batch of one: there it uses its running statistics. Depths 18 and 34
+keep the proportions of the heads.
 """
 
 from __future__ import annotations

@@ -117,6 +117,7 @@ OTHER = {
     "options": (("aux", False),),
     "epochs": 3,
     "validate_every": 2,
+    "train_scores": 3,
     "early_stop": 4,
     "batch_size": 16,
     "accumulate": 2,
@@ -217,7 +218,7 @@ def test_a_config_survives_json() -> None:
 def test_a_field_that_runs_of_before_do_not_have() -> None:
     """With its default it stands in no document, so that their ids stay; their documents are read without it."""
     added = {name for name, each in OPTIONS.items() if each.added}
-    assert added == {"pad", "shuffle", "rotation_probability", "decay", "plateau_threshold"}
+    assert added == {"pad", "train_scores", "shuffle", "rotation_probability", "decay", "plateau_threshold"}
     assert not added & config().document().keys()
     others = {name: OTHER.get(name) for name in added} | TOGETHER["rotation_probability"] | TOGETHER["shuffle"]
     assert added <= config(**others).document().keys()
@@ -332,9 +333,9 @@ def test_given_options_override_the_recipe() -> None:
 
 def test_given_options_of_a_network_override_those_of_its_recipe() -> None:
     """One by one: the recipe's others stay, and all are sorted by name."""
-    made = make_config("clusternet", "published", PLACES | {"options": (("clusters", 8), ("aux", False))})
+    made = make_config("clusternet", "published", PLACES | {"options": (("clusters", 8), ("aux", False))}, no_init=True)
     assert made.options == (("assignment", "per_image"), ("aux", False), ("clusters", 8))
-    made = make_config("clusternet", "published", PLACES | {"options": (("assignment", "shared"),)})
+    made = make_config("clusternet", "published", PLACES | {"options": (("assignment", "shared"),)}, no_init=True)
     assert made.options == (("assignment", "shared"),)
     assert make_config("clusternet", "default", PLACES | {"options": (("clusters", 8),)}).options == (("clusters", 8),)
 
