@@ -50,7 +50,6 @@ def write_result(plan: Plan, row: Row, place: Place, results: Path) -> None:
         "set": {
             "name": row.set,
             "options": plan.sets[row.set]["options"],
-            "fingerprint": shards.digest,
             "training_images": len(shards),
         },
         "split": "test",
@@ -83,8 +82,7 @@ def _run(training: Training, place: Place, scored: Mapping[str, Scored]) -> dict
     measured = place.scores(training, "measure").with_suffix(".json")
     return {
         "seed": training.seed,
-        "id": run.document()["id"],
-        "model": run.document()["model"],
+        "weights": run.document()["weights"][str(config.steps)],  # digest of the last step's, without what it is called
         "command": shlex.join(command),
         "network": config.network,
         "parameters": sum(each.numel() for each in network.parameters()),
