@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import isnan, nan, sqrt
 from typing import NamedTuple, TypeAlias
 
@@ -28,8 +29,11 @@ from segmodels.scoring.student import two_sided
 
 LEAST_IMAGES = 50  # below, rare classes are in so few images that no interval of theirs covers what it says
 LEAST_GROUPS = 8  # that count as independent: with 4, t is 3.2 and the interval as wide as a third of all scores
+LEAST_SEEDS = 3  # of each of two networks that are compared, beyond the two trainings
+OLDER = "scored by an older version, whose intervals took frames of one clip for independent"
 FEW = 5  # groups that hold a class: below, its own variance says little
 AT_ONCE = 256  # groups: matrices of large splits lie on disk
+ALL = (*COLUMNS, *IMAGE_SCORES)  # names of scores
 Groups: TypeAlias = Sequence[Hashable]  # of each image, in the order of its matrices
 
 
@@ -56,39 +60,38 @@ class Difference(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
+def too_few(groups: Groups) -> str:
+    """What images of these groups are too few of for an interval, as `16 images`; empty where they are enough."""
+    if len(groups) < LEAST_IMAGES:
+        return f"{len(groups)} images"
+    members = _Members.of(groups)
+    clips = "one clip" if len(members.sizes) == 1 else f"{len(members.sizes)} clips"
+    return f"{len(groups)} images of {clips}" if members.independent < LEAST_GROUPS else ""
+
+
 def no_interval(groups: Groups) -> str:
     """Why images of these groups have no interval, as a phrase; empty where they have one."""
-    if len(groups) < LEAST_IMAGES:
-        return f"{len(groups)} images, an interval needs at least {LEAST_IMAGES}"
-    members = _Members.of(groups)
-    if members.independent < LEAST_GROUPS:
-        return (
-            f"{len(groups)} images of {len(members.sizes)} clips, which count as {members.independent:.1f} independent "
-            f"ones: an interval needs at least {LEAST_GROUPS}"
-        )
-    return ""
+    found = too_few(groups)
+    if not found or len(groups) < LEAST_IMAGES:
+        return f"{found}, an interval needs at least {LEAST_IMAGES}" if found else ""
+    independent = _Members.of(groups).independent
+    return f"{found}, which count as {independent:.1f} independent clips: an interval needs at least {LEAST_GROUPS}"
+
+
+def too_few_seeds(seeds: int) -> str:
+    """Why a network of so many seeds is not ranked against others; empty where it is."""
+    return "" if seeds >= LEAST_SEEDS else f"not ranked: {'one seed' if seeds == 1 else f'{seeds} seeds'}"
 
 
 def intervals(
-    matrices: ConfusionMatrix,
-    groups: Groups,
-    evaluated: ArrayLike,
-    level: float = 0.95,
-    names: Sequence[str] = (*COLUMNS, *IMAGE_SCORES),
+    matrices: ConfusionMatrix, groups: Groups, evaluated: ArrayLike, level: float = 0.95, names: Sequence[str] = ALL
 ) -> dict[str, Interval]:
     """The interval of every score in `metrics.py` by its name. It speaks of other images, not of other trainings.
 
     `matrices` (N, K, K), one an image; `groups` N, what each image belongs to; `evaluated` K truth values.
     NaN ends where `no_interval` has a reason, or where a score is undefined.
     """
-    if no_interval(groups):
-        return dict.fromkeys(names, UNKNOWN)
-    members = _Members.of(groups)
-    found = {}
-    for name, part in _parts(matrices, members, evaluated, names).items():
-        half = _half_width([(part.variance(members), members.independent - 1)], level)
-        found[name] = Interval(max(0.0, part.score - half), min(1.0, part.score + half)) if half >= 0 else UNKNOWN
-    return found
+    return mean_intervals([matrices], groups, evaluated, level, names)
 
 
 def interval(
@@ -96,6 +99,27 @@ def interval(
 ) -> Interval:
     """`intervals` of one score."""
     return intervals(matrices, groups, evaluated, level, [score])[score]
+
+
+def mean_intervals(
+    runs: Sequence[ConfusionMatrix],
+    groups: Groups,
+    evaluated: ArrayLike,
+    level: float = 0.95,
+    names: Sequence[str] = ALL,
+) -> dict[str, Interval]:
+    """Of the mean score of runs (N, K, K) that differ by seed alone: of several it speaks of other seeds, too."""
+    if no_interval(groups):
+        return dict.fromkeys(names, UNKNOWN)
+    members = _Members.of(groups)
+    parts = [_parts(run, members, evaluated, names) for run in runs]
+    found = {}
+    for name in names:
+        side = [each[name] for each in parts]
+        mean = _mean_of(side)
+        half = _half_width([(mean.variance(members), members.independent - 1), *_of_seeds(side)], level)
+        found[name] = Interval(max(0.0, mean.score - half), min(1.0, mean.score + half)) if half >= 0 else UNKNOWN
+    return found
 
 
 def paired(
@@ -127,19 +151,33 @@ def between(
     Its variance is that of the images, as in `paired`, and that of the seeds where a side has several. Sides of one
     run say nothing of other seeds.
     """
-    members = _Members.of(groups)
-    sides = [[_parts(run, members, evaluated, (score,))[score] for run in runs] for runs in (a, b)]
-    means = [_mean_of(side) for side in sides]
-    found = means[0].score - means[1].score
-    if no_interval(groups) or isnan(found):
-        return Difference(found, nan, nan)
-    variances = [(means[0].less(means[1]).variance(members), members.independent - 1)]
-    for side in sides:
-        if len(side) > 1:
-            spread = float(np.var([run.score for run in side], ddof=1)) / len(side)
-            variances.append((spread, len(side) - 1))
-    half = _half_width(variances, level)
-    return Difference(found, found - half, found + half)
+    return differences({"a": a, "b": b}, groups, evaluated, score, level)["a", "b"]
+
+
+def differences(
+    sides: Mapping[str, Sequence[ConfusionMatrix]],
+    groups: Groups,
+    evaluated: ArrayLike,
+    score: str = "miou",
+    level: float = 0.95,
+) -> dict[tuple[str, str], Difference]:
+    """`between` of each two of `sides`, by both names in their order there."""
+    members, known = _Members.of(groups), not no_interval(groups)
+    parts = {name: [_parts(run, members, evaluated, [score])[score] for run in runs] for name, runs in sides.items()}
+    means = {name: _mean_of(side) for name, side in parts.items()}
+    found = {}
+    for a, b in combinations(sides, 2):
+        less = means[a].less(means[b])
+        of_images = (less.variance(members), members.independent - 1)
+        half = _half_width([of_images, *_of_seeds(parts[a]), *_of_seeds(parts[b])], level) if known else nan
+        found[a, b] = Difference(less.score, less.score - half, less.score + half)
+    return found
+
+
+def _of_seeds(side: Sequence[_Part]) -> list[tuple[float, float]]:
+    """Variance of a mean over seeds, with its degrees of freedom; of one seed nothing is known."""
+    count = len(side)
+    return [(float(np.var([run.score for run in side], ddof=1)) / count, count - 1)] if count > 1 else []
 
 
 def _half_width(variances: Sequence[tuple[float, float]], level: float) -> float:

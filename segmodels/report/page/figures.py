@@ -66,8 +66,8 @@ def step_rows(board: Board) -> list[Row]:
 def network_rows(board: Board, observations: Mapping[str, Observation]) -> list[Row]:
     """The networks as they were scored, with their latency where it was measured at that size."""
     rows = []
-    for result in board.results:
-        miou, interval = result.scores["miou"], result.intervals["miou"]
+    for row in board.rows:
+        miou, interval, result = row.scores["miou"], row.intervals["miou"], row.first
         if miou is not None:
             low, high = interval or (miou, miou)
             seen = observations[result.name]
