@@ -58,7 +58,7 @@ def rows_of(results: Iterable[Result]) -> tuple[Row, ...]:
     """The best first."""
     groups: dict[tuple[object, ...], list[Result]] = {}
     for result in sorted(results, key=lambda result: (result.provenance.seed, result.name)):
-        kind = (result.provenance.but_for_seed, result.views, result.q, result.keys_digest)
+        kind = (result.provenance.but_for_seed, result.views, result.q, result.keys_digest, len(result.steps))
         number = 0  # a second run of one seed is a line of its own
         while any(each.provenance.seed == result.provenance.seed for each in groups.get((*kind, number), ())):
             number += 1
