@@ -83,8 +83,8 @@ def _swept(sweep: Sweep) -> str:
     low, high = rows[0], rows[-1]
     best = max(rows, key=lambda row: (row.miou or 0.0, -row.macs))
     return (
-        f"In the sweep, whose scores have no intervals, q {low.value} sends {_deepest(low)} of the pixels into the last "
-        f"stage and scores {score(low.miou)} for {giga(low.macs)} GMAC, q {high.value} {_deepest(high)} and "
+        f"In the sweep, whose scores have no intervals, q {low.value} sends {_deepest(low)} of the pixels into the "
+        f"last stage and scores {score(low.miou)} for {giga(low.macs)} GMAC, q {high.value} {_deepest(high)} and "
         f"{score(high.miou)} for {giga(high.macs)} GMAC; the best, q {best.value}, scores {score(best.miou)} for "
         f"{giga(best.macs)} GMAC."
     )

@@ -19,7 +19,8 @@ from segmodels.report.read.fields import Fields, read_fields
 from segmodels.report.read.provenance import Provenance, read_provenance
 from segmodels.runs.identity import check_identity
 from segmodels.runs.run import Run, check_results
-from segmodels.scoring.intervals import OLDER, Groups, Interval
+from segmodels.scoring.groups import Groups
+from segmodels.scoring.intervals import OLDER, Interval
 from segmodels.scoring.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
 from segmodels.scoring.scored import read_matrices, read_table
 from segmodels.scoring.scoresheet import CONFUSION, IMAGES, METRICS, STEPS

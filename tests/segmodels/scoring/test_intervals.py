@@ -144,7 +144,7 @@ def test_an_interval_is_that_of_a_loop(split: tuple[Matrices, list[int]]) -> Non
 def test_more_groups_than_are_read_at_once(split: tuple[Matrices, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
     """A large split is read piece by piece, with the same result."""
     before = intervals(*split, EVERYTHING)
-    monkeypatch.setattr("segmodels.scoring.intervals.AT_ONCE", 3)
+    monkeypatch.setattr("segmodels.scoring.groups.AT_ONCE", 3)
     assert intervals(*split, EVERYTHING) == before
 
 
