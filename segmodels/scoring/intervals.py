@@ -4,7 +4,7 @@ Frames of one clip resemble each other, so what is resampled is not the image bu
 of the data says it is from (`group` of a source in segdata). Images of group g are left out, the score of all others is
 taken, and the spread of these G scores gives the standard error: the jackknife over groups. The interval is the score
 plus and minus Student's t of that error. Why this and not the percentiles of a bootstrap: with 8 to 50 groups and rare
-classes, percentiles of nominal 95 % cover 72 to 88 %, and this covers 92 to 96 % (`test_intervals.py` simulates it).
+classes, percentiles of nominal 95 % cover 72 to 89 %, and this covers 92 to 96 % (`test_intervals.py` simulates it).
 
 Two rules are for rare classes. The set of classes is fixed: those that occur in the whole split. Where the others of a
 group have no pixel of a class, its IoU is that of the whole split, so that the class neither leaves the mean, which
