@@ -125,8 +125,9 @@ def test_why_nothing_is_ranked(pipeline: Folders, seeds: tuple[int, int], groups
     """Too few seeds, too few images, or both: one line says it, and all ranks are open."""
     plain = collect(pipeline).boards[0].results[0]
     one, other = ((0.3, 0.31, 0.32)[: seeds[0]], (0.8, 0.81, 0.82)[: seeds[1]])
-    results = [*seeded(plain, "one", one, groups), *seeded(plain, "other", other, groups)]
-    found = rank_rows(rows_of(results))
+    known = groups or range(60)
+    results = [*seeded(plain, "one", one, known), *seeded(plain, "other", other, known)]
+    found = rank_rows(rows_of(replace(each, groups=groups) for each in results))
     assert found.not_ranked == said
     places = [(rank.best, rank.worst) for rank in found.ranks.values()]
     assert places == ([(1, 2), (1, 2)] if said else [(1, 1), (2, 2)])

@@ -88,7 +88,7 @@ def share_covered(case: str, rounds: int) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 def test_intervals_cover_the_truth(case: str) -> None:
-    """Nominal 95 %: at least 91 of 100 in 300 draws; a percentile bootstrap over images covers 21 to 93 (docs/intervals.md)."""
+    """Nominal 95 %: at least 91 of 100, in 300 draws. Percentiles of images drawn again cover 21 to 93."""
     assert 0.91 <= share_covered(case, 300) <= 0.985
 
 
