@@ -94,8 +94,10 @@ def _row(name: str, runs: Sequence[Result]) -> Row:
 def _intervals(runs: Sequence[Result]) -> Mapping[str, Interval | None]:
     """Of one run as `evaluate` wrote them; of several computed here, from their matrices."""
     first = runs[0]
-    if len(runs) == 1 or any(run.no_interval for run in runs):
-        return first.intervals if len(runs) == 1 else dict.fromkeys(SCORES)
+    if len(runs) == 1:
+        return first.intervals
+    if any(run.no_interval for run in runs):
+        return dict.fromkeys(SCORES)
     evaluated = [row.evaluated for row in first.taxonomy.classes]
     found = mean_intervals([run.confusions for run in runs], first.groups, evaluated)
     return {name: None if isnan(ends.low) else ends for name, ends in found.items()}
