@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import segmodels
+from segmodels.scoring.intervals import OLDER, no_interval, too_few, too_few_seeds
 
 
 def results(result: dict[str, Any]) -> str:
@@ -14,22 +15,53 @@ def results(result: dict[str, Any]) -> str:
 def _board(board: dict[str, Any]) -> str:
     height, width = board["rows"][0]["size"]
     kind = "painted" if board["painted"] else "real"
+    not_ranked, reason = _unknown(board)
+    ranked = len(board["rows"]) > 1 and not not_ranked
     lines = [
         f"**{board['set']}**, {board['split']}: {board['images']} {kind} images of {height}x{width}",
+        *(["", not_ranked] if not_ranked else []),
         "",
-        "| rank | network | mIoU | 95 % interval | pixel accuracy | parameters | GMAC | training |",
-        "|--:|---|--:|--:|--:|--:|--:|--:|",
+        f"|{' rank |' * ranked} network | mIoU | 95 % interval | pixel accuracy | parameters | GMAC | training |",
+        f"|{'--:|' * ranked}---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in board["rows"]:
-        rank, interval = row["rank"], row["interval"]["miou"]
-        place = str(rank["best"]) if rank["best"] == rank["worst"] else f"{rank['best']} to {rank['worst']}"
-        ends = f"{_score(interval and interval['low'])} to {_score(interval and interval['high'])}"
+        place = f" {_place(row)} |" if ranked else ""
         lines.append(
-            f"| {place} | `{row['run']}` | {_score(row['scores']['miou'])} | {ends} "
+            f"|{place} `{row['run']}` | {_mean(row)} | {_ends(None if reason else row['interval']['miou'])} "
             f"| {_score(row['scores']['pixel_accuracy'])} | {row['parameters']:,} | {row['macs'] / 1e9:.3g} "
             f"| {row['train_seconds']:.0f} s |"
         )
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *(["", f"No interval: {reason}."] if reason else []), ""])
+
+
+def _unknown(board: dict[str, Any]) -> tuple[str, str]:
+    """Why nothing is ranked and why there is no interval, empty where there is; of an older version both are told here.
+
+    Older results are of one seed each.
+    """
+    if "interval_reason" in board:
+        return board["not_ranked"] or "", board["interval_reason"] or ""
+    few = too_few(range(board["images"]))
+    not_ranked = f"{', '.join(['one seed', *([few] if few else [])])}: not ranked" if len(board["rows"]) > 1 else ""
+    return not_ranked, no_interval(range(board["images"])) or OLDER
+
+
+def _place(row: dict[str, Any]) -> str:
+    if few := too_few_seeds(len(row["seeds"])):
+        return few
+    best, worst = row["rank"]["best"], row["rank"]["worst"]
+    return str(best) if best == worst else f"{best} to {worst}"
+
+
+def _mean(row: dict[str, Any]) -> str:
+    """Of several seeds with their number and standard deviation."""
+    seeds = len(row.get("seeds", [0]))
+    more = f" ± {_score(row['spread']['miou'])} ({seeds} seeds)" if seeds > 1 else ""
+    return _score(row["scores"]["miou"]) + more
+
+
+def _ends(interval: dict[str, float | None] | None) -> str:
+    return f"{_score(interval['low'])} to {_score(interval['high'])}" if interval else "-"
 
 
 def _score(value: float | None) -> str:
@@ -56,19 +88,21 @@ def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
         "|---|--:|--:|--:|--:|---|---|--:|--:|--:|---|",
     ]
     for row in sorted(rows, key=lambda row: -(row["miou"] or 0)):
-        interval = row["interval"]["miou"] or {}
+        interval = None if _camvid_reason(row) else row["interval"]["miou"]
         timing = row["timing"]
         published = segmodels.spec(row["network"]).resolve({})
         changed = (f"{name}={value}" for name, value in row["options"].items() if value != published[name])
         name = " ".join([f"`{row['network']}`", *changed, *_seed(row)])
         crop = "x".join(map(str, row["crop"] or ())) or "none"
         lines.append(
-            f"| {name} | {_score(row['miou'])} | {_score(interval.get('low'))} to {_score(interval.get('high'))} "
+            f"| {name} | {_score(row['miou'])} | {_ends(interval)} "
             f"| {row['parameters']:,} "
             f"| {row['steps']} x {row['batch_size']} | {crop} | {row['precision']} | {timing['seconds']:.0f} s "
             f"| {timing['images_per_second']:.1f} | {timing['peak_memory_bytes'] / 1e6:.0f} "
             f"| {row['environment']['device']['kind']} |"
         )
+    if reasons := list(dict.fromkeys(filter(None, map(_camvid_reason, rows)))):
+        lines += ["", f"Rows without an interval: {'; '.join(reasons)}."]
     steps = [
         " ".join([f"`{row['network']}`", *_seed(row), ", ".join(map(_score, row["steps_miou"]))])
         for row in rows
@@ -83,6 +117,11 @@ def _camvid(heading: str, rows: list[dict[str, Any]]) -> str:
             f"These trainings shared the GPU with others and made fewer steps in their time: {', '.join(beside)}.",
         ]
     return "\n".join([*lines, ""])
+
+
+def _camvid_reason(row: dict[str, Any]) -> str:
+    """Why the row has no interval; empty where it has. Older versions wrote none down."""
+    return (row["interval_reason"] or "") if "interval_reason" in row else OLDER
 
 
 def _seed(row: dict[str, Any]) -> list[str]:

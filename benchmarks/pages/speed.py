@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from segmodels.scoring.intervals import OLDER, no_interval
+
 WAYS = {
     "a": "a typical script (ShardWriter, Pillow, numpy majority)",
     "b": "a careful script (bytes copied, stride targets, Pillow)",
@@ -179,18 +181,24 @@ def deeper(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(_deeper(result) for result in results.values())
 
 
+def _known(result: dict[str, Any]) -> str:
+    """How far the change is known; why it has no interval, where an older version measured it."""
+    if gain := result.get("last_less_first"):
+        return f"95 % interval of the paired difference {gain['low']:+.3f} to {gain['high']:+.3f}"
+    reason = result.get("interval_reason") or no_interval(range(result["images"])) or OLDER
+    return f"no interval: {reason}"
+
+
 def _deeper(result: dict[str, Any]) -> str:
     first, *_, last = stages = result["stages"]
-    training, interval, rows = result["training"], result["interval"], result["sweep"]
-    half = (interval["high"] - interval["low"]) / 2
-    settled = "no more than" if abs(last - first) <= half else "more than"
+    training, rows = result["training"], result["sweep"]
     width, listed = dict(training["options"])["width_factor"], ", ".join(f"{each:.3f}" for each in stages)
     best = max(rows, key=lambda row: (row["miou"], -row["macs"]))
     lines = [
         f"**{result['set']}**, {result['images']} images of {result['split']}, width {width:g},"
         f" {training['steps']} optimizer steps with batch size {training['batch_size']}. The mIoU after stages 1, 2"
-        f" and 3 is {listed}. The change from the first to the last stage is {last - first:+.3f}, which is {settled}"
-        f" half the width of its interval ({half:.3f}). In the sweep over q, on {result['swept_images']} images,"
+        f" and 3 is {listed}. The change from the first to the last stage is {last - first:+.3f}"
+        f" ({_known(result)}). In the sweep over q, on {result['swept_images']} images,"
         f" q = {best['value']:g} scores best.",
         "",
         "| q | pixels that reach stage 3 | work / all | ms | mIoU |",

@@ -45,9 +45,11 @@ def report(runs: Path, scores: Path, stats: Path, shards: Path, bench: Path | No
     with arithmetic(fast=False):
         folders, progress = Folders(runs, scores, stats, shards, bench), partial(tqdm, unit="network", disable=None)
         found = write(folders, out, images, progress)
-    rows = sum(len(board.results) for board in found.boards)
+    rows = sum(len(board.rows) for board in found.boards)
+    trained = sum(len(board.results) for board in found.boards)
+    of_seeds = f" ({trained} runs)" if trained > rows else ""
     left_out = f", {len(found.notes)} left out (the page says why)" if found.notes else ""
     tell(
-        f"{out / 'index.html'}: {rows} networks on {len(found.datasets)} sets{left_out}; "
+        f"{out / 'index.html'}: {rows} networks{of_seeds} on {len(found.datasets)} sets{left_out}; "
         "the leaderboard as data in results.json"
     )

@@ -9,7 +9,6 @@ from segmodels.report.observe.budget import thinned
 from segmodels.report.observe.observe import Observation
 from segmodels.report.page import charts
 from segmodels.report.read.collect import Board
-from segmodels.report.read.result import Result
 
 Row = dict[str, Any]
 NAMED_SWEEPS = 4  # at most
@@ -84,13 +83,13 @@ def output_rows(board: Board) -> list[Row]:
 def network_rows(board: Board, observations: Mapping[str, Observation]) -> list[Row]:
     """The networks as they were scored, with their latency where it was measured at that size."""
     rows = []
-    for result in board.results:
-        miou, interval = result.scores["miou"], result.intervals["miou"]
+    for row in board.rows:
+        miou, interval, result = row.scores["miou"], row.intervals["miou"], row.first
         if miou is not None:
             low, high = interval or (miou, miou)
             seen = observations[result.name]
             latency = board.latencies.get(result.name, {}).get(seen.size)
-            point = _point(result, seen.macs / 1e9, latency and latency.ms, miou, "as scored")
+            point = _point(row.name, result.family, seen.macs / 1e9, latency and latency.ms, miou, "as scored")
             rows.append(point | {"kind": "network", "low": low, "high": high, "order": 0})
     return rows
 
@@ -99,7 +98,7 @@ def sweep_rows(board: Board) -> list[Row]:
     """The settings of the sweeps."""
     results = {result.name: result for result in board.results}
     return [
-        _point(results[row.run], row.macs / 1e9, row.ms, row.miou, f"{sweep.knob} {row.value}")
+        _point(row.run, results[row.run].family, row.macs / 1e9, row.ms, row.miou, f"{sweep.knob} {row.value}")
         | {"kind": "sweep", "line": sweep.name, "order": order}
         for sweep in board.sweeps
         for order, row in enumerate(sweep.rows)
@@ -107,10 +106,10 @@ def sweep_rows(board: Board) -> list[Row]:
     ]
 
 
-def _point(result: Result, macs: float, ms: float | None, miou: float, setting: str) -> Row:
+def _point(run: str, family: str, macs: float, ms: float | None, miou: float, setting: str) -> Row:
     cost = f"{macs:.3g} GMAC" + ("" if ms is None else f", {ms:.3g} ms")
-    label = f"{result.name}, {setting}: mIoU {miou:.4f}, {cost}"
-    common = {"run": result.name, "family": result.family, "value": setting, "label": label}
+    label = f"{run}, {setting}: mIoU {miou:.4f}, {cost}"
+    common = {"run": run, "family": family, "value": setting, "label": label}
     return common | {"macs": macs, "ms": ms, "miou": miou}
 
 

@@ -1,4 +1,4 @@
-"""Whether a network's deeper stages predict better than its first: a paragraph computed from scores and sweeps."""
+"""Whether a network's deeper stages, or later steps, predict better than its first: computed from scores and sweeps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from segmodels.report.page.words import giga, plain, score, share
 from segmodels.report.read.collect import Board
 from segmodels.report.read.result import Result
 from segmodels.report.read.sweep import Sweep, Turned
+from segmodels.scoring.intervals import Difference, paired
 
 
 def finding(board: Board, result: Result) -> str:
@@ -25,11 +26,10 @@ def finding(board: Board, result: Result) -> str:
 
 
 def _verdict(scores: list[float], result: Result) -> str:
-    """Settled only where the difference is more than half the width of the score's interval."""
-    gain, interval = scores[-1] - scores[0], result.intervals["miou"]
+    """Settled only where the interval of the paired difference of last and first stage excludes 0."""
     best = max(range(len(scores)), key=lambda i: (scores[i], -i))
-    half = None if interval is None else (interval.high - interval.low) / 2
-    if half is not None and abs(gain) <= half:
+    reason, gain = _unknown(result), _gain(result)
+    if gain is None or not gain.settled:
         said = "It is not settled whether deeper stages predict better here"
     elif all(later > earlier for earlier, later in pairwise(scores)):
         said = "Deeper stages predict better here"
@@ -41,10 +41,38 @@ def _verdict(scores: list[float], result: Result) -> str:
         said = f"Deeper is not better throughout: stage {best + 1} predicts best here"
     listed = ", ".join(map(score, scores))
     text = f"{said}: stopped after stage 1 to {len(scores)}, this network would score mIoU {listed}."
-    if half is None:
-        return text
-    more = "less" if abs(gain) <= half else "more"
-    return f"{text} From first to last that is {gain:+.3f}, {more} than half the width of its interval, {half:.3f}."
+    if gain is None:
+        return f"{text} From first to last that is {scores[-1] - scores[0]:+.3f}, without an interval: {reason}."
+    return (
+        f"{text} From first to last that is {gain.difference:+.3f}, on the same images, with the 95 % interval "
+        f"{gain.low:+.3f} to {gain.high:+.3f}. This speaks of this run alone, not of other seeds."
+    )
+
+
+def step_gain(result: Result) -> str:
+    """How much more the last step scores than the first, as a phrase; empty where a score is undefined."""
+    first, last = result.steps[0].full, result.steps[-1].full
+    if first is None or last is None:
+        return ""
+    gain = _gain(result)
+    if gain is None:
+        return f"last less first {last - first:+.3f}, no interval: {_unknown(result)}"
+    return f"last less first {gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+
+
+def _gain(result: Result) -> Difference | None:
+    """The last stage's mIoU less the first's; None where that has no interval."""
+    if _unknown(result) or result.step_confusions is None:
+        return None
+    evaluated = [row.evaluated for row in result.taxonomy.classes]
+    return paired(result.step_confusions[-1], result.step_confusions[0], result.groups, evaluated)
+
+
+def _unknown(result: Result) -> str:
+    """Why the difference of two stages has no interval; empty where it has."""
+    if result.no_interval:
+        return result.no_interval
+    return "the matrices of the stages were not kept. Score again" if result.step_confusions is None else ""
 
 
 def _swept(sweep: Sweep) -> str:
@@ -55,9 +83,10 @@ def _swept(sweep: Sweep) -> str:
     low, high = rows[0], rows[-1]
     best = max(rows, key=lambda row: (row.miou or 0.0, -row.macs))
     return (
-        f"In the sweep, q {low.value} sends {_deepest(low)} of the pixels into the last stage and scores "
-        f"{score(low.miou)} for {giga(low.macs)} GMAC, q {high.value} {_deepest(high)} and {score(high.miou)} for "
-        f"{giga(high.macs)} GMAC; the best, q {best.value}, scores {score(best.miou)} for {giga(best.macs)} GMAC."
+        f"In the sweep, whose scores have no intervals, q {low.value} sends {_deepest(low)} of the pixels into the "
+        f"last stage and scores {score(low.miou)} for {giga(low.macs)} GMAC, q {high.value} {_deepest(high)} and "
+        f"{score(high.miou)} for {giga(high.macs)} GMAC; the best, q {best.value}, scores {score(best.miou)} for "
+        f"{giga(best.macs)} GMAC."
     )
 
 

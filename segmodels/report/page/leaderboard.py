@@ -7,7 +7,8 @@ from typing import Any
 
 from segmodels.report.observe.observe import Observation
 from segmodels.report.read.collect import Board
-from segmodels.report.read.result import SCORES, Result
+from segmodels.report.read.result import SCORES
+from segmodels.report.read.rows import Row
 
 FORMAT = 1
 
@@ -24,33 +25,39 @@ def _board(board: Board, observations: Mapping[str, Observation]) -> dict[str, A
         "images": board.results[0].images,
         "shards": board.dataset.digest,
         "painted": board.dataset.painted,
-        "rows": [_row(board, result, observations[result.name]) for result in board.results],
+        "not_ranked": board.ranking.not_ranked or None,
+        "interval_reason": board.results[0].no_interval or None,
+        "rows": [_row(board, row, observations[row.first.name]) for row in board.rows],
     }
 
 
-def _row(board: Board, result: Result, seen: Observation) -> dict[str, Any]:
-    rank, origin = board.ranks[result.name], result.provenance
-    latency = board.latencies.get(result.name, {}).get(seen.size)
-    intervals = {name: None if found is None else found._asdict() for name, found in result.intervals.items()}
+def _row(board: Board, row: Row, seen: Observation) -> dict[str, Any]:
+    """Of several seeds the means; what seeds do not change, and what names one run, is of the first."""
+    rank, first = board.ranking.ranks[row.name], row.first
+    latency = board.latencies.get(first.name, {}).get(seen.size)
+    intervals = {name: None if found is None else found._asdict() for name, found in row.intervals.items()}
     return {
-        "run": result.name,
-        "network": result.network,
-        "family": result.family,
+        "run": row.name,
+        "runs": [run.name for run in row.runs],
+        "seeds": [run.provenance.seed for run in row.runs],
+        "network": first.network,
+        "family": first.family,
         "rank": {"best": rank.best, "worst": rank.worst, "not_ranked_against": list(rank.tied)},
-        "scores": {name: result.scores[name] for name in SCORES},
-        "q": result.q,
-        "own_stride": {"stride": result.stride, **{name: result.own_stride[name] for name in SCORES}},
+        "scores": {name: row.scores[name] for name in SCORES},
+        "spread": {name: row.spread[name] for name in SCORES},
+        "q": first.q,
+        "own_stride": {"stride": first.stride, **{name: row.own_stride[name] for name in SCORES}},
         "interval": intervals,
-        "steps": [step.full for step in result.steps],
+        "steps": list(row.steps),
         "parameters": seen.parameters,
         "macs": seen.macs,
         "size": list(seen.size),
         "latency": None if latency is None else latency._asdict(),
-        "train_seconds": result.seconds,
-        "train_images_per_second": result.images_per_second,
-        "device": origin.device,
-        "commit": origin.commit,
-        "id": origin.id,
-        "config_digest": origin.config_digest,
-        "trained_on": origin.shards,
+        "train_seconds": row.seconds,
+        "train_images_per_second": row.images_per_second,
+        "device": first.provenance.device,
+        "commit": first.provenance.commit,
+        "id": first.provenance.id,
+        "config_digest": first.provenance.config_digest,
+        "trained_on": first.provenance.shards,
     }

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from segmodels.report.observe.observe import Observation, Sample, Shown
 from segmodels.report.page import charts, words
 from segmodels.report.page.figures import figures
-from segmodels.report.page.finding import finding
+from segmodels.report.page.finding import finding, step_gain
 from segmodels.report.page.payload import board_payload
 from segmodels.report.page.terms import TERMS
 from segmodels.report.read.collect import Board, Collection
@@ -96,7 +96,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segmodels.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {word.__name__: word for word in (*words.WORDS, finding)}
+    environment.filters |= {word.__name__: word for word in (*words.WORDS, finding, step_gain)}
     return environment
 
 

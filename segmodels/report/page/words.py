@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from segmodels.report.read.collect import Board
 from segmodels.report.read.datasets import Dataset, SplitCounts
-from segmodels.report.read.ranking import Interval
 from segmodels.report.read.result import Result
+from segmodels.report.read.rows import Row
+from segmodels.scoring.intervals import Interval, too_few_seeds
 
 NONE = "\N{EN DASH}"
 LEVELS = 10  # of a heat map, besides 0
@@ -24,7 +25,7 @@ def percent(value: float | None) -> str:
 
 
 def interval(value: Interval | None) -> str:
-    return "interval undefined" if value is None else f"{value.low:.3f}{NONE}{value.high:.3f}"
+    return NONE if value is None else f"{value.low:.3f}{NONE}{value.high:.3f}"
 
 
 def count(value: int) -> str:
@@ -84,7 +85,7 @@ def place(value: float, low: float, high: float) -> str:
 
 def axis(board: Board) -> tuple[float, float]:
     """The ends of the axis that all intervals of a board are drawn on."""
-    found = [each for row in board.results if (each := row.intervals["miou"])]
+    found = [each for row in board.rows if (each := row.intervals["miou"])]
     low, high = min((each.low for each in found), default=0.0), max((each.high for each in found), default=1.0)
     return max(0.0, low - MARGIN), min(1.0, high + MARGIN)
 
@@ -118,19 +119,40 @@ def evaluated(dataset: Dataset, position: int) -> bool:
 
 def summary(board: Board) -> str:
     """What a board says, in a sentence."""
-    best = board.results[0]
-    where = f"On {board.dataset.name} ({count(best.images)} images of {board.split})"
-    found = f"mIoU {score(best.scores['miou'])} ({interval(best.intervals['miou'])})"
-    tied = board.ranks[best.name].tied
-    if len(board.results) == 1:
-        return f"{where} {best.name} reaches {found}."
+    best, ranking = board.rows[0], board.ranking
+    where = f"On {board.dataset.name} ({count(best.first.images)} images of {board.split})"
+    if len(board.rows) == 1:
+        return f"{where} {best.name} reaches {_reached(best)}."
+    if ranking.not_ranked:
+        return f"{where} {best.name} has the highest score, {_reached(best)}. But {ranking.not_ranked}."
+    best = next(row for row in board.rows if not too_few_seeds(len(row.runs)))
+    tied = ranking.ranks[best.name].tied
     if not tied:
-        return f"{where} {best.name} is best, with {found}."
+        return f"{where} {best.name} is best, with {_reached(best)}."
     others = "one other network" if len(tied) == 1 else f"{len(tied)} other networks"
-    return f"{where} {best.name} comes first with {found}, but its interval overlaps with that of {others}."
+    return f"{where} {best.name} comes first with {_reached(best)}, but is not ranked against {others}."
+
+
+def _reached(row: Row) -> str:
+    ends = row.intervals["miou"]
+    known = "" if ends is None else f" ({interval(ends)})"
+    return f"mIoU {score(row.scores['miou'])}{known}{seeds(row)}"
+
+
+def seeds(row: Row) -> str:
+    """Of several seeds how many, and how far apart they are."""
+    spread = row.spread["miou"]
+    if len(row.runs) == 1:
+        return ""
+    return f", mean of {len(row.runs)} seeds" + ("" if spread is None else f" with standard deviation {spread:.3f}")
+
+
+def unranked(row: Row) -> str:
+    """Why a row has no rank beside rows that have one; empty where it has."""
+    return too_few_seeds(len(row.runs))
 
 
 WORDS = (
     score, percent, interval, count, share, giga, rate, duration, size, plain, sortable, level, place, axis,
-    last_miou, labelled, bar, chip, evaluated, summary,
+    last_miou, labelled, bar, chip, evaluated, summary, seeds, unranked,
 )  # fmt: skip

@@ -12,8 +12,9 @@ from segmodels.networks import spec
 from segmodels.report.read.datasets import Dataset, read_datasets
 from segmodels.report.read.latency import FILE as LATENCY
 from segmodels.report.read.latency import Latency, read_latencies
-from segmodels.report.read.ranking import Rank, ranks
+from segmodels.report.read.ranking import Ranking, rank_rows
 from segmodels.report.read.result import Result, read_result
+from segmodels.report.read.rows import Row, rows_of
 from segmodels.report.read.sweep import FILE as SWEEP
 from segmodels.report.read.sweep import Sweep, read_sweep
 from segmodels.runs.run import Run
@@ -38,10 +39,15 @@ class Board:
 
     dataset: Dataset
     split: str
-    results: tuple[Result, ...]  # the best first
-    ranks: Mapping[str, Rank]
+    results: tuple[Result, ...]  # every run, the best first
+    rows: tuple[Row, ...]  # the same by network: runs that differ by seed alone are one
+    ranking: Ranking  # of the rows
     sweeps: tuple[Sweep, ...]
     latencies: Mapping[str, Mapping[Size, Latency]]  # of the runs that were measured
+
+    def place(self, run: Result) -> int:
+        """Of a run among `results`."""
+        return [result.name for result in self.results].index(run.name)
 
     @property
     def staged(self) -> Result | None:
@@ -141,7 +147,7 @@ def _boards(
         names = {row.name for row in rows}
         here = [sweep for sweep in sweeps if (sweep.digest, sweep.split) == (digest, split)]
         ours = tuple(sweep for sweep in here if names >= {row.run for row in sweep.rows})
-        order = ranks({row.name: row.intervals["miou"] for row in rows})
+        of_seeds = rows_of(rows)
         times = {name: latencies[name] for name in sorted(names & latencies.keys())}
-        boards.append(Board(rows[0].dataset, split, tuple(rows), order, ours, times))
+        boards.append(Board(rows[0].dataset, split, tuple(rows), of_seeds, rank_rows(of_seeds), ours, times))
     return tuple(sorted(boards, key=lambda board: (board.dataset.name, board.split, board.dataset.digest)))

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segdata.base.canonical import canonical_json
+from segdata.base.canonical import canonical_json, digest_bytes
 from segmodels.config.config import NOT_DIGESTED, TrainConfig
 from segmodels.report.read.fields import Fields
+from segmodels.runs.identity import identity
 
 APART = {*NOT_DIGESTED, "network", "options", "device"}  # shown elsewhere, or of no weight
 
@@ -22,6 +23,8 @@ class Provenance:
     id: str
     commit: str | None  # None outside git
     config_digest: str
+    seed: int
+    but_for_seed: str  # digest of all that decides the result except the seed
     shards: str  # digest of what it was trained on
     shards_name: str
     device: str
@@ -45,6 +48,8 @@ def read_provenance(about: Fields) -> Provenance:
         id=about.text("id"),
         commit=about.text("commit") if about.values.get("commit") is not None else None,
         config_digest=about.text("config_digest"),
+        seed=config.whole("seed"),
+        but_for_seed=_but_for_seed(about.values),
         shards=shards.text("digest"),
         shards_name=shards.text("name"),
         device=device.text("name") + used,
@@ -56,6 +61,11 @@ def read_provenance(about: Fields) -> Provenance:
         config=dict(sorted(values.items())),
         changed=frozenset(name for name, value in values.items() if value != _DEFAULTS.get(name, value)),
     )
+
+
+def _but_for_seed(document: Mapping[str, Any]) -> str:
+    kept = {name: value for name, value in identity(dict(document)).items() if name != "seed"}
+    return digest_bytes(canonical_json(kept))
 
 
 def _defaults() -> dict[str, Any]:

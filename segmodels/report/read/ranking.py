@@ -1,16 +1,17 @@
-"""Who is better than whom: only where the intervals of their scores are apart."""
+"""Which network is better than which: told only of networks with several seeds, by a paired comparison.
+
+Two trainings of one network differ too. So one run of each of two networks says which of the two runs is better, and
+nothing of the networks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-
-class Interval(NamedTuple):
-    """A score as far as it is known: what 95 % of the resamples of the images gave."""
-
-    low: float
-    high: float
+from segmodels.report.read.rows import Row
+from segmodels.scoring.intervals import LEAST_SEEDS, differences, too_few
 
 
 class Rank(NamedTuple):
@@ -24,19 +25,57 @@ class Rank(NamedTuple):
         return str(self.best) if self.best == self.worst else f"{self.best}\N{EN DASH}{self.worst}"
 
 
-def apart(one: Interval | None, other: Interval | None) -> bool:
-    """Whether the intervals do not overlap; an undefined one overlaps with all."""
-    return one is not None and other is not None and (one.low > other.high or other.low > one.high)
+@dataclass(frozen=True)
+class Ranking:
+    """The rank of every row, and why none is settled: "one seed, 16 images: not ranked"; empty where some may be."""
+
+    ranks: Mapping[str, Rank]
+    not_ranked: str
 
 
-def ranks(intervals: Mapping[str, Interval | None]) -> dict[str, Rank]:
-    """The rank of every name. Overlap is not transitive: b may tie with a and with c, and a be better than c."""
-    return {name: _rank(name, mine, intervals) for name, mine in intervals.items()}
+def rank_rows(rows: Sequence[Row]) -> Ranking:
+    """Compare the rows that have enough seeds, where they are two at least and the images are enough.
+
+    A row of fewer seeds may have any place.
+    """
+    names = [row.name for row in rows]
+    if len(rows) < 2:
+        return Ranking(ranks(names, set()), "")
+    ready = [row for row in rows if len(row.runs) >= LEAST_SEEDS]
+    if reasons := [*_seeds(rows, ready), *_images(rows)]:
+        return Ranking(ranks(names, set()), f"{', '.join(reasons)}: not ranked")
+    first = ready[0].first
+    evaluated = [each.evaluated for each in first.taxonomy.classes]
+    found = differences({row.name: [run.confusions for run in row.runs] for row in ready}, first.groups, evaluated)
+    better = {pair if each.low > 0 else pair[::-1] for pair, each in found.items() if each.settled}
+    return Ranking(ranks(names, better), "")
 
 
-def _rank(name: str, mine: Interval | None, intervals: Mapping[str, Interval | None]) -> Rank:
-    others: Sequence[tuple[str, Interval | None]] = [each for each in intervals.items() if each[0] != name]
-    better = sum(1 for _, each in others if mine and each and each.low > mine.high)
-    worse = sum(1 for _, each in others if mine and each and each.high < mine.low)
-    tied = tuple(other for other, each in others if not apart(mine, each))
-    return Rank(1 + better, len(intervals) - worse, tied)
+def _seeds(rows: Sequence[Row], ready: Sequence[Row]) -> list[str]:
+    if len(ready) >= 2:
+        return []
+    most = max(len(row.runs) for row in rows)
+    return ["one seed" if most == 1 else f"fewer than {LEAST_SEEDS} seeds"]
+
+
+def _images(rows: Sequence[Row]) -> list[str]:
+    if len({run.keys_digest for row in rows for run in row.runs}) > 1:
+        return ["other images"]
+    if any(not len(run.groups) for row in rows for run in row.runs):
+        return ["scored by an older version"]
+    return [reason] if (reason := too_few(rows[0].first.groups)) else []
+
+
+def ranks(names: Sequence[str], better: set[tuple[str, str]]) -> dict[str, Rank]:
+    """The rank of every name; a pair in `better` is settled, and its first name is the better one.
+
+    A tie is not handed on: b may tie with a and with c, and a be better than c.
+    """
+    found = {}
+    for name in names:
+        above = sum((other, name) in better for other in names)
+        below = sum((name, other) in better for other in names)
+        others = (other for other in names if other != name)
+        tied = tuple(other for other in others if not {(name, other), (other, name)} & better)
+        found[name] = Rank(1 + above, len(names) - below, tied)
+    return found

@@ -17,15 +17,16 @@ from segmodels.networks import spec
 from segmodels.report.read.datasets import Dataset
 from segmodels.report.read.fields import Fields, read_fields
 from segmodels.report.read.provenance import Provenance, read_provenance
-from segmodels.report.read.ranking import Interval
 from segmodels.runs.identity import check_identity
 from segmodels.runs.run import Run, check_results
+from segmodels.scoring.groups import Groups
+from segmodels.scoring.intervals import OLDER, Interval
 from segmodels.scoring.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
 from segmodels.scoring.scored import read_matrices, read_table
+from segmodels.scoring.scoresheet import CONFUSION, IMAGES, METRICS, STEPS
 from segmodels.spec import SCALES, Size
 
 LARGEST_WINDOW = 1 << 13  # that the page's few images are shown through
-OLDER = "scored by an older version, whose intervals took frames of one clip for independent"
 SCORES = (*SPLIT_SCORES, *IMAGE_SCORES)  # names in metrics.json
 Scores = Mapping[str, float | None]
 
@@ -69,7 +70,9 @@ class Result:
     steps: tuple[Step, ...]  # none where the network answers in one
     images: int
     keys_digest: str  # of the images' keys, in their order
+    groups: Groups  # of each image, by number; none where an older version scored
     confusions: ConfusionMatrix  # (N, K, K) in that order; on disk, for there may be many images
+    step_confusions: ConfusionMatrix | None  # (S, N, K, K) of the steps; None where an older version scored
     history: tuple[Epoch, ...]
     seconds: float  # of training, validation included
     images_per_second: float | None  # of training, validation excluded
@@ -98,14 +101,14 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
     declared = spec(about.inside("config").text("network"))
     check_identity(about.values, run.about)
     score_again = f"Run its `segmodels evaluate {run.path} --shards … --out {scores}` again"
-    sheet = read_fields(scores / "metrics.json", score_again)
+    sheet = read_fields(scores / METRICS, score_again)
     if sheet.text("run") != about.text("id"):
         raise SegmodelsError(f"{scores}: these scores belong to another training than {run.path} holds. {sheet.advice}")
     dataset, split = _dataset(sheet, scores, datasets)
     check_results(run, "history", "metrics")
     timing = read_fields(run.timing, train_again)
-    rows = read_table(scores / "images.csv", sheet.advice)
-    images, keys_digest = _keys(scores / "images.csv", rows, sheet.advice)
+    rows = read_table(scores / IMAGES, sheet.advice)
+    images, keys_digest = _keys(scores / IMAGES, rows, sheet.advice)
     shape = (images, len(dataset.taxonomy.classes), len(dataset.taxonomy.classes))
     intervals, reason = _intervals(sheet)
     return Result(
@@ -127,7 +130,9 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
         steps=_steps(sheet),
         images=images,
         keys_digest=keys_digest,
-        confusions=read_matrices(scores / "confusion.npy", shape, sheet.advice),
+        groups=_groups(rows),
+        confusions=read_matrices(scores / CONFUSION, shape, sheet.advice),
+        step_confusions=_step_confusions(sheet, scores / STEPS, shape),
         history=_history(run.history, train_again),
         seconds=timing.number("seconds"),
         images_per_second=timing.score("images_per_second"),
@@ -194,6 +199,21 @@ def _steps(sheet: Fields) -> tuple[Step, ...]:
         Step(row.score("miou"), row.inside("own_stride").score("miou") if "own_stride" in row.values else None)
         for row in rows
     )
+
+
+def _step_confusions(sheet: Fields, path: Path, shape: tuple[int, int, int]) -> ConfusionMatrix | None:
+    """An empty file stands for none: DVC wants the same files of every run."""
+    if "steps" not in sheet.values or not path.is_file() or not path.stat().st_size:
+        return None
+    return read_matrices(path, (len(sheet.inside("steps").values), *shape), sheet.advice)
+
+
+def _groups(rows: Sequence[Mapping[str, str]]) -> Groups:
+    """As numbers, for there may be a million images."""
+    if "group" not in rows[0]:
+        return ()
+    number: dict[str, int] = {}
+    return tuple(number.setdefault(row["group"], len(number)) for row in rows)
 
 
 def digest_keys(keys: Iterable[str]) -> tuple[int, str]:

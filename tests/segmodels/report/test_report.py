@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -44,10 +44,12 @@ from segmodels.report.page.figures import frontier, network_rows
 from segmodels.report.page.finding import finding
 from segmodels.report.page.leaderboard import leaderboard
 from segmodels.report.read.collect import Folders, collect
-from segmodels.report.read.ranking import Interval, apart, ranks
+from segmodels.report.read.ranking import rank_rows, ranks
 from segmodels.report.read.result import Step
+from segmodels.report.read.rows import rows_of
 from segmodels.report.read.sweep import Sweep, Turned
 from segmodels.scoring.evaluate import predict_maps
+from tests.segmodels.report.seeded import seeded
 
 STYLE = files("segmodels.report") / "templates" / "style.css"
 
@@ -59,12 +61,12 @@ def arguments(folders: Folders, out: Path) -> list[str]:
     return ["report", *(str(word) for name, path in pairs.items() for word in (f"--{name}", path)), "--images", "2"]
 
 
-# ---- ranks ------------------------------------------------------------------------------------------
+# ---- rows and ranks ---------------------------------------------------------------------------------
 
 
-def test_overlap_is_not_handed_on() -> None:
-    """b overlaps with a and with c, while a is better than c: b's rank spans both, theirs do not meet."""
-    found = ranks({"a": Interval(0.5, 0.7), "b": Interval(0.4, 0.6), "c": Interval(0.3, 0.45)})
+def test_a_tie_is_not_handed_on() -> None:
+    """b ties with a and with c, while a is better than c: b's rank spans both, theirs do not meet."""
+    found = ranks(["a", "b", "c"], {("a", "c")})
     assert {name: (rank.best, rank.worst, rank.tied) for name, rank in found.items()} == {
         "a": (1, 2, ("b",)),
         "b": (1, 3, ("a", "c")),
@@ -73,25 +75,81 @@ def test_overlap_is_not_handed_on() -> None:
     assert str(found["b"]) == "1–3"
 
 
-def test_an_undefined_score_is_ranked_against_nobody() -> None:
-    """It could be anywhere."""
-    found = ranks({"a": Interval(0.5, 0.6), "nothing": None, "c": Interval(0.1, 0.2)})
-    assert (found["nothing"].best, found["nothing"].worst, found["nothing"].tied) == (1, 3, ("a", "c"))
-    assert (found["a"].best, found["a"].worst) == (1, 2)
-
-
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=7))
 def test_a_rank_is_every_place_that_some_order_gives(ends: list[tuple[int, int]]) -> None:
-    """Oracle: draw each score anywhere in its interval; the places that a row can come out at are its rank."""
-    intervals = {str(i): Interval(min(each), max(each)) for i, each in enumerate(ends)}
-    for name, rank in ranks(intervals).items():
-        mine = intervals[name]
-        others = [each for other, each in intervals.items() if other != name]
+    """Oracle: draw each score anywhere in a range; the places that a row can come out at are its rank."""
+    spans = {str(i): (min(each), max(each)) for i, each in enumerate(ends)}
+    better = {(one, other) for one in spans for other in spans if spans[one][0] > spans[other][1]}
+    for name, rank in ranks(list(spans), better).items():
+        mine = spans[name]
+        others = [each for other, each in spans.items() if other != name]
         drawn = [(at, points) for at in mine for points in product(*others)]
         best = min(1 + sum(point > at for point in points) for at, points in drawn)
         worst = max(1 + sum(point >= at for point in points) for at, points in drawn)
         assert (rank.best, rank.worst) == (best, worst)
-        assert {intervals[other] for other in rank.tied} == {each for each in others if not apart(mine, each)}
+        assert set(rank.tied) == {each for each in spans if each != name} - {
+            other for pair in better if name in pair for other in pair
+        }
+
+
+def test_runs_that_differ_by_seed_alone_are_one_row(pipeline: Folders) -> None:
+    """With the mean, the standard deviation and an interval of the mean; a second run of one seed is another row."""
+    plain = collect(pipeline).boards[0].results[0]
+    a, b = seeded(plain, "a", (0.4, 0.5, 0.6), range(60)), seeded(plain, "b", (0.7,), range(60))
+    again = replace(a[1], name="a-again")  # after a-1 by its name
+    first, second, third = rows_of([again, *b, *a])
+    scores = [run.scores["miou"] or 0 for run in a]
+    assert {each.name for each in (first, second, third)} == {"b-0", "a", "a-again"}
+    row = next(each for each in (first, second, third) if len(each.runs) == 3)
+    assert [run.provenance.seed for run in row.runs] == [0, 1, 2] and row.name == "a"
+    assert row.scores["miou"] == pytest.approx(np.mean(scores))
+    assert row.spread["miou"] == pytest.approx(np.std(scores, ddof=1))
+    ends, alone = row.intervals["miou"], a[0].intervals["miou"]
+    assert ends and alone and ends.high - ends.low > alone.high - alone.low
+    assert first.spread["miou"] is None and first.intervals == b[0].intervals
+
+
+@pytest.mark.parametrize(
+    ("seeds", "groups", "said"),
+    [
+        ((1, 1), range(16), "one seed, 16 images: not ranked"),
+        ((1, 3), range(60), "fewer than 3 seeds: not ranked"),
+        ((3, 3), range(16), "16 images: not ranked"),
+        ((1, 1), range(60), "one seed: not ranked"),
+        ((2, 3), [0] * 101, "fewer than 3 seeds, 101 images of one clip: not ranked"),
+        ((3, 3), (), "scored by an older version: not ranked"),
+        ((3, 3), range(60), ""),
+    ],
+)
+def test_why_nothing_is_ranked(pipeline: Folders, seeds: tuple[int, int], groups: Sequence[int], said: str) -> None:
+    """Too few seeds, too few images, or both: one line says it, and all ranks are open."""
+    plain = collect(pipeline).boards[0].results[0]
+    one, other = ((0.3, 0.31, 0.32)[: seeds[0]], (0.8, 0.81, 0.82)[: seeds[1]])
+    known = groups or range(60)
+    results = [*seeded(plain, "one", one, known), *seeded(plain, "other", other, known)]
+    found = rank_rows(rows_of(replace(each, groups=groups) for each in results))
+    assert found.not_ranked == said
+    places = [(rank.best, rank.worst) for rank in found.ranks.values()]
+    assert places == ([(1, 2), (1, 2)] if said else [(1, 1), (2, 2)])
+
+
+def test_a_row_of_one_seed_has_no_rank_beside_others(pipeline: Folders) -> None:
+    """Two networks of three seeds are ranked, one that is alike ties, and one of one seed may have any place."""
+    plain = collect(pipeline).boards[0].results[0]
+    results = [
+        each
+        for name, scores in {
+            "a": (0.8, 0.81, 0.82),
+            "b": (0.3, 0.31, 0.32),
+            "c": (0.31, 0.3, 0.32),
+            "d": (0.9,),
+        }.items()
+        for each in seeded(plain, name, scores, range(60))
+    ]
+    found = {name: (rank.best, rank.worst, rank.tied) for name, rank in rank_rows(rows_of(results)).ranks.items()}
+    best, worst, tied = found.pop("d-0")
+    assert (best, worst, sorted(tied)) == (1, 4, ["a", "b", "c"])
+    assert found["a"][:2] == (1, 2) and found["b"][:2] == found["c"][:2] == (2, 4)
 
 
 # ---- what it computes -------------------------------------------------------------------------------
@@ -111,7 +169,8 @@ def test_results_are_the_score_sheets(pipeline: Folders, written: Path) -> None:
         timing = json.loads((pipeline.runs / row["run"] / "timing.json").read_text())
         about = json.loads((pipeline.runs / row["run"] / "run.json").read_text())
         assert row["scores"] == {name: sheet[name] for name in row["scores"]}
-        assert row["interval"] == sheet["interval"]
+        assert set(row["interval"].values()) == {None} and sheet["interval"] is None
+        assert (row["runs"], row["seeds"], set(row["spread"].values())) == ([row["run"]], [0], {None})
         assert row["steps"] == [step["miou"] for _, step in sorted(sheet.get("steps", {}).items())]
         assert (row["train_seconds"], row["train_images_per_second"]) == (
             timing["seconds"],
@@ -125,6 +184,8 @@ def test_results_are_the_score_sheets(pipeline: Folders, written: Path) -> None:
     for board in results["boards"]:
         scores = [row["scores"]["miou"] for row in board["rows"]]
         assert scores == sorted(scores, reverse=True)
+        assert board["not_ranked"] == "one seed, 3 images: not ranked"
+        assert board["interval_reason"] == "3 images, an interval needs at least 50"
 
 
 def test_costs_are_those_of_the_network(pipeline: Folders, written: Path) -> None:
@@ -205,35 +266,57 @@ def test_the_q_that_was_scored_is_the_q_that_is_shown(copied: Folders, edit: Cal
 # ---- what was found -------------------------------------------------------------------------------
 
 
-def found_with(pipeline: Folders, steps: tuple[float, ...], half: float, rows: tuple[Turned, ...] = ()) -> str:
+def found_with(
+    pipeline: Folders, steps: tuple[float, ...], images: int, rows: tuple[Turned, ...] = (), change: Any = None
+) -> str:
     """The paragraph about a percentile network with these scores after each stage, and this sweep."""
     board = next(board for board in collect(pipeline).boards if board.staged)
     assert board.staged
-    middle = Interval(0.5 - half, 0.5 + half)
-    result = replace(board.staged, steps=tuple(Step(each, None) for each in steps), intervals={"miou": middle})
-    sweep = Sweep("s", "q", "a processor", 2, board.dataset.digest, "val", 1, rows)
+    runs = [seeded(board.staged, "same", (share,), range(images))[0] for share in steps]
+    stages = None if change == "no matrices" else np.stack([run.confusions for run in runs])
+    shown = tuple(Step(run.scores["miou"], None) for run in runs)
+    result = replace(runs[-1], steps=shown, step_confusions=stages)
+    sweep = Sweep("s", "q", "a processor", 2, board.dataset.digest, "val", 1, tuple(replace_run(rows, result.name)))
     return finding(replace(board, sweeps=(sweep,) if rows else ()), result)
 
 
+def replace_run(rows: tuple[Turned, ...], run: str) -> Iterator[Turned]:
+    return (row._replace(run=run) for row in rows)
+
+
 @pytest.mark.parametrize(
-    ("steps", "half", "said"),
+    ("shares", "images", "said"),
     [
-        ((0.40, 0.45, 0.50), 0.07, "Deeper stages predict better here: "),
-        ((0.50, 0.45, 0.40), 0.07, "Deeper stages do not predict better here: "),
-        ((0.40, 0.40, 0.60), 0.07, "The last stage predicts best here, though not every stage is better"),
-        ((0.40, 0.60, 0.50), 0.07, "Deeper is not better throughout: stage 2 predicts best here: "),
-        ((0.40, 0.45, 0.50), 0.12, "It is not settled whether deeper stages predict better here: "),
-        ((0.50, 0.45, 0.40), 0.12, "It is not settled whether deeper stages predict better here: "),
+        ((0.40, 0.45, 0.50), 60, "Deeper stages predict better here: "),
+        ((0.50, 0.45, 0.40), 60, "Deeper stages do not predict better here: "),
+        ((0.40, 0.38, 0.60), 60, "The last stage predicts best here, though not every stage is better"),
+        ((0.40, 0.60, 0.50), 60, "Deeper is not better throughout: stage 2 predicts best here: "),
+        ((0.40, 0.45, 0.50), 16, "It is not settled whether deeper stages predict better here: "),
+        ((0.40, 0.50, 0.40), 60, "It is not settled whether deeper stages predict better here: "),
     ],
 )
 def test_what_is_said_of_deeper_stages_follows_from_their_scores(
-    pipeline: Folders, steps: tuple[float, ...], half: float, said: str
+    pipeline: Folders, shares: tuple[float, ...], images: int, said: str
 ) -> None:
-    """The verdict, the scores themselves, and whether the difference is larger than what is known of the score."""
-    text = found_with(pipeline, steps, half)
+    """The verdict, the scores, and the paired difference of last and first on the same images with its interval."""
+    text = found_with(pipeline, shares, images)
     assert text.startswith(said)
-    assert ", ".join(f"{each:.3f}" for each in steps) in text
-    assert f"{steps[-1] - steps[0]:+.3f}, {'less' if half > 0.1 else 'more'} than half the width" in text
+    gain = r"From first to last that is ([+-]\d\.\d{3}), "
+    if images < 50:
+        assert re.search(gain + "without an interval: 16 images, an interval needs at least 50", text)
+        return
+    found = re.search(gain + r".* interval ([+-]\d\.\d{3}) to ([+-]\d\.\d{3})\. This speaks of this run alone", text)
+    assert found
+    difference, low, high = map(float, found.groups())
+    listed = [float(each) for each in re.findall(r"mIoU ([\d., ]+)\.", text)[0].split(", ")]
+    assert len(listed) == len(shares) and difference == pytest.approx(listed[-1] - listed[0], abs=0.0011)
+    assert low <= difference <= high and (low > 0 or high < 0) == ("not settled" not in said)
+
+
+def test_without_the_matrices_of_the_stages_nothing_is_settled(pipeline: Folders) -> None:
+    """As an older version, or DVC's cache, leaves scores."""
+    text = found_with(pipeline, (0.2, 0.8), 60, change="no matrices")
+    assert text.startswith("It is not settled") and "the matrices of the stages were not kept" in text
 
 
 def test_what_is_said_of_the_sweep_is_in_its_rows(pipeline: Folders) -> None:
@@ -243,7 +326,7 @@ def test_what_is_said_of_the_sweep_is_in_its_rows(pipeline: Folders) -> None:
     text = found_with(
         pipeline,
         (0.4, 0.5),
-        0.01,
+        60,
         tuple(Turned(name, q, (1.0, deep, deep), macs, 1.0, 2.0, miou) for q, deep, macs, miou in rows),
     )
     assert "q 0 sends 0 % of the pixels into the last stage and scores 0.300 for 1 GMAC" in text

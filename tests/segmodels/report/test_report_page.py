@@ -9,8 +9,10 @@ import base64
 import importlib.util
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,12 @@ from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
 from segdata.looking.stats import stats
 from segdata.synth import paint
 from segmodels.report import report
-from segmodels.report.read.collect import Folders
+from segmodels.report.observe.observe import choose_images, observe
+from segmodels.report.page.page import Exhibits, render
+from segmodels.report.read.collect import Board, Folders, collect
+from segmodels.report.read.ranking import rank_rows
+from segmodels.report.read.rows import rows_of
+from tests.segmodels.report.seeded import seeded
 
 Open = Callable[..., Any]  # open(page=…, width=…, …) -> a Playwright page
 DESKTOP, PHONE = 1440, 390
@@ -95,6 +102,25 @@ def results(written: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def ranked(pipeline: Folders, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Board]:
+    """A page on which the second board has two networks of three seeds that differ, one that ties, and one of one seed;
+    the first has one seed of each."""
+    collection = collect(pipeline)
+    first, second = collection.boards
+    shares = {"good": (0.8, 0.81, 0.82), "poor": (0.3, 0.31, 0.32), "poor too": (0.31, 0.3, 0.32), "alone": (0.9,)}
+    runs = [each for name, seeds in shares.items() for each in seeded(second.results[0], name, seeds, range(60))]
+    rows = rows_of(runs)
+    board = replace(second, results=tuple(runs), rows=rows, ranking=rank_rows(rows))
+    shown = tuple(choose_images(each, 1) for each in collection.boards)
+    seen = {result.name: observe(result, shown[0]) for result in first.results}
+    seen |= dict.fromkeys((run.name for run in runs), observe(second.results[0], shown[1]))
+    page = render(replace(collection, boards=(first, board)), Exhibits(shown, seen, ((),) * len(collection.datasets)))
+    file = tmp_path_factory.mktemp("ranked") / "index.html"
+    file.write_text(page)
+    return file, board
+
+
 # ---- it opens ---------------------------------------------------------------------------------------
 
 
@@ -137,11 +163,11 @@ def test_the_page_never_scrolls_sideways(opened: Open, width: int) -> None:
     ("width", "scheme"),
     [(DESKTOP, "light"), pytest.param(DESKTOP, "dark", marks=SLOW), pytest.param(PHONE, "light", marks=SLOW)],
 )
-def test_axe_finds_nothing(opened: Open, width: int, scheme: str) -> None:
+def test_axe_finds_nothing(opened: Open, ranked: tuple[Path, Board], width: int, scheme: str) -> None:
     """axe-core's rules: names of controls, order of headings, contrast, tables, landmarks."""
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened(width=width, color_scheme=scheme)
+    page = opened(ranked[0], width=width, color_scheme=scheme)
     page.click("#more-scores")
     page.locator(".tie").first.click()
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
@@ -208,26 +234,38 @@ def test_the_switch_shows_the_other_scores(opened: Open, results: dict[str, Any]
     assert switch.get_attribute("aria-checked") == "false" and not extra.first.is_visible()
 
 
-def test_rows_say_whom_they_are_not_ranked_against(opened: Open, results: dict[str, Any]) -> None:
+def test_rows_say_whom_they_are_not_ranked_against(opened: Open, ranked: tuple[Path, Board]) -> None:
     """The button of a row names the others, and marks them; a second press, or another row's, takes the marks away."""
-    page = opened()
-    tied = 0
-    for board in results["boards"]:
-        for row in board["rows"]:
-            others = row["rank"]["not_ranked_against"]
-            button = page.locator(f"tr[data-run='{row['run']}'] .tie")
-            assert button.count() == (1 if others else 0)
-            if not others:
-                continue
-            tied += 1
-            assert button.get_attribute("aria-label") == f"Not ranked against {', '.join(others)}: mark them"
-            button.click()
-            marked = [each.get_attribute("data-run") for each in page.locator("tr.tied").all()]
-            assert sorted(marked) == sorted(others)
-            assert button.get_attribute("aria-pressed") == "true"
-            button.click()
-            assert page.locator("tr.tied").count() == 0
-    assert tied  # else this test has seen nothing
+    file, board = ranked
+    page = opened(file)
+    for row in board.rows:
+        others = board.ranking.ranks[row.name].tied
+        cell = page.locator(f"tr[data-run='{row.name}'] td.rank")
+        button = cell.locator(".tie")
+        if len(row.runs) == 1:
+            assert cell.text_content() == "not ranked: one seed" and not button.count()
+            continue
+        assert button.get_attribute("aria-label") == f"Not ranked against {', '.join(others)}: mark them"
+        button.click()
+        marked = [each.get_attribute("data-run") for each in page.locator("tr.tied").all()]
+        assert sorted(marked) == sorted(others)
+        assert button.get_attribute("aria-pressed") == "true"
+        button.click()
+        assert page.locator("tr.tied").count() == 0
+    assert [len(row.runs) for row in board.rows] == [1, 3, 3, 3]
+
+
+def test_what_is_not_ranked_says_why(opened: Open, ranked: tuple[Path, Board]) -> None:
+    """A board of one seed has no ranks, but one line; a row of several seeds says how many, and how they differ."""
+    page = opened(ranked[0])
+    plain, of_seeds = page.locator("table.leaderboard").nth(0), page.locator("table.leaderboard").nth(1)
+    assert plain.locator(".unranked").text_content() == "one seed, 3 images: not ranked"
+    assert not plain.locator(".rank").count() and not of_seeds.locator(".unranked").count()
+    assert page.get_by_text("No interval: 3 images, an interval needs at least 50.").count() == 1
+    good = of_seeds.locator("tr[data-run='good']")
+    assert re.search(r"mean of 3 seeds with standard deviation 0\.0\d\d$", good.locator("th").text_content())
+    assert re.fullmatch(r"0\.\d{3}–0\.\d{3}", good.locator(".interval").text_content())
+    assert good.locator(".rank").text_content().startswith("1–2") and good.locator(".whisker").count() == 1
 
 
 def test_a_name_leads_to_its_provenance(opened: Open, results: dict[str, Any]) -> None:
