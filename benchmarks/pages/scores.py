@@ -21,17 +21,20 @@ def _board(board: dict[str, Any]) -> str:
         f"**{board['set']}**, {board['split']}: {board['images']} {kind} images of {height}x{width}",
         *(["", not_ranked] if not_ranked else []),
         "",
-        f"|{' rank |' * ranked} network | mIoU | 95 % interval | pixel accuracy | parameters | GMAC | training |",
-        f"|{'--:|' * ranked}---|--:|--:|--:|--:|--:|--:|",
+        f"|{' rank |' * ranked} network | mIoU |{' 95 % interval |' * (not reason)} pixel accuracy | parameters | GMAC "
+        "| training |",
+        f"|{'--:|' * ranked}---|--:|{'--:|' * (not reason)}--:|--:|--:|--:|",
     ]
     for row in board["rows"]:
         place = f" {_place(row)} |" if ranked else ""
+        ends = "" if reason else f" {_ends(row['interval']['miou'])} |"
         lines.append(
-            f"|{place} `{row['run']}` | {_mean(row)} | {_ends(None if reason else row['interval']['miou'])} "
-            f"| {_score(row['scores']['pixel_accuracy'])} | {row['parameters']:,} | {row['macs'] / 1e9:.3g} "
+            f"|{place} `{row['run']}` | {_mean(row)} |{ends} {_score(row['scores']['pixel_accuracy'])} | {row['parameters']:,} | {row['macs'] / 1e9:.3g} "
             f"| {row['train_seconds']:.0f} s |"
         )
-    return "\n".join([*lines, *(["", f"No interval: {reason}."] if reason else []), ""])
+    few = too_few(range(board["images"]))
+    told = bool(few) and few in not_ranked  # of images: the line above says it already
+    return "\n".join([*lines, *(["", f"No interval: {reason}."] if reason and not told else []), ""])
 
 
 def _unknown(board: dict[str, Any]) -> tuple[str, str]:
