@@ -29,8 +29,8 @@ def _board(board: dict[str, Any]) -> str:
         place = f" {_place(row)} |" if ranked else ""
         ends = "" if reason else f" {_ends(row['interval']['miou'])} |"
         lines.append(
-            f"|{place} `{row['run']}` | {_mean(row)} |{ends} {_score(row['scores']['pixel_accuracy'])} | {row['parameters']:,} | {row['macs'] / 1e9:.3g} "
-            f"| {row['train_seconds']:.0f} s |"
+            f"|{place} `{row['run']}` | {_mean(row)} |{ends} {_score(row['scores']['pixel_accuracy'])} "
+            f"| {row['parameters']:,} | {row['macs'] / 1e9:.3g} | {row['train_seconds']:.0f} s |"
         )
     few = too_few(range(board["images"]))
     told = bool(few) and few in not_ranked  # of images: the line above says it already
