@@ -42,6 +42,7 @@ class Row:
     claim: str
     set: str
     runs: Mapping[str, Mapping[str, Any]]  # network, options; start: a script of benchmarks/networks/ that makes --init
+    split: str = "test"
     views: Options = field(default_factory=dict)  # of `evaluate`
     scores: Mapping[str, Options] = field(default_factory=dict)  # further settings of `evaluate`, by name
     sweep: Options = field(default_factory=dict)  # of `segmodels sweep`: what its knob's positions cost

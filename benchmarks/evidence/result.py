@@ -52,7 +52,7 @@ def write_result(plan: Plan, row: Row, place: Place, results: Path) -> None:
             "options": plan.sets[row.set]["options"],
             "training_images": len(shards),
         },
-        "split": "test",
+        "split": row.split,
         "images": len(some.keys),
         "clips": len(set(some.groups)),
         "views": row.views,

@@ -81,15 +81,15 @@ def train_and_score(training: Training, place: Place) -> None:
     for name, options in training.evaluations():
         out = place.scores(training, name)
         if not (out / "metrics.json").exists():
-            where = ["--shards", shards, "--split", "test", "--out", out]
+            where = ["--shards", shards, "--split", training.row.split, "--out", out]
             call("segmodels", ["evaluate", str(run), *map(str, where), *flags(options), *here], log)
     out = place.scores(training, "sweep")
     if training.row.sweep and not (out / "sweep.json").exists():
-        where = ["--shards", shards, "--split", "test", "--out", out]
+        where = ["--shards", shards, "--split", training.row.split, "--out", out]
         call("segmodels", ["sweep", str(run), *map(str, where), *flags(training.row.sweep), *here], log)
     out = place.scores(training, "measure").with_suffix(".json")
     if training.row.measure and not out.exists():
-        where = ["--shards", shards, "--split", "test", "--every", 5, "--out", out]
+        where = ["--shards", shards, "--split", training.row.split, "--every", 5, "--out", out]
         call(f"benchmarks.networks.{training.row.measure}", [str(run), *map(str, where)], log)
 
 

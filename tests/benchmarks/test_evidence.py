@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.evidence.plan import Answer, Comparison, Training, read_plan
+from benchmarks.evidence.plan import Answer, Comparison, Plan, Row, Training, read_plan
 from benchmarks.evidence.result import OPEN, REFUTED, SHOWN, _compared, verdict
+from benchmarks.evidence.runner import Place, call, do
 from benchmarks.pages.tables import RESULTS
 from segmodels.cli import cli
 from segmodels.config.config import TrainConfig
+from segmodels.runs.run import Run
 from segmodels.scoring.scored import Scored
 
 PLAN = read_plan()
@@ -94,6 +97,31 @@ def test_runs_and_outputs_are_compared_image_by_image() -> None:
     assert three["verdict"] == REFUTED
     assert 0 < one["low"] <= one["difference"] <= one["high"]
     assert _compared(missing, found) is None
+
+
+def test_a_row_is_trained_scored_and_written(tmp_path: Path) -> None:
+    """From shards to the result file; what is done already is not done again, and gives the same file."""
+    options = {"option": ["width=4", "depth=2", "prenet=x2", "steps=2"], "steps": 2, "batch-size": 2, "train-scores": 1}
+    comparison = Comparison("last over first", Answer("run", output=2), Answer("run", output=1), 0.0)
+    row = Row("row", "A row", "", "", "set", {"run": {"network": "iterative_v6", "options": options}}, split="val")
+    plan = Plan({"set": {"options": {}}}, {"row": replace(row, comparisons=(comparison,))}, {})
+    place = Place(tmp_path / "home", tmp_path / "results")
+    painted = ["--train", "4", "--val", "3", "--test", "1", "--size", "64x128"]
+    call("segdata", ["synth", "cityscapes", "--out", str(tmp_path / "raw"), *painted])
+    call("segdata", ["prepare", "cityscapes", "--root", str(tmp_path / "raw"), "--out", str(place.shards("set"))])
+    assert do(plan, place, plan.trainings(), side_by_side=1) == []
+    first = (tmp_path / "results/row.json").read_bytes()
+    (run,) = json.loads(first)["runs"]["run"]
+    about = Run(tmp_path / "home/runs/row-run-0")
+    assert run["weights"] == about.document()["weights"]["2"]
+    assert run["miou"] == about.results()["miou"] == run["outputs"][-1]
+    assert run["history"][-1]["miou_02"] == round(run["miou"], 5) and "train_miou_01" in run["history"][-1]
+    (compared,) = json.loads(first)["comparisons"]
+    assert compared["difference"] == pytest.approx(run["outputs"][1] - run["outputs"][0])
+    assert (compared["low"], compared["verdict"]) == (None, OPEN)  # three images have no interval
+    assert do(plan, place, plan.trainings(), side_by_side=1) == []
+    assert (tmp_path / "results/row.json").read_bytes() == first
+    assert "finished: nothing to do" in (tmp_path / "home/logs/row-run-0.log").read_text()
 
 
 @pytest.mark.parametrize("path", RESULT_FILES, ids=lambda path: path.stem)
