@@ -70,7 +70,7 @@ CLUSTERNET = PLAIN | {
     "lr": 1e-2,
     "trunk_lr": 0.1,
     "weight_decay": 1e-4,
-    "options": (("assignment", "per_image"),),
+    "options": (("assignment", "per_image"),),  # of the network; the rest are its defaults
 }
 
 # Epochs 40, 60 and 80 of 300. (In the original the schedule multiplies itself in twice and ends near 1e-6.)

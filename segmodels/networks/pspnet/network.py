@@ -201,7 +201,9 @@ BACKBONE = {
 CLUSTERING = {
     "clusters": Option(40, "groups of channels", low=2, high=2048),
     "sigma": Option(0.5, "width of the affinity between channels", low=0.01, high=1000),
-    "assignment": Option("shared", "groups of each image, or of all images", choices=("per_image", "shared")),
+    "assignment": Option(
+        "shared", "groups: one set for all images, or each image its own", choices=("per_image", "shared")
+    ),
 }
 THESIS = "https://github.com/steliosav/Diploma-Thesis"
 NO_AUX = {"aux": False}
