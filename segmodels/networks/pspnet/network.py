@@ -11,8 +11,8 @@ Spectral Clustering, 2001) and lets each group speak with its mean map.
 | `clusternet_concat`  | 2048 maps, each its group's mean  | 2, 3, 6, 8 of these | 3x3, 1x1   |
 
 Deviations: all images share one assignment of channels to groups, unless `assignment=per_image` is given, which is
-the source's way and part of `--recipe published`. Groups that are made for each image anew have nothing in common:
-slot j of the head's input, for which the head has one set of weights, holds other channels in every image
+the source's way and part of `--recipe published`. Groups that are made for each image anew have no place of their own:
+the head has one set of weights for slot j of its input, and most channels in that slot are others in the next image
 (benchmarks/networks/slots.py counts them). The clustering is Ng-Jordan-Weiss as written. In the original the affinity
 grows with the distance and is cut at 2, so that one group swallows all maps; it takes 2 eigenvectors for 40 groups,
 starts k-means at random, and is wired to batch 1 at 713x713. A norm behind a 1x1 bin sees one value per channel in a
