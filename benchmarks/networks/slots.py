@@ -7,7 +7,7 @@ assignments: as their groups are numbered (by their smallest channel), and after
 Beside each stands what chance gives, for groups of the same sizes: the second assignment with its channels shuffled.
 
 * `images`: every pair of eight images, each with groups of its own (assignment=per_image), on a trunk with random
-  weights and on the trunk that the training below ends with.
+  weights, on the trunk that the training below ends with, and on that of `--run RUN`, a finished run of `clusternet`.
 * `refreshes`: the shared groups each time that they are made (batches 1, 2, 4, …) against those of before. `matched` is
   what the network does, `numbered` are the same groups without the matching.
 
@@ -17,6 +17,7 @@ Trains `clusternet` for a few steps of a long run: ResNet-18, crops of 96x128. S
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -29,13 +30,17 @@ from torch import Tensor, nn
 import segmodels
 from segdata import ShardSet
 from segdata.cli.script import Parser
+from segdata.errors import SegdataError
 from segmodels.compute.device import arithmetic
 from segmodels.config.config import TrainConfig
 from segmodels.config.recipes import make_config
 from segmodels.data.images import normalise
+from segmodels.errors import SegmodelsError
+from segmodels.inference.segmenter import Segmenter
+from segmodels.inference.trained import load_trained, weights_file
 from segmodels.networks.pspnet.clustering import canonical, cluster_channels
 from segmodels.networks.pspnet.matching import keep_slots
-from segmodels.runs.checkpoint import Weights, load_checkpoint
+from segmodels.runs.checkpoint import Weights, load_checkpoint, load_weights
 from segmodels.runs.environment import describe_environment
 from segmodels.training.train import train
 
@@ -108,20 +113,34 @@ def trained(config: TrainConfig, batches: Sequence[int]) -> dict[int, Weights]:
 # ---- both -----------------------------------------------------------------------------------------------------
 
 
-def measured(shards: Path, scratch: Path, steps: int) -> dict[str, Any]:
-    """All figures; `steps` is a power of two."""
+def load_finished(run: Path) -> tuple[Segmenter, int]:
+    """A finished run of `clusternet`, and its number of steps. Raises SegmodelsError."""
+    segmenter = load_trained(run, torch.device("cpu"))
+    if segmenter.name != "clusternet":
+        raise SegmodelsError(f"{run} is a run of {segmenter.name}, expected one of clusternet")
+    return segmenter, int(load_weights(weights_file(run))[1]["step"])
+
+
+def measured(shards: Path, scratch: Path, steps: int, run: Path | None) -> dict[str, Any]:
+    """All figures; `steps` is a power of two, `run` a finished run whose trunk is looked at as well."""
+    finished = None if run is None else load_finished(run)
     split = ShardSet(shards, "train")
     config = make_config("clusternet", None, {**RUN, "shards": shards, "out": scratch / "run"})
     batches = [2**power for power in range(steps.bit_length())]
     weights = trained(config, batches)
     pixels = [split.read(i * len(split) // IMAGES).image for i in range(IMAGES)]
-    images = normalise(torch.stack([torch.from_numpy(each) for each in pixels]), config.mean, config.std)
+    frames = torch.stack([torch.from_numpy(each) for each in pixels])
+    images = normalise(frames, config.mean, config.std)
     with arithmetic(fast=False):
         torch.manual_seed(config.seed)
         network = segmodels.build("clusternet", len(split.taxonomy.classes), config.crop or (0, 0), **dict(OPTIONS))
         rows = [between_images(network, images, 0)]
         network.load_state_dict(weights[batches[-1]])
         rows.append(between_images(network, images, batches[-1]))
+        if finished is not None:
+            segmenter, step = finished
+            images = normalise(frames, segmenter.mean, segmenter.std)
+            rows.append(between_images(segmenter.network, images, step) | {"run": segmenter.run})
     kept = {batch: each["head.groups.assignment"].clone() for batch, each in weights.items()}
     height, width = pixels[0].shape[:2]
     return {
@@ -138,16 +157,20 @@ def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=64, help="of training, a power of two")
+    parser.add_argument("--run", type=Path, help="a finished run of clusternet, whose trunk is looked at as well")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.steps.bit_count() != 1:
         parser.error(f"--steps is {options.steps}, expected a power of two: groups are made after 1, 2, 4, … batches")
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(options.shards, Path(folder), options.steps)
+        found = measured(options.shards, Path(folder), options.steps, options.run)
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     for row in (*found["images"], *found["refreshes"]):
         print(row)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SegdataError as error:
+        sys.exit(f"slots.py: {error}")

@@ -88,7 +88,7 @@ CLUSTERNET = PLAIN | {
     "lr": 1e-2,
     "trunk_lr": 0.1,
     "weight_decay": 1e-4,
-    "options": (("assignment", "per_image"),),
+    "options": (("assignment", "per_image"),),  # of the network; the rest are its defaults
     "decay": "all",
 }
 

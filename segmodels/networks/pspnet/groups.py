@@ -14,9 +14,9 @@ class ChannelGroups(nn.Module):
 
     Either each image has groups of its own, or all share one assignment. That is a buffer, which is saved with the
     weights: a resumed training, evaluation, prediction and export take it as it is. It is made from the training
-    batches number 1, 2, 4, … 1024 and then stays, so that the head can settle on it. Each time the new groups take
-    over the slots of the old ones that they resemble most (`keep_slots`), so that the head goes on with what it has
-    learnt.
+    batches number 1, 2, 4, … 1024 (parts of batches, where they are accumulated) and then stays, so that the head can
+    settle on it. Each time the new groups take the slots of those of before that they share most channels with
+    (`keep_slots`), so that the head's weights fit as many of them as possible.
     """
 
     REFRESHED_UP_TO = 1024

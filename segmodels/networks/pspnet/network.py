@@ -11,8 +11,8 @@ Spectral Clustering, 2001) and lets each group speak with its mean map.
 | `clusternet_concat`  | 2048 maps, each its group's mean  | 2, 3, 6, 8 of these | 3x3, 1x1   |
 
 Deviations: all images share one assignment of channels to groups, unless `assignment=per_image` is given, which is
-the source's way and part of `--recipe published`. Groups that are made for each image anew have nothing in common:
-slot j of the head's input, for which the head has one set of weights, holds other channels in every image
+the source's way and part of `--recipe published`. Groups that are made for each image anew have no place of their own:
+the head has one set of weights for slot j of its input, and most channels in that slot are others in the next image
 (benchmarks/networks/slots.py counts them). The clustering is Ng-Jordan-Weiss as written. In the original the affinity
 grows with the distance and is cut at 2, so that one group swallows all maps; it takes 2 eigenvectors for 40 groups,
 starts k-means at random, and is wired to batch 1 at 713x713. Its optimiser leaves out the two norms around the
@@ -203,7 +203,9 @@ BACKBONE = {
 CLUSTERING = {
     "clusters": Option(40, "groups of channels", low=2, high=2048),
     "sigma": Option(0.5, "width of the affinity between channels", low=0.01, high=1000),
-    "assignment": Option("shared", "groups of each image, or of all images", choices=("per_image", "shared")),
+    "assignment": Option(
+        "shared", "groups: one set for all images, or each image its own", choices=("per_image", "shared")
+    ),
 }
 THESIS = "https://github.com/steliosav/Diploma-Thesis"
 NO_AUX = {"aux": False}

@@ -15,6 +15,7 @@ from benchmarks.networks.redundancy import maps_of, measured, redundancy
 from benchmarks.networks.slots import SLOTS, between_refreshes, same_slot
 from segdata import ShardSet
 from segmodels import SegmodelsError
+from segmodels.inference.trained import load_trained
 from segmodels.pretrained.pretrained import Colours, load_init
 from segmodels.runs.checkpoint import load_weights
 
@@ -52,9 +53,12 @@ def test_redundancy() -> None:
 
 
 def test_redundancy_of_a_run(make_run: Make, val: ShardSet) -> None:
-    """Of the maps that the head sees: means of the groups that the prediction reports, after the head's norm."""
-    found = measured(make_run("clusternet", **SMALL), val, 2, torch.device("cpu"))
-    assert found["images"] == val.keys[::2] and found["options"]["assignment"] == "shared"
+    """Of the maps that the head sees: means of the groups that the prediction reports, after the head's norm. A run of
+    before, when each image had groups of its own, still has them."""
+    run = make_run("clusternet", **SMALL, assignment="per_image")
+    found = measured(run, val, 2, torch.device("cpu"))
+    assert found["images"] == val.keys[::2] and found["options"]["assignment"] == "per_image"
+    assert not load_trained(run, torch.device("cpu")).network.get_submodule("head.groups").shared
     assert found["trunk"]["used"] > 400 and found["groups"]["used"] == 8
     torch.manual_seed(0)
     network = segmodels.build("clusternet", 3, (64, 64), **SMALL).eval()
