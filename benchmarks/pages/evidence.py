@@ -11,6 +11,7 @@ from benchmarks.evidence.result import OPEN
 
 Document = Mapping[str, Any]
 LEAST_SEEDS = 3  # for words about trainings, not about two runs
+SLOTS = ("numbered", "numbered_by_chance", "matched", "matched_by_chance")
 PATTERN = "**/evidence*/*.json"
 
 
@@ -111,6 +112,28 @@ def strong(results: Mapping[str, Document]) -> str:
     )
 
 
+def slots(result: Document) -> str:
+    """How far ClusterNet's slots mean the same from image to image, and from one refresh of the groups to the next."""
+    lines = [
+        "| two assignments of channels to groups | same slot | by chance | after the best matching | by chance |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for row in result["images"]:
+        when = f"after {row['steps']} steps" if row["steps"] else "with random weights"
+        cells = (row[name]["mean"] for name in SLOTS)
+        lines.append(f"| of two images (`per_image`), {when} | {' | '.join(map(_share, cells))} |")
+    refreshes = result["refreshes"]
+    cells = (mean(each[name] for each in refreshes) for name in SLOTS)
+    lines.append(
+        f"| before and after a refresh (`shared`), mean of {len(refreshes)} | {' | '.join(map(_share, cells))} |"
+    )
+    return "\n".join([*lines, ""])
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
 def _device(document: Document) -> str:
     device = document["environment"]["device"]
     return "one thread of a CPU" if device["kind"] == "cpu" else device["name"]
@@ -134,5 +157,6 @@ EVIDENCE: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "verdicts": (PATTERN, verdicts),
     "trainings": (PATTERN, trainings),
     "commands": (PATTERN, commands),
+    "slots": ("cpu/slots.json", slots),
 }
 README: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {"strong": (PATTERN, strong)}
