@@ -26,7 +26,7 @@ def _board(board: Board, observations: Mapping[str, Observation]) -> dict[str, A
         "shards": board.dataset.digest,
         "painted": board.dataset.painted,
         "not_ranked": board.ranking.not_ranked or None,
-        "interval_reason": board.results[0].no_interval or None,
+        "interval_reason": board.no_interval if all(run.no_interval for run in board.results) else None,
         "rows": [_row(board, row, observations[row.first.name]) for row in board.rows],
     }
 

@@ -45,6 +45,11 @@ class Board:
     sweeps: tuple[Sweep, ...]
     latencies: Mapping[str, Mapping[Size, Latency]]  # of the runs that were measured
 
+    @property
+    def no_interval(self) -> str:
+        """Why some runs have no interval; empty where all have one."""
+        return "; ".join(dict.fromkeys(result.no_interval for result in self.results if result.no_interval))
+
     def place(self, run: Result) -> int:
         """Of a run among `results`."""
         return [result.name for result in self.results].index(run.name)

@@ -196,8 +196,8 @@ def test_a_value_that_is_refused(
 def test_faults_of_other_frames_do_not_count(
     draw: Draw, make_job: MakeJob, given: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    """A damaged frame that no list names is not read; a listed one without its label is told as such, and quarantined;
-    one frame in two official splits is in none."""
+    """A damaged frame that no list names is not read, and an official split of which it names none may be incomplete; a
+    listed one without its label is told as such, and quarantined; one frame in two official splits is an error."""
     root = draw("camvid")
 
     def made(**options: str) -> Prepared:
@@ -206,6 +206,8 @@ def test_faults_of_other_frames_do_not_count(
     shutil.move(root / "testannot", tmp_path)
     with pytest.raises(SourceError, match=r"line 2: there is no frame 'test_0001'.* Nothing was found of testannot\.$"):
         made()
+    others = given({"train": ["train_0000"], "val": ["val_0000"]})
+    assert not prepare(make_job("camvid", root, tmp_path / "others", split_lists=others)).findings
     shutil.move(tmp_path / "testannot", root)
     (root / "train/train_0001.png").write_bytes(b"damaged")
     (root / "testannot/test_0000.png").write_bytes((root / "testannot/test_0000.png").read_bytes()[:60])

@@ -41,14 +41,15 @@ from segmodels.report.observe.cost import cost
 from segmodels.report.observe.observe import Observation, choose_images, observe
 from segmodels.report.observe.pictures import label_map, photograph
 from segmodels.report.page.figures import frontier, network_rows
-from segmodels.report.page.finding import finding
+from segmodels.report.page.finding import finding, step_gain
 from segmodels.report.page.leaderboard import leaderboard
 from segmodels.report.read.collect import Folders, collect
 from segmodels.report.read.ranking import rank_rows, ranks
-from segmodels.report.read.result import Step
+from segmodels.report.read.result import SCORES, Step
 from segmodels.report.read.rows import rows_of
 from segmodels.report.read.sweep import Sweep, Turned
 from segmodels.scoring.evaluate import predict_maps
+from segmodels.scoring.intervals import OLDER
 from tests.segmodels.report.seeded import seeded
 
 STYLE = files("segmodels.report") / "templates" / "style.css"
@@ -131,6 +132,23 @@ def test_why_nothing_is_ranked(pipeline: Folders, seeds: tuple[int, int], groups
     assert found.not_ranked == said
     places = [(rank.best, rank.worst) for rank in found.ranks.values()]
     assert places == ([(1, 2), (1, 2)] if said else [(1, 1), (2, 2)])
+
+
+def test_scores_of_an_older_version_have_no_interval(copied: Folders, edit: Callable[..., None]) -> None:
+    """metrics.json of before has intervals, which were too narrow, and images.csv no groups: read, but not shown."""
+    folder = copied.scores / "iterative_v6"
+    ends = {name: {"low": 0.1, "high": 0.2} for name in SCORES}
+    edit(folder / "metrics.json", interval=ends, interval_reason=..., groups=...)
+    lines = (folder / "images.csv").read_text().splitlines()
+    (folder / "images.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
+    (folder / "steps.npy").unlink()
+    board = next(board for board in collect(copied).boards if board.staged is None)
+    result = next(row for row in board.results if row.name == "iterative_v6")
+    assert set(result.intervals.values()) == {None} and result.no_interval == OLDER
+    assert (result.groups, result.step_confusions, len(result.steps)) == ((), None, 2)
+    assert board.ranking.not_ranked == "one seed, scored by an older version: not ranked"
+    assert board.no_interval.count(";") == 1 and OLDER in board.no_interval
+    assert step_gain(result).endswith(f"no interval: {OLDER}")
 
 
 def test_a_row_of_one_seed_has_no_rank_beside_others(pipeline: Folders) -> None:
