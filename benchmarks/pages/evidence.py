@@ -107,9 +107,16 @@ def strong(results: Mapping[str, Document]) -> str:
     classes = ", ".join(f"{name} {iou:.2f}" for name, iou in rows)
     return (
         f"`{run['network']}` ({run['parameters']:,} parameters), {run['steps']} steps of {run['batch_size']} crops, "
-        f"{run['seconds'] / 60:.0f} minutes of {_device(document)}: **mIoU {run['miou']:.3f}**{ends}, pixel accuracy "
+        f"{run['seconds'] / 60:.0f} minutes of {_device(document)}{_views(document['views'])}: **mIoU {run['miou']:.3f}**{ends}, pixel accuracy "
         f"{run['pixel_accuracy']:.3f}. By class: {classes}.\n"
     )
+
+
+def _views(views: Mapping[str, Any]) -> str:
+    """How the images were shown."""
+    scales = f" at scales {views['scales'].replace(',', ', ')}" if "scales" in views else ""
+    mirrored = ", each also mirrored" if views.get("flip") else ""
+    return f", scored as the average of the image{scales}{mirrored}" if scales or mirrored else ""
 
 
 def slots(result: Document) -> str:
