@@ -105,9 +105,10 @@ def strong(results: Mapping[str, Document]) -> str:
     ends = f" (95 % interval {interval['low']:.3f} to {interval['high']:.3f})" if isinstance(interval, dict) else ""
     rows = sorted(run["class_iou"].items(), key=lambda item: -item[1])
     classes = ", ".join(f"{name} {iou:.2f}" for name, iou in rows)
+    device = _device(document) + _views(document["views"])
     return (
         f"`{run['network']}` ({run['parameters']:,} parameters), {run['steps']} steps of {run['batch_size']} crops, "
-        f"{run['seconds'] / 60:.0f} minutes of {_device(document)}{_views(document['views'])}: **mIoU {run['miou']:.3f}**{ends}, pixel accuracy "
+        f"{run['seconds'] / 60:.0f} minutes of {device}: **mIoU {run['miou']:.3f}**{ends}, pixel accuracy "
         f"{run['pixel_accuracy']:.3f}. By class: {classes}.\n"
     )
 
