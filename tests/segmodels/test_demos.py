@@ -72,9 +72,10 @@ def test_every_network_has_a_demo_on_its_set() -> None:
 def test_options_are_those_of_the_command(run: str) -> None:
     """The real command takes them, the network takes its own, and their values make a configuration."""
     given = train.make_context("train", command(run, Path("shards"), Path("out"))).params
-    network, recipe, options = (given.pop(name) for name in ("network", "recipe", "options"))
-    chosen = segmodels.spec(network).parse(options)
-    config = make_config(network, recipe, given | {"options": tuple((name, chosen[name]) for name in sorted(options))})
+    network, recipe, options, no_init = (given.pop(name) for name in ("network", "recipe", "options", "no_init"))
+    resolved = segmodels.spec(network).parse(options)
+    chosen = tuple((name, resolved[name]) for name in sorted(options))
+    config = make_config(network, recipe, given | {"options": chosen}, no_init=no_init)
     assert config.steps == RUNS["runs"][run]["options"]["steps"]
 
 
