@@ -32,10 +32,10 @@ def main() -> int:
     )
     parser.add_argument("--side-by-side", type=int, default=2, metavar="N", help="trainings at a time (2)")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, help="folder of the result files (benchmarks/results/<device>/evidence)")
+    parser.add_argument("--out", type=Path, help="folder of the result files (benchmarks/results/<device>)")
     parser.add_argument("--results-only", action="store_true", help="train nothing: write the results of what is there")
     options = parser.parse_args()
-    place = Place(options.home, options.out or RESULTS / options.device / "evidence", options.device)
+    place = Place(options.home, options.out or RESULTS / options.device, options.device)
     if options.results_only:
         for name in options.rows:
             write_result(plan, plan.rows[name], place, place.results)

@@ -15,9 +15,7 @@ import torch
 from benchmarks.evidence.plan import Answer, Comparison, Plan, Row, Training
 from segdata import ShardSet
 from segdata.base.files import write_file
-from segmodels.compute.device import choose_device
 from segmodels.inference.trained import load_trained
-from segmodels.runs.environment import describe_environment
 from segmodels.runs.run import Run
 from segmodels.scoring.intervals import between, interval, no_interval
 from segmodels.scoring.metrics import ConfusionMatrix
@@ -58,23 +56,30 @@ def write_result(plan: Plan, row: Row, place: Place, results: Path) -> None:
         "views": row.views,
         "runs": runs,
         "comparisons": [known for each in row.comparisons if (known := _compared(each, found)) is not None],
-        "environment": describe_environment(choose_device(place.device)),
     }
     results.mkdir(parents=True, exist_ok=True)
-    write_file(results / f"{row.name}.json", (json.dumps(document, indent=1) + "\n").encode())
+    write_file(results / f"evidence-{row.name}.json", (json.dumps(document, indent=1) + "\n").encode())
 
 
 def _scored(training: Training, place: Place) -> dict[str, Scored] | None:
     """Setting → scores, where all of them are there."""
-    folders = {name: place.scores(training, name) for name, _ in training.evaluations()}
-    if not all((folder / "metrics.json").exists() for folder in folders.values()):
+    if not all(is_scored(training, place, name) for name, _ in training.evaluations()):
         return None
-    return {name: read_scores(folder) for name, folder in folders.items()}
+    return {name: read_scores(place.scores(training, name)) for name, _ in training.evaluations()}
+
+
+def is_scored(training: Training, place: Place, name: str) -> bool:
+    """Whether the scores of that name are there, and are of the weights that lie in the run's folder."""
+    metrics, about = place.scores(training, name) / "metrics.json", place.run(training) / "run.json"
+    if not (metrics.exists() and about.exists()):
+        return False
+    return bool(json.loads(metrics.read_text())["run"] == json.loads(about.read_text())["id"])
 
 
 def _run(training: Training, place: Place, scored: Mapping[str, Scored]) -> dict[str, Any]:
     """The figures of one finished training."""
     run, answer = Run(place.run(training)), scored[""]
+    about = run.document()  # what it was trained by and on
     config, timing = run.config(), json.loads(run.timing.read_text())
     network = load_trained(run.path, torch.device("cpu")).network
     command = ["segmodels", *training.command(Path("SHARDS"), Path("RUN"), Path("START"))]
@@ -82,7 +87,8 @@ def _run(training: Training, place: Place, scored: Mapping[str, Scored]) -> dict
     measured = place.scores(training, "measure").with_suffix(".json")
     return {
         "seed": training.seed,
-        "weights": run.document()["weights"][str(config.steps)],  # digest of the last step's, without what it is called
+        **{name: about[name] for name in ("commit", "versions", "device")},
+        "weights": about["weights"][str(config.steps)],  # digest of the last step's, without what it is called
         "command": shlex.join(command),
         "network": config.network,
         "parameters": sum(each.numel() for each in network.parameters()),
@@ -131,7 +137,8 @@ def _compared(comparison: Comparison, found: Found) -> dict[str, Any] | None:
         return None
     some = next(iter(found[comparison.first.run].values()))[""]
     first, second = ([side[seed] for seed in seeds] for side in sides)
-    difference = between(first, second, some.groups, some.evaluated)
+    within_a_run = comparison.first.run == comparison.second.run
+    difference = between(first, second, some.groups, some.evaluated, matched=within_a_run)
     return {
         "claim": comparison.claim,
         "margin": comparison.margin,
@@ -139,7 +146,7 @@ def _compared(comparison: Comparison, found: Found) -> dict[str, Any] | None:
         "low": None if isnan(difference.low) else difference.low,
         "high": None if isnan(difference.high) else difference.high,
         "seeds": len(seeds),
-        "within_a_run": comparison.first.run == comparison.second.run,
+        "within_a_run": within_a_run,
         "verdict": verdict(difference.low, difference.high, comparison.margin),
     }
 

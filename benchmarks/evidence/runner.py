@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 
 from benchmarks.evidence.plan import Plan, Training, flags
-from benchmarks.evidence.result import write_result
+from benchmarks.evidence.result import is_scored, write_result
+from segdata.errors import SegdataError
 
 Say = Callable[[str], None]
 
@@ -58,8 +59,12 @@ def do(plan: Plan, place: Place, trainings: Sequence[Training], side_by_side: in
         except subprocess.CalledProcessError as error:
             say(f"{training.name}: failed, exit status {error.returncode}: {place.home / 'logs' / training.name}.log")
             return training.name
-        with place.lock:  # the others' trainings go on
-            write_result(plan, training.row, place, place.results)
+        try:
+            with place.lock:  # the others' trainings go on
+                write_result(plan, training.row, place, place.results)
+        except SegdataError as error:  # segmodels' are of this kind
+            say(f"{training.name}: no result: {error}")
+            return training.name
         say(f"{training.name}: done")
         return ""
 
@@ -80,7 +85,7 @@ def train_and_score(training: Training, place: Place) -> None:
     call("segmodels", [*training.command(shards, run, start), *here], log)
     for name, options in training.evaluations():
         out = place.scores(training, name)
-        if not (out / "metrics.json").exists():
+        if not is_scored(training, place, name):
             where = ["--shards", shards, "--split", training.row.split, "--out", out]
             call("segmodels", ["evaluate", str(run), *map(str, where), *flags(options), *here], log)
     out = place.scores(training, "sweep")

@@ -105,10 +105,16 @@ def configuration(row: dict[str, Any]) -> TrainConfig:
     """The run's configuration, as `segmodels train` makes it of the same options."""
     options = dict(row["options"])
     recipe, no_init = options.pop("recipe", "default"), options.pop("no-init", False)
-    chosen = spec(row["network"]).parse(dict(each.split("=") for each in options.pop("option", [])))
+    named = dict(each.split("=") for each in options.pop("option", []))
+    resolved = spec(row["network"]).parse(named)
     read = {each.flag.removeprefix("--"): each.read or bool for each in options_of(TrainConfig)}
     values = {name.replace("-", "_"): read[name](str(value)) for name, value in options.items()}
-    given = {"shards": Path(), "out": Path(), "options": tuple(sorted(chosen.items())), **values}
+    given = {
+        "shards": Path(),
+        "out": Path(),
+        "options": tuple((name, resolved[name]) for name in sorted(named)),
+        **values,
+    }
     return make_config(row["network"], recipe, given, no_init=no_init)
 
 

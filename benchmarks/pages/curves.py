@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from benchmarks.pages.evidence import rows_of
+from benchmarks.pages.evidence import PATTERN, rows_of
 from benchmarks.pages.tables import ROOT, load
 
 PICTURED = ("iterations", "stages")  # rows of the plan
@@ -66,7 +66,7 @@ def draw(rows: list[Row]) -> str:
 
 def write_pictures() -> None:
     """Those whose figures have changed."""
-    documents = rows_of(load("**/evidence*/*.json"))
+    documents = rows_of(load(PATTERN))
     for name in PICTURED:
         if name in documents and not up_to_date(name):
             picture(name).write_text(draw(points(documents[name])))
@@ -74,5 +74,5 @@ def write_pictures() -> None:
 
 def up_to_date(name: str) -> bool:
     """Whether the picture is of today's results."""
-    rows = points(rows_of(load("**/evidence*/*.json"))[name])
+    rows = points(rows_of(load(PATTERN))[name])
     return picture(name).is_file() and digest(rows) in picture(name).read_text()

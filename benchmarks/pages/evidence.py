@@ -7,12 +7,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.evidence.plan import read_plan
-from benchmarks.evidence.result import OPEN
 
 Document = Mapping[str, Any]
 LEAST_SEEDS = 3  # for words about trainings, not about two runs
 SLOTS = ("numbered", "numbered_by_chance", "matched", "matched_by_chance")
-PATTERN = "**/evidence*/*.json"
+PATTERN = "**/evidence-*.json"
 
 
 def verdicts(results: Mapping[str, Document]) -> str:
@@ -36,8 +35,8 @@ def _verdict(claim: str, measured: Document | None) -> str:
     low, high, seeds = measured["low"], measured["high"], measured["seeds"]
     ends = "-" if low is None else f"{low:+.3f} to {high:+.3f}"
     said = measured["verdict"]
-    if seeds < LEAST_SEEDS and said != OPEN:
-        said += ", for this one training" if measured["within_a_run"] else ", for these two runs only"
+    if seeds < LEAST_SEEDS:
+        said += "; one seed: " + ("this training only" if measured["within_a_run"] else "these two runs only")
     return f"| {claim} | {measured['difference']:+.3f} | {ends} | {seeds} | {said} |"
 
 
@@ -100,7 +99,7 @@ def commands(results: Mapping[str, Document]) -> str:
 def strong(results: Mapping[str, Document]) -> str:
     """The strong row: for README.md."""
     document = rows_of(results)["strong"]
-    ((run,),) = document["runs"].values()
+    ((run, *_),) = document["runs"].values()
     interval = run["interval"]
     ends = f" (95 % interval {interval['low']:.3f} to {interval['high']:.3f})" if isinstance(interval, dict) else ""
     rows = sorted(run["class_iou"].items(), key=lambda item: -item[1])
@@ -143,22 +142,23 @@ def _share(value: float) -> str:
 
 
 def _device(document: Document) -> str:
-    device = document["environment"]["device"]
+    device = next(iter(document["runs"].values()))[0]["device"]
     return "one thread of a CPU" if device["kind"] == "cpu" else device["name"]
 
 
 def rows_of(results: Mapping[str, Document]) -> dict[str, Document]:
-    """Row → its result, in the plan's order; where there are several, that with the most seeds."""
+    """Row → its result, in the plan's order; where there are several, the most complete one."""
     found: dict[str, Document] = {}
     for document in results.values():
         row = document["rows"][0] if "card" in document else document
-        if row["row"] not in found or _seeds(row) > _seeds(found[row["row"]]):
+        if row["row"] not in found or _size(row) > _size(found[row["row"]]):
             found[row["row"]] = row
     return {name: found[name] for name in read_plan().rows if name in found}
 
 
-def _seeds(row: Document) -> int:
-    return max(len(runs) for runs in row["runs"].values())
+def _size(row: Document) -> tuple[int, int]:
+    """How many runs it has, and how many trainings."""
+    return len(row["runs"]), sum(map(len, row["runs"].values()))
 
 
 EVIDENCE: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {

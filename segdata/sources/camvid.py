@@ -1,9 +1,9 @@
 """CamVid (Brostow, Fauqueur, Cipolla 2009) in the layout and size that the SegNet tutorial made common.
 
-Its frames are of four drives, one frame a second, and its official splits share drives. The official val is one clip of
-6.7 seconds (101 frames at 15 Hz) out of the training drive 0016E5, between training frames 1.3 s before and 1.0 s after
-it: consecutive val frames have the same label in 95 % of their pixels. Of the 233 test frames 62 continue the drive
-0001TP, which begins with training frames. The division `by-drive` has no drive in two splits.
+Its frames are of four drives, one frame a second but for val, and its official splits share drives. The official val
+is one clip of 6.7 seconds (101 frames at 15 Hz) out of the training drive 0016E5, between training frames 1.3 s before
+and 1.0 s after it: consecutive val frames have the same label in 95 % of their pixels. Of the 233 test frames 62
+continue the drive 0001TP, which begins with training frames. The division `by-drive` has no drive in two splits.
 """
 
 import re
@@ -79,7 +79,7 @@ class CamVid:
     )
 
     def group(self, key: str) -> str:
-        """The drive, cut into blocks of 20 seconds. The official val split, 6.7 s of one drive, is one or two."""
+        """The drive, cut into blocks of 20 seconds. The official val split, 6.7 s of one drive, is one."""
         found = FRAME.fullmatch(key)
         return f"{found[1]}/{int(found[2]) // BLOCK}" if found else key
 

@@ -8,7 +8,8 @@ Ronneberger et al. 2015). H and W are multiples of 16; the logits are at full si
 Deviations of the network: none; those of its training stand in `config/recipes.py`. The published "mIoU 0.7815" is a
 micro IoU. The source says that separable convolutions take 100 times fewer multiplications: in the whole network it is
 4.2 times fewer, 9.98 GMAC at 512x1024 against 41.83 with plain convolutions of the same shapes, which are ours, to
-compare with. `segmodels summary dilated_unet` counts the one, with `--option separable=false` the other.
+compare with. `segmodels
+summary dilated_unet --classes 20 --size 512x1024` counts the one, with `--option separable=false` the other.
 """
 
 from __future__ import annotations

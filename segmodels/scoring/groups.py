@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from segmodels.scoring.metrics import ABSENT_COUNT, COLUMNS, IMAGE_SCORES, ConfusionMatrix, Scores
 
 FEW = 5  # groups that hold a class: below, its own variance says little
+UNHELD = 0.5  # of a class that is predicted and held by no group: next to nothing is known of how often it is
 AT_ONCE = 256  # groups: matrices of large splits lie on disk
 Groups: TypeAlias = Sequence[Hashable]  # of each image, in the order of its matrices
 
@@ -50,10 +51,17 @@ class Part:
 
     score: float
     changes: Scores  # (G, C): of each column's share in the score
-    held: Scores  # (C,): how many equal groups hold the class of a column; 0 where it is no class, or none holds it
+    held: Scores  # (C,): how many equal groups hold the class of a column; 0 where it is no class in the mean
 
     def less(self, other: Part) -> Part:
-        return Part(self.score - other.score, self.changes - other.changes, np.minimum(self.held, other.held))
+        """The difference; its changes are NaN where only one of both predicts a class that no image holds.
+
+        Such a class is in the mean of that one alone, as IoU 0: nothing is known of how often that happens.
+        """
+        changes = self.changes - other.changes
+        if np.any((self.held > 0) != (other.held > 0)):
+            changes = np.full_like(changes, nan)
+        return Part(self.score - other.score, changes, np.minimum(self.held, other.held))
 
     def variance(self, members: Members) -> float:
         """Of the score, over other images of this kind."""
@@ -113,7 +121,7 @@ def _of_classes(name: str, whole: Scores, rest: Scores, held: Scores) -> Part:
     if not count:
         return Part(nan, np.zeros_like(rest), np.zeros_like(whole))
     changes = np.nan_to_num(rest - whole, nan=0.0) / count  # NaN: no pixel of the class is left, or there is none
-    known = np.where(occurs, held, 0.0) if len(whole) > 1 else np.zeros(1)
+    known = np.where(occurs, np.maximum(held, UNHELD), 0.0) if len(whole) > 1 else np.zeros(1)
     return Part(float(np.nan_to_num(whole, nan=0.0).sum() / count), changes, known)
 
 

@@ -142,13 +142,16 @@ def between(
     evaluated: ArrayLike,
     score: str = "miou",
     level: float = 0.95,
+    *,
+    matched: bool = False,
 ) -> Difference:
     """The mean score of the runs `a` less that of the runs `b`: (N, K, K) each, runs that differ by seed alone.
 
     Its variance is that of the images, as in `paired`, and that of the seeds where a side has several. Sides of one
-    run say nothing of other seeds.
+    run say nothing of other seeds. `matched`: both sides are answers of the same runs in the same order, such as two
+    outputs of each; what of the seeds counts is then the spread of the differences alone.
     """
-    return differences({"a": a, "b": b}, groups, evaluated, score, level)["a", "b"]
+    return differences({"a": a, "b": b}, groups, evaluated, score, level, matched=matched)["a", "b"]
 
 
 def differences(
@@ -157,6 +160,8 @@ def differences(
     evaluated: ArrayLike,
     score: str = "miou",
     level: float = 0.95,
+    *,
+    matched: bool = False,
 ) -> dict[tuple[str, str], Difference]:
     """`between` of each two of `sides`, by both names in their order there."""
     members, known = Members.of(groups), not no_interval(groups)
@@ -166,7 +171,11 @@ def differences(
     for a, b in combinations(sides, 2):
         less = means[a].less(means[b])
         of_images = (less.variance(members), members.independent - 1)
-        half = _half_width([of_images, *_of_seeds(parts[a]), *_of_seeds(parts[b])], level) if known else nan
+        if matched:
+            of_seeds = _of_seeds([one.less(other) for one, other in zip(parts[a], parts[b], strict=True)])
+        else:
+            of_seeds = [*_of_seeds(parts[a]), *_of_seeds(parts[b])]
+        half = _half_width([of_images, *of_seeds], level) if known else nan
         found[a, b] = Difference(less.score, less.score - half, less.score + half)
     return found
 

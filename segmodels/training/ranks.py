@@ -91,9 +91,13 @@ class Ranks:
         parts: list[ConfusionMatrix | None] = [None] * self.count
         dist.all_gather_object(parts, matrices)
         given = [part for part in parts if part is not None]
-        together = np.empty((sum(map(len, given)), *matrices.shape[1:]), np.int64)
+        shape = next(
+            (part.shape[1:] for part in given if len(part)), matrices.shape[1:]
+        )  # one without images knows none
+        together = np.empty((sum(map(len, given)), *shape), np.int64)
         for rank, part in enumerate(given):
-            together[rank :: self.count] = part
+            if len(part):
+                together[rank :: self.count] = part
         return together
 
     @_connected()

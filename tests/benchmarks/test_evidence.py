@@ -22,7 +22,7 @@ from segmodels.runs.run import Run
 from segmodels.scoring.scored import Scored
 
 PLAN = read_plan()
-RESULT_FILES = sorted((RESULTS / "cpu" / "evidence").glob("*.json"))
+RESULT_FILES = sorted((RESULTS / "cpu").glob("evidence-*.json"))
 
 
 @pytest.mark.parametrize("training", PLAN.trainings(), ids=lambda training: training.name)
@@ -110,7 +110,7 @@ def test_a_row_is_trained_scored_and_written(tmp_path: Path) -> None:
     call("segdata", ["synth", "cityscapes", "--out", str(tmp_path / "raw"), *painted])
     call("segdata", ["prepare", "cityscapes", "--root", str(tmp_path / "raw"), "--out", str(place.shards("set"))])
     assert do(plan, place, plan.trainings(), side_by_side=1) == []
-    first = (tmp_path / "results/row.json").read_bytes()
+    first = (tmp_path / "results/evidence-row.json").read_bytes()
     (run,) = json.loads(first)["runs"]["run"]
     about = Run(tmp_path / "home/runs/row-run-0")
     assert run["weights"] == about.document()["weights"]["2"]
@@ -120,7 +120,7 @@ def test_a_row_is_trained_scored_and_written(tmp_path: Path) -> None:
     assert compared["difference"] == pytest.approx(run["outputs"][1] - run["outputs"][0])
     assert (compared["low"], compared["verdict"]) == (None, OPEN)  # three images have no interval
     assert do(plan, place, plan.trainings(), side_by_side=1) == []
-    assert (tmp_path / "results/row.json").read_bytes() == first
+    assert (tmp_path / "results/evidence-row.json").read_bytes() == first
     assert "finished: nothing to do" in (tmp_path / "home/logs/row-run-0.log").read_text()
 
 

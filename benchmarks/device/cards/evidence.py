@@ -32,7 +32,7 @@ def evidence(bench: Bench, row: str) -> Iterator[Row]:
     trainings = [each for each in plan.trainings() if each.row.name == row and each.seed == 0]
     if failed := do(plan, place, trainings, SIDE_BY_SIDE):
         raise CardError(f"these trainings failed: {', '.join(failed)}")
-    document: dict[str, Any] = json.loads((place.results / f"{row}.json").read_text())
+    document: dict[str, Any] = json.loads((place.results / f"evidence-{row}.json").read_text())
     yield document
 
 

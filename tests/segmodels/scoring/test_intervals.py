@@ -244,6 +244,21 @@ def test_paired_comparisons_cover_the_truth() -> None:
     assert 0.92 <= covered / 300 <= 0.985
 
 
+def test_a_class_that_no_image_holds(split: tuple[Matrices, list[int]]) -> None:
+    """Predicted by one answer alone it is in the mean of that one: nothing is settled by a single pixel."""
+    matrices, groups = split
+    truth = matrices.copy()
+    truth[:, -1] = 0
+    other = truth.copy()
+    other[:, :, -1] = 0
+    truth[:, :, -1] = 0
+    other[0, 0, -1], other[0, 0, 0] = 1, other[0, 0, 0] - 1
+    found = paired(truth, other, groups, EVERYTHING)
+    assert found.difference > 0.01 and np.isnan(found.low) and not found.settled
+    alone, with_it = (interval(each, groups, EVERYTHING) for each in (truth, other))
+    assert with_it.high - with_it.low > alone.high - alone.low
+
+
 def test_seeds_widen_a_comparison(split: tuple[Matrices, list[int]]) -> None:
     """Of three runs a side, Welch's t for the seeds is in it: equal networks are rarely told apart."""
     rng, told = np.random.default_rng(6), 0
@@ -255,5 +270,9 @@ def test_seeds_widen_a_comparison(split: tuple[Matrices, list[int]]) -> None:
     assert told <= 6
     alone, three = interval(runs[0], groups, EVERYTHING), mean_intervals(runs[:3], groups, EVERYTHING)["miou"]
     assert three.high - three.low > alone.high - alone.low
+    better = [each + 40 * np.eye(K, dtype=np.int64) for each in runs[:3]]  # a second answer of each run
+    apart, of_the_same = (between(better, runs[:3], groups, EVERYTHING, matched=each) for each in (False, True))
+    assert of_the_same.difference == apart.difference
+    assert of_the_same.settled and of_the_same.high - of_the_same.low < 0.5 * (apart.high - apart.low)
     one = between(runs[:1], runs[3:4], groups, EVERYTHING)
     assert one == paired(runs[0], runs[3], groups, EVERYTHING)

@@ -39,6 +39,7 @@ from segmodels.runs.progress import Console, Pace, Status
 from segmodels.runs.run import Run
 from segmodels.scoring.confusions import count_confusions
 from segmodels.scoring.metrics import miou
+from segmodels.training.ranks import Ranks
 from segmodels.training.train import train
 from segmodels.training.verify import verify
 
@@ -179,6 +180,19 @@ def test_the_history_has_every_output_and_the_training_split(lesson: Lesson) -> 
         assert [float(last[f"{prefix}miou_{i:02}"]) for i in (1, 2, 3)] == expected
         assert float(last[f"{prefix}miou"]) == expected[-1]
         assert len(matrices) == (most or len(ShardSet(config.shards, split)))
+
+
+def test_a_rank_without_images_knows_no_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two images and three ranks the last one has none: all put the same together, with every output."""
+    both = np.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2)
+    own = [both[:1], both[1:], np.zeros((0, 1, 2, 2), np.int64)]
+
+    def gather(parts: list[Any], mine: Any) -> None:
+        parts[:] = own
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    for rank, mine in enumerate(own):
+        assert np.array_equal(Ranks(rank, 3).interleave(mine), both)
 
 
 def test_the_average_is_published(lesson: Lesson) -> None:
