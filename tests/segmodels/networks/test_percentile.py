@@ -234,6 +234,25 @@ def test_training_without_masks() -> None:
     assert not net.eval()(images()).extras["masks"].all()
 
 
+def test_deeper_stages_see_farther() -> None:
+    """The pixels of a row on which the middle one depends: what the docstring says of each stage."""
+    net = segmodels.build("percentile", 4, (1, 301), width_factor=0.05, mask_in_training=False).train()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.abs_().add_(0.01)  # nothing cancels, nothing is cut off by a ReLU
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()  # its statistics are of all pixels
+    seen = []
+    for stage in range(3):
+        image = torch.full((1, 3, 1, 301), 0.01, requires_grad=True)
+        net(image).steps[stage][0, :, 0, 150].sum().backward()
+        assert image.grad is not None
+        where = image.grad.abs().sum((0, 1, 2)).nonzero()
+        seen.append(int(where.max() - where.min()) + 1)
+    assert seen == [103, 167, 231]
+
+
 @pytest.mark.parametrize("q", [1.5, -0.1, float("nan"), [0.5, 0.5]])
 def test_a_wrong_q_is_refused(q: float | list[float]) -> None:
     """A q outside 0…1, or not one per class, is an error at build and at run time."""
