@@ -72,6 +72,7 @@ def test_the_model_was_trained_by_the_command_beside_it(monkeypatch: pytest.Monk
     """What `segmodels train` makes of the command in the README is the configuration in the model's metadata."""
     from segmodels.cli import cli
     from segmodels.config.config import TrainConfig, decisive
+    from segmodels.networks import spec
 
     (line,) = re.findall(r"^segmodels (train .*(?:\n    .*)*)", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
     seen: list[TrainConfig] = []
@@ -85,4 +86,6 @@ def test_the_model_was_trained_by_the_command_beside_it(monkeypatch: pytest.Monk
     assert done.exit_code == 0 and seen, done.output
     expected = load_weights(MODEL)[1]["training"]
     mine = json.loads(json.dumps(decisive(seen[0].document())))
+    declared = spec(seen[0].network)  # the run has its network's defaults, too
+    mine["options"] = [list(each) for each in declared.noted(declared.resolve(seen[0].network_options))]
     assert {name: mine[name] for name in expected} == expected

@@ -74,5 +74,8 @@ def write_pictures() -> None:
 
 def up_to_date(name: str) -> bool:
     """Whether the picture is of today's results."""
-    rows = points(rows_of(load(PATTERN))[name])
+    documents = rows_of(load(PATTERN))
+    if name not in documents:
+        return True  # not tried yet
+    rows = points(documents[name])
     return picture(name).is_file() and digest(rows) in picture(name).read_text()

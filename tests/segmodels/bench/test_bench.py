@@ -95,7 +95,7 @@ def test_csv_has_the_rows_of_the_json(report: tuple[str, dict[str, Any], list[di
     """Sizes as HxW, options as name=value, everything else as it is."""
     _, document, plain = report
     for row, line in zip(document["rows"], plain, strict=True):
-        assert (line["size"], line["options"]) == ("32x64", "width_factor=0.25")
+        assert (line["size"], line["options"]) == ("32x64", "width_factor=0.25 separable=True")
         for name in ("ms_median", "images_per_second", "peak_memory_bytes", "macs"):
             assert float(line[name]) == row[name]
         assert line["joules_per_image"] == ""

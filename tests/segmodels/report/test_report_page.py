@@ -466,18 +466,19 @@ def test_the_focus_is_always_seen(opened: Open, ranked: tuple[Path, Board]) -> N
     visited = []
     for _ in range(60):
         page.keyboard.press("Tab")
-        name, outlined = page.evaluate(
+        found = page.evaluate(
             """() => {
               const now = document.activeElement;
-              if (now === document.body) return ["", true];
+              if (now === document.body) return null;
               const around = [now, now.closest("label"), now.closest(".frame")].filter(Boolean);
               const outlined = around.some((each) => getComputedStyle(each).outlineStyle !== "none");
               return [now.id || now.textContent.slice(0, 30), outlined];
             }"""
         )
-        assert outlined, name
-        if not name:  # after the last one
+        if found is None:  # after the last one
             break
+        name, outlined = found
+        assert outlined, name
         visited.append(name)
     assert {"theme", "compare-board", "compare-slider", "more-scores", "\N{ALMOST EQUAL TO}1"} <= set(visited)
     assert len(visited) > 40
