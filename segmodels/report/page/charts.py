@@ -95,7 +95,7 @@ def output_curves(outputs: int) -> Spec:
     lines = base.mark_line(strokeWidth=1.75, aria=False).encode(
         strokeDash=alt.StrokeDash("split:N", scale=dashes, legend=alt.Legend(title=None, orient="top"))
     )
-    marks = base.mark_point(filled=True, opacity=1, size=14).encode(tooltip=tips, description="label:N")
+    marks = base.mark_point(filled=True, opacity=0, size=40).encode(tooltip=tips, description="label:N")
     return _spec(alt.layer(lines, marks).add_params(run), height=200)
 
 
