@@ -73,6 +73,24 @@ def _table(document: Document) -> Iterator[str]:
             cells.append(", ".join(f"{value:.3f}" for value in runs[0]["outputs"]))
         yield "| " + " | ".join(cells) + " |"
     yield ""
+    yield from _swept(document["runs"])
+
+
+def _swept(runs: Mapping[str, Sequence[Document]]) -> Iterator[str]:
+    """What a knob trades: the score at each position, and what is really computed for an image."""
+    known = {name: run[0] for name, run in runs.items() if "sweep" in run[0]}
+    if not known:
+        return
+    yield f"| q | {' | '.join(f'`{name}`: mIoU | GMAC' for name in known)} |"
+    yield "|--:|" + "--:|--:|" * len(known)
+    for row in zip(*(run["sweep"] for run in known.values()), strict=True):
+        q = row[0]["value"]
+        cells = []
+        for run, swept in zip(known.values(), row, strict=True):
+            scores = {"q0.5": run["miou"], **run["settings"]}  # 0.5 is what it was trained with
+            cells += [f"{scores[f'q{q:g}']:.3f}", f"{swept['macs'] / 1e9:.2f}"]
+        yield f"| {q:g} | {' | '.join(cells)} |"
+    yield ""
 
 
 def _score(runs: Sequence[Document]) -> str:
