@@ -63,17 +63,18 @@ def write_result(plan: Plan, row: Row, place: Place, results: Path) -> None:
 
 def _scored(training: Training, place: Place) -> dict[str, Scored] | None:
     """Setting → scores, where all of them are there."""
-    if not all(is_scored(training, place, name) for name, _ in training.evaluations()):
+    run = place.run(training)
+    if not all(is_of(place.scores(training, name) / "metrics.json", run) for name, _ in training.evaluations()):
         return None
     return {name: read_scores(place.scores(training, name)) for name, _ in training.evaluations()}
 
 
-def is_scored(training: Training, place: Place, name: str) -> bool:
-    """Whether the scores of that name are there, and are of the weights that lie in the run's folder."""
-    metrics, about = place.scores(training, name) / "metrics.json", place.run(training) / "run.json"
-    if not (metrics.exists() and about.exists()):
+def is_of(measured: Path, run: Path) -> bool:
+    """Whether this result is there, whole, and of the training that lies in the run's folder."""
+    try:
+        return bool(json.loads(measured.read_text())["run"] == json.loads((run / "run.json").read_text())["id"])
+    except (FileNotFoundError, ValueError, KeyError):  # ValueError: a file that a kill cut off
         return False
-    return bool(json.loads(metrics.read_text())["run"] == json.loads(about.read_text())["id"])
 
 
 def _run(training: Training, place: Place, scored: Mapping[str, Scored]) -> dict[str, Any]:
@@ -103,8 +104,8 @@ def _run(training: Training, place: Place, scored: Mapping[str, Scored]) -> dict
         "outputs": [each["miou"] for _, each in sorted(answer.document.get("steps", {}).items())],
         "settings": {name: each.document["miou"] for name, each in scored.items() if name},
         "history": _history(run.history),
-        **({"sweep": _swept(swept)} if swept.exists() else {}),
-        **({training.row.measure: json.loads(measured.read_text())} if measured.exists() else {}),
+        **({"sweep": _swept(swept)} if is_of(swept, run.path) else {}),
+        **({training.row.measure: json.loads(measured.read_text())} if is_of(measured, run.path) else {}),
     }
 
 

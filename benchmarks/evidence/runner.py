@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from benchmarks.evidence.plan import Plan, Training, flags
-from benchmarks.evidence.result import is_scored, write_result
+from benchmarks.evidence.result import is_of, write_result
 from segdata.errors import SegdataError
 
 Say = Callable[[str], None]
@@ -85,15 +85,15 @@ def train_and_score(training: Training, place: Place) -> None:
     call("segmodels", [*training.command(shards, run, start), *here], log)
     for name, options in training.evaluations():
         out = place.scores(training, name)
-        if not is_scored(training, place, name):
+        if not is_of(out / "metrics.json", run):
             where = ["--shards", shards, "--split", training.row.split, "--out", out]
             call("segmodels", ["evaluate", str(run), *map(str, where), *flags(options), *here], log)
     out = place.scores(training, "sweep")
-    if training.row.sweep and not (out / "sweep.json").exists():
+    if training.row.sweep and not is_of(out / "sweep.json", run):
         where = ["--shards", shards, "--split", training.row.split, "--out", out]
         call("segmodels", ["sweep", str(run), *map(str, where), *flags(training.row.sweep), *here], log)
     out = place.scores(training, "measure").with_suffix(".json")
-    if training.row.measure and not out.exists():
+    if training.row.measure and not is_of(out, run):
         where = ["--shards", shards, "--split", training.row.split, "--every", 5, "--out", out]
         call(f"benchmarks.networks.{training.row.measure}", [str(run), *map(str, where)], log)
 

@@ -17,15 +17,15 @@ PATTERN = "**/evidence-*.json"
 def verdicts(results: Mapping[str, Document]) -> str:
     """A line a claim: difference, interval, verdict. Claims whose trainings are still to be done say so."""
     lines = [
-        "| claim | measured difference in mIoU | 95 % interval | seeds | verdict |",
-        "|---|--:|--:|--:|---|",
+        "| source | claim | measured difference in mIoU | 95 % interval | seeds | verdict |",
+        "|---|---|--:|--:|--:|---|",
     ]
     found = rows_of(results)
     for row in read_plan().rows.values():
         document = found.get(row.name)
         measured = {each["claim"]: each for each in document["comparisons"]} if document else {}
         for comparison in row.comparisons:
-            lines.append(_verdict(comparison.claim, measured.get(comparison.claim)))
+            lines.append(f"| {row.source} {_verdict(comparison.claim, measured.get(comparison.claim))}")
     return "\n".join([*lines, ""])
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from torch import nn
 
 from segdata import ShardSet
 from segmodels.config.config import TrainConfig
@@ -42,29 +44,30 @@ def validate(
     Raises GivenUp, on all ranks, where a signal ends it on one of them.
     """
     own: ConfusionMatrix | None = None
-    with suppress(GivenUp), interrupt.abortable("leaving the validation"):
-        own = _count_own(segmenter, split, weights, ranks, workers, interrupt, most)
+    aborted = interrupt.abortable("leaving the validation")
+    with suppress(GivenUp), aborted, _evaluating(segmenter.network, weights):
+        own = count_confusions(
+            segmenter,
+            split,
+            workers=workers,
+            rank=ranks.rank,
+            ranks=ranks.count,
+            most=most,
+            progress=interrupt.until_asked,
+        )
     ended = ranks.highest(int(own is None), segmenter.device)
     if own is None or ended:
         raise GivenUp
     return ranks.interleave(own)
 
 
-def _count_own(
-    segmenter: Segmenter,
-    split: ShardSet,
-    weights: Weights,
-    ranks: Ranks,
-    workers: int,
-    interrupt: Interrupt,
-    most: int,
-) -> ConfusionMatrix:
-    """The matrices of this rank's images."""
-    network, stop, rank, count = segmenter.network, interrupt.until_asked, ranks.rank, ranks.count
+@contextmanager
+def _evaluating(network: nn.Module, weights: Weights) -> Iterator[None]:
+    """The network in evaluation mode with these weights; it learns on with its own."""
     network.eval()
     try:
         with using_weights(network, weights):
-            return count_confusions(segmenter, split, workers=workers, rank=rank, ranks=count, most=most, progress=stop)
+            yield
     finally:
         start_learning(network)
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.evidence.plan import Answer, Comparison, Plan, Row, Training, read_plan
-from benchmarks.evidence.result import OPEN, REFUTED, SHOWN, _compared, verdict
+from benchmarks.evidence.result import OPEN, REFUTED, SHOWN, _compared, is_of, verdict
 from benchmarks.evidence.runner import Place, call, do
 from benchmarks.pages.tables import RESULTS
 from segmodels.cli import cli
@@ -122,6 +122,18 @@ def test_a_row_is_trained_scored_and_written(tmp_path: Path) -> None:
     assert do(plan, place, plan.trainings(), side_by_side=1) == []
     assert (tmp_path / "results/evidence-row.json").read_bytes() == first
     assert "finished: nothing to do" in (tmp_path / "home/logs/row-run-0.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [('{"run": "a"}', True), ('{"run": "b"}', False), ('{"run": "a', False), ("{}", False)]
+)
+def test_results_of_other_weights_do_not_count(text: str, expected: bool, tmp_path: Path) -> None:
+    """Nor a file that a kill cut off, nor none."""
+    (tmp_path / "run.json").write_text('{"id": "a"}')
+    measured = tmp_path / "measured.json"
+    assert not is_of(measured, tmp_path)
+    measured.write_text(text)
+    assert is_of(measured, tmp_path) is expected
 
 
 @pytest.mark.parametrize("path", RESULT_FILES, ids=lambda path: path.stem)

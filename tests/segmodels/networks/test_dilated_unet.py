@@ -144,6 +144,15 @@ def test_plain_convolutions_in_the_place_of_separable_ones() -> None:
     assert len(convs) == 4 * 3 + 4 * 4 + 1
 
 
+def test_plain_convolutions_of_equal_parameters_do_less() -> None:
+    """The widths of docs/evidence.md and of its experiment."""
+    spec, size = segmodels.spec("dilated_unet"), (192, 256)
+    separable = summarize(spec, 11, size, {"width_factor": 0.5})[0]
+    plain = summarize(spec, 11, size, {"width_factor": 0.15, "separable": False})[0]
+    assert abs(plain.parameters / separable.parameters - 1) < 0.02
+    assert (round(separable.macs / 1e6), round(plain.macs / 1e6)) == (266, 104)
+
+
 def test_a_run_notes_the_option_only_where_it_is_used() -> None:
     """With its default, a run's document and so its id are those of the runs that were before the option."""
     spec = segmodels.spec("dilated_unet")
