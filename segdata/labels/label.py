@@ -17,6 +17,28 @@ class Label:
     category: str
 
 
+CODINGS = ("ids", "palette", "colors", "polygons", "labelme", "ids16")
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How label files say the ids of their pixels.
+
+    `ids`      8-bit grey, whose values are the ids
+    `palette`  the same, or an indexed picture, whose colours say the ids
+    `colors`   RGB, in the colours of the label table
+    `polygons` JSON of Cityscapes: corners of objects by the names of their labels
+    `labelme`  the same, of LabelMe
+    `ids16`    16-bit grey: the id is the value divided by `divisor`, as in Mapillary's instance files
+
+    background: of `polygons` and `labelme`, the label of pixels that no object covers.
+    """
+
+    kind: str = "ids"
+    divisor: int = 256
+    background: str = ""
+
+
 @dataclass(frozen=True)
 class Lookalike:
     """Another coding that goes under the names of a dataset's label files: all ids it has, those that the dataset's

@@ -47,7 +47,7 @@ class Converter:
     def __init__(self, conversion: Conversion) -> None:
         self.conversion = conversion
         self.map = LabelMap.between(conversion.labels, conversion.taxonomy)
-        self.reader = LabelReader(conversion.labels, conversion.palette_labels)
+        self.reader = LabelReader(conversion.labels, conversion.coding.kind == "palette")
         self.evaluated = [i for i, row in enumerate(conversion.taxonomy.classes) if row.evaluated]
 
     def convert(self, scene: Scene) -> Converted:
@@ -100,7 +100,7 @@ class Converter:
         return image, ids, {"image": image.digest, "labels": file.digest}
 
     def _open_labels(self, member: Member) -> PngFile | PolygonFile:
-        if self.conversion.label_files == "polygons":
+        if self.conversion.coding.kind == "polygons":
             return open_polygons(member, self.conversion.labels)
         return open_member(member)
 

@@ -9,14 +9,14 @@ from typing import Any
 from segdata.base.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.engines import ENGINES
 from segdata.errors import OptionError
-from segdata.labels.label import Label, Lookalike
+from segdata.labels.label import Coding, Label, Lookalike
 from segdata.labels.targets import RULES, SCALES
 from segdata.labels.taxonomy import Taxonomy, load_taxonomy
 from segdata.making.division import Division, read_division
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
-from segdata.raw.scene import SceneSource
+from segdata.raw.scene import FrameRule, SceneSource
 from segdata.sources import LABEL_FILES, with_labels
 from segdata.sources import source as source_named
 from segdata.stores.url import Place, Url, place
@@ -36,8 +36,11 @@ class Conversion:
 
     source: str
     labels: tuple[Label, ...]
-    palette_labels: bool  # whether the source's id maps may be palette PNGs, whose colours say the ids
     taxonomy: Taxonomy
+    coding: Coding = Coding()  # of the label files
+    fallback: Coding = Coding("colors")  # of those that serve where a scene has none of the first kind
+    frames: FrameRule = FrameRule()
+    rules: str = ""  # digest of the source file where the source does not ship: labels, coding and frames
     scales: tuple[int, ...] = (1,)
     rule: str = "majority"
     size: tuple[int, int] | None = None
@@ -56,6 +59,8 @@ class Conversion:
         chosen: dict[str, object] = {} if self.jpeg_quality == JPEG_QUALITY else {"jpeg_quality": self.jpeg_quality}
         if self.label_files != "ids":  # unsaid for the same reason
             chosen["labels"] = self.label_files
+        if self.rules:
+            chosen["source_file"] = self.rules
         return {
             "source": self.source,
             "taxonomy": self.taxonomy.digest,
@@ -180,7 +185,7 @@ def make_job(
     conversion = Conversion(
         source=scene_source.name,
         labels=scene_source.labels,
-        palette_labels=scene_source.palette_labels,
+        coding=_coding(scene_source, labels),
         landmarks=scene_source.landmarks,
         lookalikes=scene_source.lookalikes,
         taxonomy=classes.resolved(scene_source.labels),
@@ -213,6 +218,12 @@ def make_job(
         readers=tuple(readers),
         replace=replace,
     )
+
+
+def _coding(source: SceneSource, labels: str) -> Coding:
+    if labels == "polygons":
+        return Coding("polygons", background="unlabeled")
+    return Coding("palette" if source.palette_labels else "ids")
 
 
 def _check_words(given: Mapping[str, tuple[str | None, tuple[str | None, ...]]]) -> None:

@@ -34,6 +34,18 @@ class Sample:
     labels: U8 | None
 
 
+CHANNELS = ("rgb", "grey", "rgba")
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """What frames are, where they are not 8-bit RGB: `channels` one of CHANNELS; range: (low, high), the values that
+    become 0 and 255, None where they are 8-bit and stay."""
+
+    channels: str = "rgb"
+    range: tuple[int, int] | None = None
+
+
 @dataclass(frozen=True)
 class Folder:
     """A folder of the release, and which of its files are used: those whose whole name `name` matches.
