@@ -39,6 +39,9 @@ class Coding:
     background: str = ""
 
 
+IDS, COLORS = Coding("ids"), Coding("colors")
+
+
 @dataclass(frozen=True)
 class Lookalike:
     """Another coding that goes under the names of a dataset's label files: all ids it has, those that the dataset's

@@ -9,14 +9,14 @@ from typing import Any
 from segdata.base.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.engines import ENGINES
 from segdata.errors import OptionError
-from segdata.labels.label import Coding, Label, Lookalike
+from segdata.labels.label import COLORS, IDS, Coding, Label, Lookalike
 from segdata.labels.targets import RULES, SCALES
 from segdata.labels.taxonomy import Taxonomy, load_taxonomy
 from segdata.making.division import Division, read_division
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
-from segdata.raw.scene import FrameRule, SceneSource
+from segdata.raw.scene import AS_THEY_ARE, FrameRule, SceneSource
 from segdata.sources import LABEL_FILES, with_labels
 from segdata.sources import source as source_named
 from segdata.stores.url import Place, Url, place
@@ -37,9 +37,9 @@ class Conversion:
     source: str
     labels: tuple[Label, ...]
     taxonomy: Taxonomy
-    coding: Coding = Coding()  # of the label files
-    fallback: Coding = Coding("colors")  # of those that serve where a scene has none of the first kind
-    frames: FrameRule = FrameRule()
+    coding: Coding = IDS  # of the label files
+    fallback: Coding = COLORS  # of those that serve where a scene has none of the first kind
+    frames: FrameRule = AS_THEY_ARE
     rules: str = ""  # digest of the source file where the source does not ship: labels, coding and frames
     scales: tuple[int, ...] = (1,)
     rule: str = "majority"

@@ -46,6 +46,9 @@ class FrameRule:
     range: tuple[int, int] | None = None
 
 
+AS_THEY_ARE = FrameRule()
+
+
 @dataclass(frozen=True)
 class Folder:
     """A folder of the release, and which of its files are used: those whose whole name `name` matches.
