@@ -5,6 +5,7 @@ says, key by key. docs/datasets.md describes the form.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from segdata.base.files import parsing, read_file
@@ -58,7 +59,8 @@ def read_source(data: bytes, where: str, home: Path, *, ships: bool = False) -> 
     if len(data) > MAX_BYTES:
         raise SourceError(f"{where}: {len(data)} bytes; a source file has at most {MAX_BYTES}.")
     with parsing(where, SourceError, PLAIN):
-        return _source(_extended(_document(data, where), DEEPEST), home, ships=ships)
+        found = _source(_extended(_document(data, where), DEEPEST), home, ships=ships)
+    return found if ships else replace(found, text=data)
 
 
 def shipped(name: str) -> Path:
@@ -115,6 +117,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     annotation = annotations.pop("annotation", None)
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
+    facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
     official = {split: read_official(row, split, home) for split, row in splits.items()}
     source = Source(
         name=name,
@@ -140,8 +143,11 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
         if "lookalikes" in table
         else (),
         others=re.compile(read_others(table.get("others"))),
+        title=facts["title"],
+        licence=facts["licence"],
+        homepage=facts["homepage"],
+        citation=facts["citation"],
         ships=ships,
-        **{fact: table[fact].typed(str, fact) for fact in FACTS if fact in table},
     )
     if not ships:  # a table that ships may take another package, and is tested
         _check_names(source, table)
