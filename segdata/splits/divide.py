@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from segdata.errors import SourceError
 from segdata.findings import WARNING, FindingsError
-from segdata.raw.scene import Folder, Listing, Scene, SceneSource
+from segdata.raw.scene import Folder, Listing, Scene
 from segdata.raw.tree import Tree
+from segdata.sources.source import Source
 from segdata.splits.divided import Divided, Shared
 from segdata.splits.division import Division, split_names
-from segdata.splits.grouping import grouping
 from segdata.splits.shares import LEFT_OUT, Shares, share_out
 from segdata.splits.splitlist import SplitList, key_of
 from segdata.splits.unknown import no_frame, unknown_frames
@@ -18,7 +18,7 @@ from segdata.splits.unknown import no_frame, unknown_frames
 Chosen = dict[str, list[Scene]]  # by split
 
 
-def divide(division: Division, source: SceneSource, tree: Tree, listings: Mapping[str, Listing]) -> Divided:
+def divide(division: Division, source: Source, tree: Tree, listings: Mapping[str, Listing]) -> Divided:
     """The frames of every split, from the official splits that are there (`listings`).
 
     Raises FindingsError for listed frames that are not there, and SourceError for one that has no label where it needs
@@ -52,7 +52,7 @@ def divide(division: Division, source: SceneSource, tree: Tree, listings: Mappin
 def _listed(
     division: Division,
     lists: Mapping[str, SplitList],
-    source: SceneSource,
+    source: Source,
     tree: Tree,
     listings: Mapping[str, Listing],
 ) -> tuple[Chosen, set[str]]:
@@ -90,7 +90,7 @@ def _check_there(
     raise FindingsError(message, unknown_frames(missing, lists, known))
 
 
-def _check_labelled(each: SplitList, scenes: Sequence[Scene], source: SceneSource) -> None:
+def _check_labelled(each: SplitList, scenes: Sequence[Scene], source: Source) -> None:
     """Frames without labels are no frames to train on, nor to score: they form a split of their own, or none."""
     bare = [scene for scene in scenes if not (scene.labels or scene.colors)]
     if not bare or (each.split in source.unlabelled_splits and len(bare) == len(scenes)):
@@ -107,17 +107,16 @@ def _check_labelled(each: SplitList, scenes: Sequence[Scene], source: SceneSourc
 
 
 def _shared_out(
-    shares: Shares, source: SceneSource, listings: Mapping[str, Listing], listed: Collection[str]
+    shares: Shares, source: Source, listings: Mapping[str, Listing], listed: Collection[str]
 ) -> tuple[Chosen, Shared]:
     """The frames of each share: of all labelled frames that no list names."""
-    group_of = grouping(source).of
     groups: dict[str, list[Scene]] = defaultdict(list)
     for listing in listings.values():
         for scene in listing.scenes:
             if (scene.labels or scene.colors) and scene.key not in listed:
-                groups[group_of(scene.key)].append(scene)
+                groups[source.part(scene.key)].append(scene)
     # What resembles a listed frame stays out, or it would stand on both sides of the lists.
-    kept_out = sum(len(groups.pop(group, ())) for group in {group_of(key) for key in listed})
+    kept_out = sum(len(groups.pop(group, ())) for group in {source.part(key) for key in listed})
     sizes = {group: len(scenes) for group, scenes in groups.items()}
     split_of = share_out(shares, sizes)
     chosen: Chosen = {split: [] for split in shares.of}
@@ -132,7 +131,7 @@ def _shared_out(
     return chosen, shared
 
 
-def _labelled(source: SceneSource, listings: Mapping[str, Listing]) -> set[str]:
+def _labelled(source: Source, listings: Mapping[str, Listing]) -> set[str]:
     """The official splits with labels; of those that are not there at all, the usual ones, which are then missed."""
     usual = {*source.default_splits}
     return {

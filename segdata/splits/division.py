@@ -11,12 +11,11 @@ from fractions import Fraction
 
 from segdata.base.numbers import LARGEST_SEED
 from segdata.errors import OptionError, SourceError
-from segdata.raw.scene import SceneSource
-from segdata.sources.divisions import DIVISIONS, SPLITS, shipped_lists
-from segdata.splits.grouping import grouping
+from segdata.sources.source import Source
 from segdata.splits.shares import Fold, Shares, in_digits, of_fold
 from segdata.splits.splitlist import SplitList, parse_list, read_list, shortened
 
+SPLITS = ("train", "val", "test")  # which there may be beside those of the source
 SHARE = re.compile(r"[0-9]{1,4}/[1-9][0-9]{0,3}|[01]?\.[0-9]{1,9}|1")
 FOLD = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 MOST_FOLDS = 1000
@@ -42,13 +41,13 @@ class Division:
         return found | ({**self.shares.options, "split_by": self.grouped_by} if self.shares else {})
 
 
-def split_names(source: SceneSource) -> tuple[str, ...]:
+def split_names(source: Source) -> tuple[str, ...]:
     """The splits that there may be, in their order."""
     return tuple(dict.fromkeys((*source.splits, *SPLITS)))
 
 
 def read_division(
-    source: SceneSource,
+    source: Source,
     lists: Sequence[str] = (),
     shares: Sequence[str] = (),
     fold: str | None = None,
@@ -64,8 +63,14 @@ def read_division(
     shared = _shares(source, shares, fold, seed or 0)
     read = _lists(source, lists, shared)
     if shared:
-        return Division(tuple(read), "", shared, grouping(source).rule)
+        return Division(tuple(read), "", shared, _rule(source))
     return Division(tuple(read), _name(source, read)) if read else None
+
+
+def _rule(source: Source) -> str:
+    """By which fields of a key frames belong together, as the source file says it."""
+    clips = source.parts or source.clips
+    return clips.naming.text if clips else "each frame alone"
 
 
 def _check_given(lists: Sequence[str], shares: Sequence[str], fold: str | None, seed: int | None) -> None:
@@ -85,7 +90,7 @@ def _check_given(lists: Sequence[str], shares: Sequence[str], fold: str | None, 
 # ---- shares and folds ---------------------------------------------------------------------------------------
 
 
-def _shares(source: SceneSource, given: Sequence[str], fold: str | None, seed: int) -> Shares | None:
+def _shares(source: Source, given: Sequence[str], fold: str | None, seed: int) -> Shares | None:
     if fold:
         found = FOLD.fullmatch(fold)
         number, count = (int(found[1]), int(found[2])) if found else (0, 0)
@@ -117,8 +122,8 @@ def _share(split: str, text: str) -> Fraction:
 # ---- the lists ----------------------------------------------------------------------------------------------
 
 
-def _lists(source: SceneSource, given: Sequence[str], shared: Shares | None) -> list[SplitList]:
-    if len(given) == 1 and given[0] in DIVISIONS.get(source.name, {}):
+def _lists(source: Source, given: Sequence[str], shared: Shares | None) -> list[SplitList]:
+    if len(given) == 1 and given[0] in source.divisions:
         if shared:
             raise OptionError(f"--split-list {given[0]} has the lists of all its splits: give it without shares.")
         lists = _shipped(source, given[0])
@@ -132,18 +137,18 @@ def _lists(source: SceneSource, given: Sequence[str], shared: Shares | None) -> 
     return lists
 
 
-def _paths(source: SceneSource, given: Sequence[str]) -> dict[str, str]:
+def _paths(source: Source, given: Sequence[str]) -> dict[str, str]:
     """split -> file, in the order of the splits. Raises OptionError."""
     for value in given:
-        if value in DIVISIONS.get(source.name, {}):
+        if value in source.divisions:
             raise OptionError(f"--split-list {value} has the lists of all its splits: give it alone, and once.")
-    known = ", ".join(DIVISIONS.get(source.name, {}))
+    known = ", ".join(source.divisions)
     or_name = f", or a division of {source.name} that ships with segdata: {known}" if known else ""
     expected = f"SPLIT=FILE, such as train=train.txt{or_name}"
     return _by_split(source, "--split-list", given, expected, "a list already. Write its frames into one file")
 
 
-def _by_split(source: SceneSource, option: str, given: Sequence[str], expected: str, twice: str) -> dict[str, str]:
+def _by_split(source: Source, option: str, given: Sequence[str], expected: str, twice: str) -> dict[str, str]:
     """split -> what stands behind the =, in the order of the splits. Raises OptionError."""
     names = split_names(source)
     texts: dict[str, str] = {}
@@ -170,15 +175,15 @@ def _check_disjoint(lists: Sequence[SplitList]) -> None:
                 )
 
 
-def _shipped(source: SceneSource, name: str) -> list[SplitList]:
-    texts = shipped_lists(source.name, name)
+def _shipped(source: Source, name: str) -> list[SplitList]:
+    texts = source.divisions[name].lists
     return [parse_list(split, file, text, source.folders) for split, (file, text) in texts.items()]
 
 
-def _name(source: SceneSource, lists: Sequence[SplitList]) -> str:
+def _name(source: Source, lists: Sequence[SplitList]) -> str:
     """The division that ships and has these lists, "" where there is none: the same frames are the same set."""
     digests = {each.split: each.digest for each in lists}
-    for name in DIVISIONS.get(source.name, {}):
+    for name in source.divisions:
         if digests == {each.split: each.digest for each in _shipped(source, name)}:
             return name
     return ""

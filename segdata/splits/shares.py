@@ -88,16 +88,16 @@ def _hash(seed: int, group: str) -> bytes:
 def _by_share(of: Mapping[str, Fraction], groups: Sequence[str], sizes: Mapping[str, int]) -> dict[str, str]:
     """Each group goes to the split that lacks most of its share.
 
-    Groups that are larger than the smallest share come first, the largest before the others: so a few drives of
-    different lengths still give shares that are near to those asked for. No split stays empty.
+    Groups of at least half the smallest share come first, the largest before the others: so a few drives of different
+    lengths still give shares that are near to those asked for. No split stays empty.
     """
     unit = lcm(*(share.denominator for share in of.values()))  # a frame counts as so many: whole numbers, no rounding
     total = sum(sizes.values())
     shares = {**of, LEFT_OUT: 1 - sum(of.values())}
     lacks = {split: int(share * unit) * total for split, share in shares.items() if share}
     smallest = min(lacks[split] for split in of)
-    large = sorted((each for each in groups if sizes[each] * unit > smallest), key=lambda each: -sizes[each])
-    order = [*large, *(each for each in groups if sizes[each] * unit <= smallest)]
+    large = {group for group in groups if 2 * sizes[group] * unit >= smallest}
+    order = sorted(groups, key=lambda group: -sizes[group] if group in large else 0)  # stable
     empty = dict.fromkeys(of)
     found = {}
     for left, group in zip(range(len(order), 0, -1), order, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -23,10 +24,10 @@ from segdata.making.survey import Survey, look
 from segdata.raw.member import Member
 from segdata.raw.scene import Listing, Scene
 from segdata.raw.tree import open_tree
-from segdata.sources import SOURCES, source
+from segdata.sources import source
+from segdata.sources.file import read_source
 from segdata.splits.divide import divide
 from segdata.splits.division import read_division
-from segdata.splits.grouping import grouping
 from segdata.splits.shares import LEFT_OUT, Fold, Shares, in_digits, of_fold, ranked, share_out
 from segdata.splits.splitlist import write_lists
 
@@ -136,15 +137,22 @@ def test_a_share_has_one_name(share: str, shown: str) -> None:
 # ---- frames to splits ---------------------------------------------------------------------------------------
 
 
-class Drives:
-    """A source of frames <drive>-<number>: two official splits with labels, one without."""
-
-    name, splits, default_splits = "drives", ("train", "val", "test"), ("train", "val")
-    unlabelled_splits = frozenset({"test"})
-    folders = ()
-
-    def group(self, key: str) -> str:
-        return key.partition("-")[0]
+# Two official splits with labels, one without; clips of 100 frames, and whole drives that shares do not cut.
+SOURCE = read_source(
+    rb"""
+name: drives
+labels: [{id: 0, name: road, color: [128, 64, 128]}, {id: 1, name: sky, color: [70, 130, 180]}]
+image: "{split}/{drive}-{frame}.png"
+annotation: "{split}_labels/{drive}-{frame}.png"
+fields: {frame: '\d+'}
+key: "{drive}-{frame}"
+group: "{drive}/{frame//100}"
+split_by: "{drive}"
+splits: {train: {}, val: {}, test: {annotated: false}}
+""",
+    "drives.yaml",
+    Path(),
+)
 
 
 def listings_of(drives: Mapping[str, Mapping[str, int]]) -> dict[str, Listing]:
@@ -163,10 +171,10 @@ OFFICIAL = {"train": {"a": 20, "b": 6, "c": 9}, "val": {"c": 3, "d": 12}, "test"
 
 def divided(**values: Any) -> Any:
     """Those listings, divided by these values of the options."""
-    drives: Any = Drives()
-    division = read_division(drives, **values)
+    division = read_division(SOURCE, **values)
     assert division
-    return divide(division, drives, SimpleNamespace(root="ROOT", faults=()), listings_of(OFFICIAL))  # type: ignore[arg-type]
+    tree: Any = SimpleNamespace(root="ROOT", faults=())
+    return divide(division, SOURCE, tree, listings_of(OFFICIAL))
 
 
 def test_a_drive_is_in_one_split_and_unlabelled_frames_in_none(tmp_path: Path) -> None:
@@ -181,7 +189,7 @@ def test_a_drive_is_in_one_split_and_unlabelled_frames_in_none(tmp_path: Path) -
     assert list(found.scenes) == ["train", "val"] and all(len(splits) == 1 for splits in homes.values())
     document = found.document()
     assert document["shares"] == {
-        "split_shares": ["train 0.5", "val 0.25"], "split_seed": 0, "split_by": "group of the source",
+        "split_shares": ["train 0.5", "val 0.25"], "split_seed": 0, "split_by": "{drive}",
         "frames": 50, "groups": len(homes), "kept_out": 0,
     }  # fmt: skip
     for split, row in document["splits"].items():
@@ -218,15 +226,16 @@ def test_a_share_that_is_missed_is_told() -> None:
         divided(fold="5/5")
 
 
-def test_the_groups_of_every_source() -> None:
-    """A source's own rule for shares comes first, then its clips; without either each frame is alone."""
-    assert grouping(source("camvid")).of("0016E5_00390") == "0016E5/0" and "group" in grouping(source("camvid")).rule
-    assert grouping(source("tas500")).of("1527245932460366848") == source("tas500").group("1527245932460366848")  # type: ignore[attr-defined]
-    alone: Any = SimpleNamespace()
-    by_drive: Any = SimpleNamespace(split_group=lambda key: key[0], split_by="{drive}", group=lambda key: key)
-    assert grouping(alone).of("a-1") == "a-1" and grouping(by_drive).of("a-1") == "a"
-    assert grouping(by_drive).rule == "{drive}"
-    assert set(SOURCES) >= {"camvid", "tas500"}
+def test_the_groups_of_a_source() -> None:
+    """What it says for shares, else its clips; without either each frame is alone. dataset.json says which."""
+    for changed, part, rule in (
+        (SOURCE, "a", "{drive}"),
+        (replace(SOURCE, parts=None), "a/1", "{drive}/{frame//100}"),
+        (replace(SOURCE, parts=None, clips=None), "a-103", "each frame alone"),
+    ):
+        division = read_division(changed, fold="1/2")
+        assert changed.part("a-103") == part and division and division.options["split_by"] == rule
+    assert source("camvid").part("0016E5_00390") == "0016E5"
 
 
 # ---- sets ---------------------------------------------------------------------------------------------------
