@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from segdata.errors import SourceError
 from segdata.findings import Finding
-from segdata.making.splitlist import parse_list, read_list
 from segdata.raw.scene import Folder, Listing, Scene
 from segdata.raw.template import UNSAFE, Template
 from segdata.sources.source import Source
+from segdata.splits.splitlist import parse_list, read_list
 
 SHOWN = 3
 
