@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from segdata.making.division import Division, read_division
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
+from segdata.raw.contents.frames import can_be_kept, keeps_pixels
 from segdata.raw.scene import AS_THEY_ARE, FrameRule, SceneSource
 from segdata.sources import LABEL_FILES, with_labels
 from segdata.sources import source as source_named
@@ -96,6 +97,7 @@ class Job:
     quarantine: bool = False
     readers: tuple[str, ...] = ()  # loaders that want files of their own: "energon"
     replace: bool = False  # another set that stands at `out` may go
+    codec_asked: bool = False  # the conversion's was given, and does not follow from the frames
 
     @property
     def folders(self) -> WorkFolders:
@@ -106,6 +108,18 @@ class Job:
         """What dataset.json says of how the set was made."""
         lists = {"split_lists": self.division.options} if self.division else {}
         return {**self.conversion.document(), "samples_per_shard": self.samples_per_shard, "seed": self.seed, **lists}
+
+    def settled(self, frames: Iterable[str]) -> "Job":
+        """The job with the codec that the names of all its frames lead to: a TIFF is stored as PNG where none is asked
+        for. Raises OptionError where their bytes cannot be kept."""
+        if self.conversion.codec != "keep" or can_be_kept(frames):
+            return self
+        if self.codec_asked:
+            raise OptionError(
+                "--image-codec keep passes bytes through, and no loader of shards reads a TIFF. Choose png, or leave "
+                "the option out."
+            )
+        return replace(self, conversion=replace(self.conversion, codec="png"))
 
     def identity(self, splits: Iterable[str], *, painted: bool) -> dict[str, Any]:
         """What makes the set with these splits, of painted frames or real ones, this one: see `output.standing`."""
@@ -179,6 +193,12 @@ def make_job(
         raise OptionError("--turn is for --size, which is not given.")
     if image_codec == "keep" and size:
         raise OptionError("--image-codec keep passes bytes through; --size changes them. Choose png.")
+    frames = getattr(scene_source, "frames", AS_THEY_ARE)
+    if image_codec == "keep" and not keeps_pixels(frames):
+        raise OptionError(
+            "--image-codec keep passes bytes through; the source's rule for frames (channels, range) changes pixels. "
+            "Choose png, or leave the option out."
+        )
     if jpeg_quality and image_codec != "jpeg":
         found = f"--image-codec {image_codec}" if image_codec else "without it"
         raise OptionError(f"--jpeg-quality is for --image-codec jpeg, this is {found}.")
@@ -188,13 +208,14 @@ def make_job(
         coding=_coding(scene_source, labels),
         landmarks=scene_source.landmarks,
         lookalikes=scene_source.lookalikes,
+        frames=frames,
         taxonomy=classes.resolved(scene_source.labels),
         scales=scales,
         rule=rule,
         size=size,
         fit=fit,
         turn=turn,
-        codec=image_codec or ("png" if size or fit else "keep"),
+        codec=image_codec or ("png" if size or fit or not keeps_pixels(frames) else "keep"),
         full_check=full_check,
         label_files=labels,
         jpeg_quality=jpeg_quality or JPEG_QUALITY,
@@ -217,6 +238,7 @@ def make_job(
         quarantine=on_error == "quarantine",
         readers=tuple(readers),
         replace=replace,
+        codec_asked=image_codec is not None,
     )
 
 
