@@ -46,7 +46,7 @@ def decode(data: bytes, container: Container) -> NDArray[Any]:
     """(H, W) or (H, W, C) samples as they are stored, uint8 or uint16; of a JPEG or WebP always colours (H, W, 3)."""
     if container.format in {"JPEG", "WebP"}:
         return decode_image(data, size=container.size)
-    return decode_tiff(data) if container.format == "TIFF" else png.decode(data)
+    return decode_tiff(data, container) if container.format == "TIFF" else png.decode(data)
 
 
 def _inspect_png(data: bytes) -> Container:

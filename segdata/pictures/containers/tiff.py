@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from cv2.utils import logging
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -58,10 +59,8 @@ def inspect_tiff(data: bytes) -> Container:
     return Container("TIFF", (height, width), max(bits), color, turned_by(orientation))
 
 
-def decode_tiff(data: bytes) -> NDArray[Any]:
-    """(H, W) or (H, W, C) samples as they are stored, uint8 or uint16. Raises CodecError, before anything is decoded
-    where the tags say that it is not to be."""
-    container = inspect_tiff(data)
+def decode_tiff(data: bytes, container: Container) -> NDArray[Any]:
+    """(H, W) or (H, W, C) samples as they are stored, uint8 or uint16, of a checked file. Raises CodecError."""
     with parsing(f"a TIFF of {len(data)} bytes", CodecError):
         picture = _read_deep(data) if container.depth == 16 and container.color != "grey" else _read(data)
     if picture is None or picture.shape[:2] != container.size or picture.dtype.itemsize * 8 != container.depth:
@@ -77,11 +76,11 @@ def _read(data: bytes) -> NDArray[Any]:
 
 
 def _read_deep(data: bytes) -> NDArray[Any] | None:
-    level = cv2.setLogLevel(0)  # what is wrong with a file, a finding says
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # what is wrong with a file, a finding says
     try:
         picture: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     finally:
-        cv2.setLogLevel(level)
+        logging.setLogLevel(level)
     return None if picture is None else np.asarray(picture[..., [2, 1, 0, 3][: picture.shape[2]]])
 
 

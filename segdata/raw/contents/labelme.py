@@ -10,6 +10,8 @@ from typing import Any
 
 from segdata.raw.contents.drawings import Corners, DrawingFormat, Shape, corners_of, undefined, whole
 
+WIDEST = 1 << 16  # a circle's radius: Pillow's time grows with it, though the picture does not
+
 
 def _parse(document: Any, ids: Mapping[str, int]) -> tuple[tuple[int, int], list[Shape]]:
     size = whole(document["imageHeight"]), whole(document["imageWidth"])
@@ -46,6 +48,8 @@ def _circle(code: int, corners: Corners) -> Shape:
     """By its centre and a point on it."""
     (x, y), (there_x, there_y) = corners
     radius = math.sqrt((x - there_x) ** 2 + (y - there_y) ** 2)
+    if radius > WIDEST:
+        raise ValueError(f"a circle with a radius of {radius:.0f} pixels, expected at most {WIDEST}")
     return Shape(code, "ellipse", [(x - radius, y - radius), (x + radius, y + radius)])
 
 
