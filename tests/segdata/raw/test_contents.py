@@ -266,7 +266,7 @@ POINTS = ((1.0, 2.0), (30.5, 4.0), (20.0, 30.0))
         (annotation(shape("car", "rectangle", *POINTS)), "shape 0 (car) is no rectangle of 2 points [x, y]"),
         (annotation(shape("car", None, *POINTS[:2])), "shape 0 (car) is no polygon of 3 points [x, y]"),
         (annotation(shape("car", "circle", (1, 1), (1e9, 1))), "shape 0 (car) is no circle of 2 points"),
-        (annotation(shape("car", "circle", (1, 1), (1e6, 1))), "a circle with a radius of 999999 pixels, expected at most"),
+        (annotation(shape("car", "circle", (1, 1), (1e6, 1))), "a circle with a radius of 999999 pixels, expected"),
         (annotation(imageHeight=None), "a height or width of None, expected pixels"),
         ({"imgHeight": 40, "imgWidth": 60, "objects": []}, "not imageHeight, imageWidth and shapes (KeyError"),
     ],
