@@ -79,6 +79,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     drop_bad_keys(survey)
     if survey.halves:
         raise _split_lost(job, survey.halves, survey.findings)
+    job = job.settled(scene.image.path for scenes in survey.scenes.values() for scene in scenes)
     plan = [
         shard
         for split, scenes in survey.scenes.items()
