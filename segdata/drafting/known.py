@@ -8,6 +8,7 @@ from segdata.documents.yaml import read_yaml
 from segdata.drafting.census import Census, Color
 from segdata.errors import SourceError
 from segdata.labels.label import Label
+from segdata.sources import SOURCES
 from segdata.sources.tables import RULES, label_table, table_names
 
 FEWEST = 4  # values by which a table may be known again
@@ -56,7 +57,7 @@ class Known:
 def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
     """The best of all tables; `names` are those of the folders, which may name the dataset."""
     written = " ".join(names).lower().replace("_", "-")
-    tables = [(name, label_table(name)) for name in table_names() if name not in RULES]
+    tables = [(name, _labels_of(name)) for name in table_names() if name not in RULES]
     fitting = [
         (quality, Known(name, labels, matched, met, by))
         for name, labels in tables
@@ -68,6 +69,10 @@ def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
     best = fitting[0][1]
     same = tuple(found.name for quality, found in fitting[1:] if found.labels != best.labels and quality[0] == fitting[0][0][0])
     return Known(best.name, best.labels, best.matched, best.met, best.by, same)
+
+
+def _labels_of(name: str) -> tuple[Label, ...]:
+    return SOURCES[name].labels if name in SOURCES else label_table(name)
 
 
 def _fits(
