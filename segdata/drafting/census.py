@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from segdata.drafting.looks import Look, look_at
-from segdata.drafting.roles import spread
+from segdata.drafting.finding.looks import Look, look_at
+from segdata.drafting.finding.roles import spread
 from segdata.raw.member import Member
 
 LABELS, FRAMES = 40, 8  # files that are opened
@@ -87,5 +87,3 @@ def _add(census: Census, look: Look) -> None:
     for index, color in look.colors:
         if census.colors.setdefault(index, color) != color:
             census.clashing.add(index)
-
-

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from segdata.drafting.batches import make_batches
 from segdata.drafting.census import Census, take_census
-from segdata.drafting.inventory import Inventory, take_inventory
+from segdata.drafting.drawing import find_layout
+from segdata.drafting.finding.batches import make_batches
+from segdata.drafting.finding.inventory import Inventory, take_inventory
+from segdata.drafting.finding.looks import NAMES
+from segdata.drafting.finding.pairing import RANKS, Annotation, find_annotations
+from segdata.drafting.finding.roles import Roles, find_roles
+from segdata.drafting.finding.words import SPLITS
 from segdata.drafting.known import Known, Row, find_known, rows_of
-from segdata.drafting.layout import Layout, find_layout
-from segdata.drafting.looks import NAMES
-from segdata.drafting.pairing import RANKS, Annotation, find_annotations
-from segdata.drafting.roles import Roles, find_roles
-from segdata.drafting.words import SPLITS
+from segdata.drafting.layout import Layout
 from segdata.errors import SourceError
 from segdata.raw.scene import Folder
 from segdata.sources import SOURCES
@@ -78,7 +79,9 @@ def draft_source(place: Path) -> Draft:
     members = inventory.members
     census = take_census([(members[pair.image], members[pair.label]) for pair in layout.pairs])
     if not census.files:
-        raise SourceError(f"{place}: the labels {best.name} cannot be read ({len(census.damaged)} were tried). Mend them.")
+        raise SourceError(
+            f"{place}: the labels {best.name} cannot be read ({len(census.damaged)} were tried). Mend them."
+        )
     known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)])
     rows = rows_of(best.kind, census, known)
     lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)
@@ -114,9 +117,13 @@ def _nothing(inventory: Inventory, roles: Roles) -> SourceError:
     if not inventory.members:
         return SourceError(f"{place}: no files{why}. Expected a folder or archive with images and their labels.")
     if not images:
-        there = ", ".join(f"{len(found)} {suffix or 'without a suffix'}" for suffix, found in _suffixes(inventory).items())
+        there = ", ".join(
+            f"{len(found)} {suffix or 'without a suffix'}" for suffix, found in _suffixes(inventory).items()
+        )
         what = f"; {labels[0].batch.name} are {NAMES[labels[0].kind]}" if labels else ""
-        return SourceError(f"{place}: no images among {len(inventory.members)} files ({there}){what}{why}. Expected frames.")
+        return SourceError(
+            f"{place}: no images among {len(inventory.members)} files ({there}){what}{why}. Expected frames."
+        )
     example = next(iter(images[0].batch.files.values())).path
     if not labels:
         count = sum(len(role.batch.files) for role in images)
@@ -146,9 +153,7 @@ def _suffixes(inventory: Inventory, skipped: set[str] = frozenset()) -> dict[str
 
 def _unread(inventory: Inventory, roles: Roles, lists: set[str]) -> dict[str, list[str]]:
     """Files that are neither images nor labels of any kind, nor lists of splits."""
-    known = {
-        member.path for role in roles.all if role.kind != "other" for member in role.batch.files.values()
-    }
+    known = {member.path for role in roles.all if role.kind != "other" for member in role.batch.files.values()}
     return _suffixes(inventory, known | lists)
 
 
@@ -197,7 +202,8 @@ def _layout_of(layout: Layout) -> str:
         images = [folder for folder in source.folders if folder.role == "image"]
         labels = [folder for folder in source.folders if folder.role == "labels"]
         keyed = [
-            (key := _key(names[path].image, images)) is not None and key == _key(names[path].label, labels) for path in tried
+            (key := _key(names[path].image, images)) is not None and key == _key(names[path].label, labels)
+            for path in tried
         ]
         if sum(keyed) >= 0.95 * len(tried):
             return name

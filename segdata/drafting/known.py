@@ -67,7 +67,9 @@ def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
         return None
     fitting.sort(key=lambda each: (each[0], -len(each[1].name), each[1].name), reverse=True)
     best = fitting[0][1]
-    same = tuple(found.name for quality, found in fitting[1:] if found.labels != best.labels and quality[0] == fitting[0][0][0])
+    same = tuple(
+        found.name for quality, found in fitting[1:] if found.labels != best.labels and quality[0] == fitting[0][0][0]
+    )
     return Known(best.name, best.labels, best.matched, best.met, best.by, same)
 
 
@@ -84,9 +86,11 @@ def _fits(
         met = [index for index in census.values if index in census.colors]
         matched = sum(index in held and held[index].color == census.colors[index] for index in met)
         least = min(FEWEST, len(met))
-        return [((matched / len(met), matched / len(held)), matched, len(met), "colours")] if matched >= max(
-            least, ALIKE * len(met), 2
-        ) else []
+        return (
+            [((matched / len(met), matched / len(held)), matched, len(met), "colours")]
+            if matched >= max(least, ALIKE * len(met), 2)
+            else []
+        )
     if kind in {"colors", "polygons", "labelme"}:
         by = "colours" if kind == "colors" else "names"
         there = {_code(label.color) for label in labels} if kind == "colors" else {label.name for label in labels}
@@ -124,7 +128,10 @@ def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
         met, there = census.values, {each.name for each in labels} | {f"{each.name}group" for each in labels}
     elif kind == "colors":
         rows = [Row(each.id, each.name, each.color, each.category, _met(_code(each.color), census)) for each in labels]
-        met, there = sorted(census.values, key=lambda value: -census.pixels[value]), {_code(each.color) for each in labels}
+        met, there = (
+            sorted(census.values, key=lambda value: -census.pixels[value]),
+            {_code(each.color) for each in labels},
+        )
     else:
         rows = [Row(each.id, each.name, each.color, each.category, _met(each.id, census)) for each in labels]
         met, there = census.values, {each.id for each in labels}

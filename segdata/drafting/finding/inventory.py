@@ -56,7 +56,9 @@ def _unpacked(place: Path, tree: Tree) -> Iterator[Member]:
     try:
         entries = [entry for entry in sorted(place.iterdir()) if not is_hidden(entry.name)]
     except OSError as error:
-        raise SourceError(f"{place}: cannot be read ({error.strerror}). Ask its owner, or name another folder.") from None
+        raise SourceError(
+            f"{place}: cannot be read ({error.strerror}). Ask its owner, or name another folder."
+        ) from None
     for entry in entries:
         if not entry.is_dir() and not is_archive(entry.name):
             fault = "" if entry.exists() else "a symlink that leads nowhere. Bring that file back, or remove the link."

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from segdata.drafting.looks import PICTURES
-from segdata.drafting.words import LABEL, tails
+from segdata.drafting.finding.looks import PICTURES
+from segdata.drafting.finding.words import LABEL, tails
 from segdata.raw.member import Member
 
 LEAST_SHARE = 0.1  # of a folder's names that a word at the end must have

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from segdata.drafting.batches import Batch
-from segdata.drafting.looks import Look, look_at
+from segdata.drafting.finding.batches import Batch
+from segdata.drafting.finding.looks import Look, look_at
 from segdata.raw.member import Member
 
 STRUCTURAL = 12  # names at one level, at most, that say what lies below: images and masks; more are drives or cities

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from segdata.drafting.batches import Batch
-from segdata.drafting.roles import Role, Roles, spread
-from segdata.drafting.words import LABEL, LESS, boundaries, split_of
+from segdata.drafting.finding.batches import Batch
+from segdata.drafting.finding.roles import Role, Roles, spread
+from segdata.drafting.finding.words import LABEL, LESS, boundaries, split_of
 from segdata.raw.member import Member
 
 RANKS = ("ids", "palette", "ids16", "colors", "polygons", "labelme")  # the best labels first
