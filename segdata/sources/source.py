@@ -109,6 +109,7 @@ class Source:
     homepage: str = ""
     citation: str = ""
     ships: bool = False
+    text: bytes = b""  # the source file of one that does not ship
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
