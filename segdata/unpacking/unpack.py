@@ -5,6 +5,7 @@ them are whole. What a run that was ended left there is compared byte by byte, a
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -85,8 +86,7 @@ def unpack(
         except BaseException:
             _keep(work, say)
             raise
-        if is_ours(work / MARK, WORK) and not remove(work):
-            say(f"{work} could not be removed, and is not needed any more")
+        _clear(work, say)
     unlabelled = tuple(split for split, shards in sets.items() if PART not in shards.parts)
     return Unpacked({split: len(shards) for split, shards in sets.items()}, unlabelled, not stands)
 
@@ -134,6 +134,16 @@ def _claim(work: Path, what: str, out: Path) -> None:
     if is_ours(work / MARK, WORK) and load_json(read_file(work / MARK))["segdata"] != what:
         remove(work)
     claim(work, what, f"`unpack --out {out}` needs this name: move the folder away, or name another --out")
+
+
+def _clear(work: Path, say: Say) -> None:
+    """Remove what a run that is done, or one before it, has left."""
+    if is_ours(work / MARK, WORK):
+        if not remove(work):
+            say(f"{work} could not be removed, and is not needed any more")
+        return
+    with suppress(OSError):  # it holds other things, or is not there
+        work.rmdir()  # of a run that was killed when the mark was gone already
 
 
 def _keep(work: Path, say: Say) -> None:
