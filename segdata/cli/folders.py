@@ -124,6 +124,7 @@ def diff(a: Place, b: Place) -> None:
     "--out",
     required=True,
     type=folder_path,
+    metavar="PATH",
     help="The folder for the images and labels. It must be new or empty. If it holds the result of the same command, "
     "its files are compared with the set.",
 )
@@ -141,7 +142,8 @@ def diff(a: Place, b: Place) -> None:
     help="The values of the label files. target: the ids that the networks learn, 255 is ignored. export: the original "
     "ids of the dataset, which its official tools read.",
 )
-def unpack(folder: Place, out: Path, splits: tuple[str, ...], ids: str) -> None:
+@click.option("--colors", is_flag=True, help="Write the labels also as colour pictures, for people.")
+def unpack(folder: Place, out: Path, splits: tuple[str, ...], ids: str, colors: bool) -> None:
     """Write a set as plain folders of images and label ids, with a source file that prepares them again.
 
     The images have the stored bytes. If the command is stopped, the same command goes on where it was.
@@ -149,7 +151,7 @@ def unpack(folder: Place, out: Path, splits: tuple[str, ...], ids: str) -> None:
     from segdata.unpacking.unpack import unpack as write
 
     with ProgressBar("samples") as progress:
-        found = write(folder, out, ids, splits, progress, say)
+        found = write(folder, out, ids, splits, colors, progress, say)
     counts = ", ".join(
         f"{split} {count}" + " (images alone)" * (split in found.unlabelled) for split, count in found.samples.items()
     )

@@ -13,16 +13,20 @@ from segdata.reading.shardset import ShardSet
 from segdata.unpacking.ids import PART, Ids
 
 SOURCE, TAXONOMY, CARD = "source.yaml", "taxonomy.yaml", "README.md"
+COLORS = "* `colors/SPLIT/NAME.png`: the labels in the colours below, for people; ignored pixels are black.\n"
 
 
-def documents(sets: Mapping[str, ShardSet], ids: Ids) -> dict[str, bytes]:
-    """Path -> bytes. The source file names the set's fingerprint: it is the same for the same pictures alone."""
+def documents(sets: Mapping[str, ShardSet], ids: Ids, *, colors: bool) -> dict[str, bytes]:
+    """Path -> bytes. The source file names the set's fingerprint: it is the same for the same pictures alone.
+
+    colors: whether there is a folder of colour pictures as well.
+    """
     first = next(iter(sets.values()))
     taxonomy = _taxonomy(first.taxonomy, ids)
     found = {
-        SOURCE: _source(sets, ids).encode("ascii"),
+        SOURCE: _source(sets, ids, colors).encode("ascii"),
         TAXONOMY: taxonomy.yaml().encode("ascii"),
-        CARD: _card(sets, ids).encode("utf-8", "backslashreplace"),
+        CARD: _card(sets, ids, colors).encode("utf-8", "backslashreplace"),
     }
     if first.manifest.document["source"].get("painted"):
         found[PAINTED] = pretty_json({"complete": True, "painted": True, "unpacked": first.manifest.name})
@@ -37,7 +41,7 @@ def suffix(shards: ShardSet) -> str:
 # ---- for `prepare` ------------------------------------------------------------------------------------------
 
 
-def _source(sets: Mapping[str, ShardSet], ids: Ids) -> str:
+def _source(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
     manifest = next(iter(sets.values())).manifest
     suffixes = sorted({suffix(shards) for shards in sets.values()})
     image = suffixes[0] if len(suffixes) == 1 else f"{{{','.join(suffixes)}}}"
@@ -46,6 +50,7 @@ def _source(sets: Mapping[str, ShardSet], ids: Ids) -> str:
         [
             f"# Plain folders of the shard set {_text(manifest.name)} with the fingerprint",
             f"# {manifest.fingerprint}. {CARD} says how to prepare them again.",
+            *["# colors/ shows the labels to people; it is not read."] * colors,
             f"name: {_text(_plain(manifest.name) + '-unpacked')}",
             f"title: {_text(manifest.name + ', as plain folders')}",
             f"licence: {_text(str(manifest.document['source'].get('licence') or ''))}",
@@ -98,7 +103,7 @@ def _plain(name: str) -> str:
 # ---- for people ---------------------------------------------------------------------------------------------
 
 
-def _card(sets: Mapping[str, ShardSet], ids: Ids) -> str:
+def _card(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
     first = next(iter(sets.values()))
     document, taxonomy = first.manifest.document, first.taxonomy
     painted = " (painted data)" if document["source"].get("painted") else ""
@@ -118,6 +123,7 @@ def _card(sets: Mapping[str, ShardSet], ids: Ids) -> str:
         f"* `images/SPLIT/NAME.SUFFIX`: the images.\n"
         f"* `labels/SPLIT/NAME.png`: the labels, 8-bit grey. The value of a pixel is the id of its class"
         f"{_meaning(ids)}.\n"
+        f"{COLORS * colors}"
         f"* `{SOURCE}` and `{TAXONOMY}`: what segdata needs to prepare these folders again.\n\n"
         f"| split | images | format | labels |\n|---|---|---|---|\n{splits}\n"
         f"| id | class | category | colour (red green blue) |\n|---|---|---|---|\n{classes}{ignored}\n"

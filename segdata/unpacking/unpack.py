@@ -22,6 +22,7 @@ from segdata.format.manifest import read_manifest
 from segdata.making.plan import KEY
 from segdata.output.place import check_apart, check_replaceable
 from segdata.output.workfolder import MARK, WORK, claim, remove
+from segdata.pictures.png import encode_image
 from segdata.reading.shardset import ShardSet
 from segdata.stores.url import Place
 from segdata.unpacking.documents import CARD, SOURCE, documents, suffix
@@ -55,10 +56,12 @@ def unpack(
     out: Path,
     ids: str = "target",
     splits: Sequence[str] = (),
+    colors: bool = False,
     progress: Progress = lambda done, total: None,
     say: Say = lambda line: None,
 ) -> Unpacked:
-    """Write the splits (none given: all) of the set in a folder or at a URL; `ids` is a word of `ids.KINDS`.
+    """Write the splits (none given: all) of the set in a folder or at a URL; `ids` is a word of `ids.KINDS`. With
+    `colors` the targets come once more, in the colours of their classes.
 
     Raises ShardError for a set without targets at full size, a damaged one, and ids that classes would share;
     SegdataError, before anything is written, where `out` holds anything but this very result.
@@ -68,7 +71,7 @@ def unpack(
     for shards in sets.values():
         _check(shards)
     coding = ids_of(ids, list(sets.values()))
-    beside = [_File(*item) for item in documents(sets, coding).items()]
+    beside = [_File(*item) for item in documents(sets, coding, colors=colors).items()]
     out = _placed(out, folder)
     _may_write(out, beside)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +81,7 @@ def unpack(
             _claim(work, f"unpacking by {SOURCE} {digest_bytes(beside[0].data)}", out)
         try:
             made = out if stands else work / "folders"
-            for file in chain(beside, _pictures(sets, coding, progress)):
+            for file in chain(beside, _pictures(sets, coding, colors, progress)):
                 _compare(out, file) if stands else _write(made, file)
             if not stands:
                 _check_whole(made, sets)
@@ -123,7 +126,7 @@ def _may_write(out: Path, beside: Sequence[_File]) -> bool:
     if names and not _holds(out, beside[0]):
         some = ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
         raise SegdataError(
-            f"--out {out} holds {some}, and is no folder of this set with these ids and splits. It is left as it is: "
+            f"--out {out} holds {some}, and is no folder of this set with these options. It is left as it is: "
             "name a folder that is not there yet, or an empty one."
         )
     return bool(names)
@@ -159,7 +162,7 @@ def _keep(work: Path, say: Say) -> None:
 # ---- what ---------------------------------------------------------------------------------------------------
 
 
-def _pictures(sets: Mapping[str, ShardSet], ids: Ids, progress: Progress) -> Iterator[_File]:
+def _pictures(sets: Mapping[str, ShardSet], ids: Ids, colors: bool, progress: Progress) -> Iterator[_File]:
     """The images and label files of all splits. Every byte is checked as it is read."""
     done, total = 0, sum(map(len, sets.values()))
     progress(done, total)
@@ -170,6 +173,9 @@ def _pictures(sets: Mapping[str, ShardSet], ids: Ids, progress: Progress) -> Ite
             yield _File(f"images/{split}/{shards.key(i)}.{kind}", shards.bytes(i, f"image.{kind}"))
             if PART in shards.parts:
                 yield _File(f"labels/{split}/{shards.key(i)}.png", ids.label_file(shards, i))
+                if colors:
+                    picture = shards.taxonomy.palette[shards.picture(i, PART)]  # (H, W, 3)
+                    yield _File(f"colors/{split}/{shards.key(i)}.png", encode_image(picture))
             done += 1
             progress(done, total)
 

@@ -55,7 +55,7 @@ def pixels(path: Path) -> np.ndarray[Any, Any]:
 def test_folders(name: str, finished: Finished, tmp_path: Path) -> None:
     """Pillow and OpenCV read from the files what ShardSet reads from the set; PyYAML, what they are."""
     shards, out = finished(name, **SETS[name]), tmp_path / "plain"
-    found = unpack(shards, out)
+    found = unpack(shards, out, colors=True)
     assert dict(found.samples) == {"train": 4, "val": 3, "test": 2} and found.changed
     text = yaml.safe_load((out / "source.yaml").read_text())
     files, is_ignored = 0, False
@@ -73,7 +73,9 @@ def test_folders(name: str, finished: Finished, tmp_path: Path) -> None:
                     assert picture.mode == "L"
                 np.testing.assert_array_equal(pixels(label), record.targets[1])
                 is_ignored |= 255 in pixels(label)
-            files += 1 + bool(samples.scales)
+                colors = pixels(out / f"colors/{split}/{record.key}.png")
+                np.testing.assert_array_equal(colors, samples.taxonomy.palette[record.targets[1]])
+            files += 1 + 2 * bool(samples.scales)
     assert len([path for path in content(out) if "/" in path]) == files
     classes = ShardSet(shards, "train").taxonomy.classes
     assert [(row["id"], row["name"], row["color"], row["category"]) for row in text["labels"]] == [
@@ -155,8 +157,9 @@ def test_refused(finished: Finished, shards: Finished, tmp_path: Path, monkeypat
     cases: Mapping[str, tuple[Path, Path, dict[str, Any]]] = {
         r"is a file\. Name a folder": (mine, tmp_path / "file", {}),
         r"holds a\.tex, and is no folder of this set": (mine, tmp_path / "thesis", {}),
-        r"holds README\.md, .* with these ids and splits": (mine, own, {"splits": ["val"]}),
-        r"holds README\.md, .* name a folder": (mine, own, {"ids": "export"}),
+        r"holds README\.md, .* with these options": (mine, own, {"splits": ["val"]}),
+        r"holds README\.md, .* It is left as it is": (mine, own, {"ids": "export"}),
+        r"holds README\.md, .* name a folder": (mine, own, {"colors": True}),
         r"no split 'vall'; it has train": (mine, tmp_path / "plain", {"splits": ["vall"]}),
         r"in which only `prepare` writes": (mine, other / "plain", {}),
         r"--out .* and the shard set .* overlap": (mine, mine / "plain", {}),
