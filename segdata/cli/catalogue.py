@@ -78,16 +78,14 @@ def _print_gaps(found: "Taxonomy", labels: "Sequence[Label]") -> None:
 def list_() -> None:
     """The sources, divisions into splits, and taxonomies that ship with segdata."""
     from segdata.labels.taxonomy import load_taxonomy, taxonomy_names
-    from segdata.raw.scene import cautions
     from segdata.sources import SOURCES
-    from segdata.sources.divisions import DIVISIONS
 
     for source in SOURCES.values():
         tell(f"source    {source.name:20}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
-        for split, caution in cautions(source, source.splits).items():
+        for split, caution in source.cautions(source.splits).items():
             tell(f"{'':30}official {split}: {caution}")
-        for name, what in DIVISIONS.get(source.name, {}).items():
-            tell(f"division  {name:20}of {source.name}, with --split-list {name}: {what}")
+        for name, division in source.divisions.items():
+            tell(f"division  {name:20}of {source.name}, with --split-list {name}: {division.about}")
     for name in taxonomy_names():
         tell(f"taxonomy  {name:20}{load_taxonomy(name).description}")
     tell(f"{len(SOURCES)} sources, {len(taxonomy_names())} taxonomies")

@@ -3,7 +3,8 @@
 Plain .npy columns that are mapped: opening a set of a million frames takes a tenth of a second, for their digests.
 `.segdata/<split>.keys.npy` (N,) ASCII · `<split>.places.npy` (N,) shard, size, per part offset and bytes ·
 `<split>.pixels.<part>.npy` (N, 32) BLAKE3 of the decoded pixels, where it is known for every sample ·
-`<split>.samples.npy` (N, 32) digest of each sample's bytes, by which every sample is checked that is read.
+`<split>.samples.npy` (N, 32) digest of each sample's bytes, by which every sample is checked that is read ·
+`<split>.groups.npy` (N,) UTF-8, which frames belong together, where a source says so that does not ship.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -72,8 +73,11 @@ def write_index(folder: Path, split: str, receipts: Sequence[Receipt]) -> tuple[
 class IndexWriter:
     """Writes the columns of a split of so many samples, one shard's receipt after the other. A context manager."""
 
-    def __init__(self, folder: Path, split: str, samples: int) -> None:
-        self.folder, self.split, self.samples = folder, split, samples
+    def __init__(
+        self, folder: Path, split: str, samples: int, group: Callable[[str], str] | None = None
+    ) -> None:  # fmt: skip
+        """group: the group of a key, None where no column of these is wanted."""
+        self.folder, self.split, self.samples, self._group = folder, split, samples, group
         self.parts: tuple[str, ...] = ()
         self._shard = 0
         self._keys: list[NDArray[np.bytes_]] = []  # written last: their width is that of the longest
@@ -106,6 +110,9 @@ class IndexWriter:
             width = max(keys.dtype.itemsize for keys in self._keys)
             for keys in self._keys:
                 self._write("keys", keys.astype(f"S{width}"))
+            if self._group:
+                names = [self._group(key.decode()).encode() for keys in self._keys for key in keys.tolist()]
+                self._write("groups", np.array(names))
         for column in self._columns.values():
             column.close()
 
@@ -174,6 +181,14 @@ def parsed_digests(file: PinnedFile) -> NDArray[np.uint8]:
     if digests.dtype != np.uint8 or digests.ndim != 2 or digests.shape[1] != 32:
         raise ShardError(f"{file.where}: {digests.dtype} {digests.shape}, expected 32 bytes a row. Run prepare again.")
     return digests
+
+
+def parsed_groups(file: PinnedFile, samples: int) -> list[str]:
+    """The group of each sample. Raises ShardError."""
+    column = _parsed(file)
+    if column.dtype.kind != "S" or column.shape != (samples,):
+        raise ShardError(f"{file.where}: {column.dtype} {column.shape}, expected {samples} names. Run prepare again.")
+    return [str(name, "utf-8", "backslashreplace") for name in column.tolist()]
 
 
 def _parsed(file: PinnedFile) -> NDArray[Any]:

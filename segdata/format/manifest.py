@@ -20,7 +20,10 @@ FILE = "dataset.json"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
 SIDE = ".segdata"
-BESIDE = re.compile(r"README\.md|taxonomy\.yaml|SHA256SUMS|dataset\.json|(\.segdata|\.nv-meta)/.+")  # the shards
+SOURCE = "source.yaml"
+BESIDE = re.compile(
+    r"README\.md|(taxonomy|source)\.yaml|SHA256SUMS|dataset\.json|(\.segdata|\.nv-meta)/.+"
+)  # the shards
 NAMES = re.compile(rf"{BESIDE.pattern}|[^/]+-\d{{6}}\.tar(\.idx)?")  # by their kinds: which ones, SHA256SUMS says
 MAX_BYTES = 1 << 26  # about 200 bytes a shard: room for 300,000 of them
 

@@ -86,6 +86,8 @@ def coding_finding(source: LabelTable, split: str, tally: Tally) -> Finding | No
     where = f"{source.name} {split}"
     if len(found) == 1:
         return Finding("label-coding", where, f"all {total} pixels hold id {found[0]}")
+    if not source.landmarks:
+        return None  # nobody has said what any set of its frames shows
     if _share(pixels, source.landmarks) < LEAST or likely(pixels, source.landmarks, source.lookalikes):
         return Finding("label-coding", where, _said(source, pixels))
     files, doubtful = (sum(row[i] for row in tally.folders.values()) for i in (0, 1))

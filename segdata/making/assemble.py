@@ -1,6 +1,6 @@
 """From finished shards and receipts to the published folder: index, side files, the manifest last."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from segdata.findings import Finding
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.finished import Finished, Shards
 from segdata.format.index import IndexWriter
-from segdata.format.manifest import CARD, FILE, SIDE, SUMS, manifest_bytes
+from segdata.format.manifest import CARD, FILE, SIDE, SOURCE, SUMS, manifest_bytes
 from segdata.format.receipt import FORMAT, Receipt
 from segdata.making.division import Divided
 from segdata.making.interop import card, wids, write_dali, write_energon, write_energon_index
@@ -36,6 +36,8 @@ class Release:
     readers: tuple[str, ...] = ()  # whose own files are wanted beside the shards: "energon"
     divided: Divided | None = None  # what made the splits, where these are not the official ones
     cautions: Mapping[str, str] = field(default_factory=dict)  # split -> what its scores do not show
+    source_file: bytes = b""  # of a source that does not ship
+    group: Callable[[str], str] | None = None  # of such a source: which frames belong together, by their keys
 
     @property
     def notes(self) -> str:
@@ -88,6 +90,8 @@ def write_side_files(folder: Path, release: Release, shards: Shards) -> list[Fin
     side, conversion, duplicates = folder / SIDE, release.conversion, Duplicates()
     splits = {split: _split(folder, split, finished, release, duplicates) for split, finished in shards.items()}
     (folder / "taxonomy.yaml").write_text(conversion.taxonomy.yaml(), encoding="ascii")
+    if release.source_file:
+        (folder / SOURCE).write_bytes(release.source_file)
     (folder / CARD).write_text(
         card(release.name, conversion, release.licence, release.painted, splits, release.notes), encoding="utf-8"
     )
@@ -142,7 +146,7 @@ def _split(
     quarantined: list[Finding] = []
     counts: list[ClassCounts] = []
     sums: list[ImageSums | None] = []
-    with IndexWriter(side, split, sum(shard.entry.samples for shard in shards)) as index:
+    with IndexWriter(side, split, sum(shard.entry.samples for shard in shards), release.group) as index:
         for shard in shards:
             receipt = shard.read()
             index.add(receipt)

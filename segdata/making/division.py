@@ -11,9 +11,11 @@ from typing import Any
 
 from segdata.errors import OptionError, SourceError
 from segdata.making.splitlist import SplitList, key_of, parse_list, read_list, shortened
-from segdata.raw.scene import Folder, Listing, Scene, SceneSource
+from segdata.raw.scene import Folder, Listing, Scene
 from segdata.raw.tree import Tree
-from segdata.sources.divisions import DIVISIONS, SPLITS, shipped_lists
+from segdata.sources.source import Source
+
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _counted(frames: Mapping[str, int]) -> str:
 # ---- the lists ----------------------------------------------------------------------------------------------
 
 
-def read_division(source: SceneSource, given: Sequence[str]) -> Division | None:
+def read_division(source: Source, given: Sequence[str]) -> Division | None:
     """The division that the option's values ask for: SPLIT=FILE each, or the name of one that ships; None of none.
 
     Raises OptionError for a value that is neither, and SourceError for lists that are none, or that share a frame.
@@ -93,7 +95,7 @@ def read_division(source: SceneSource, given: Sequence[str]) -> Division | None:
         raise OptionError(f"--split-list {given!r}: expected a list of values.")
     if not given:
         return None
-    if len(given) == 1 and given[0] in DIVISIONS.get(source.name, {}):
+    if len(given) == 1 and given[0] in source.divisions:
         lists = _shipped(source, given[0])
     else:
         paths = _paths(source, given)
@@ -109,16 +111,16 @@ def read_division(source: SceneSource, given: Sequence[str]) -> Division | None:
     return Division(tuple(lists), _name(source, lists))
 
 
-def _paths(source: SceneSource, given: Sequence[str]) -> dict[str, str]:
+def _paths(source: Source, given: Sequence[str]) -> dict[str, str]:
     """split -> file, in the order of the splits. Raises OptionError."""
     names = tuple(dict.fromkeys((*source.splits, *SPLITS)))
     paths: dict[str, str] = {}
     for value in given:
         split, _, path = value.partition("=")
-        if value in DIVISIONS.get(source.name, {}):
+        if value in source.divisions:
             raise OptionError(f"--split-list {value} has the lists of all its splits: give it alone, and once.")
         if not path:
-            known = ", ".join(DIVISIONS.get(source.name, {}))
+            known = ", ".join(source.divisions)
             or_name = f", or a division of {source.name} that ships with segdata: {known}" if known else ""
             raise OptionError(f"--split-list {value!r}: expected SPLIT=FILE, such as train=train.txt{or_name}.")
         if split not in names:
@@ -129,15 +131,15 @@ def _paths(source: SceneSource, given: Sequence[str]) -> dict[str, str]:
     return {split: paths[split] for split in names if split in paths}
 
 
-def _shipped(source: SceneSource, name: str) -> list[SplitList]:
-    texts = shipped_lists(source.name, name)
+def _shipped(source: Source, name: str) -> list[SplitList]:
+    texts = source.divisions[name].lists
     return [parse_list(split, file, text, source.folders) for split, (file, text) in texts.items()]
 
 
-def _name(source: SceneSource, lists: Sequence[SplitList]) -> str:
+def _name(source: Source, lists: Sequence[SplitList]) -> str:
     """The division that ships and has these lists, "" where there is none: the same frames are the same set."""
     digests = {each.split: each.digest for each in lists}
-    for name in DIVISIONS.get(source.name, {}):
+    for name in source.divisions:
         if digests == {each.split: each.digest for each in _shipped(source, name)}:
             return name
     return ""
@@ -146,7 +148,7 @@ def _name(source: SceneSource, lists: Sequence[SplitList]) -> str:
 # ---- the frames ---------------------------------------------------------------------------------------------
 
 
-def divide(division: Division, source: SceneSource, tree: Tree, listings: Mapping[str, Listing]) -> Divided:
+def divide(division: Division, source: Source, tree: Tree, listings: Mapping[str, Listing]) -> Divided:
     """The frames of every list, from the official splits that are there (`listings`).
 
     Raises SourceError for a listed frame that is not there, or that has no label where it needs one.
@@ -200,7 +202,7 @@ def _check_there(
     )
 
 
-def _check_labelled(each: SplitList, scenes: Sequence[Scene], source: SceneSource) -> None:
+def _check_labelled(each: SplitList, scenes: Sequence[Scene], source: Source) -> None:
     """Frames without labels are no frames to train on, nor to score: they form a split of their own, or none."""
     bare = [scene for scene in scenes if not (scene.labels or scene.colors)]
     if not bare or (each.split in source.unlabelled_splits and len(bare) == len(scenes)):

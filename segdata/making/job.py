@@ -10,15 +10,16 @@ from segdata.base.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.engines import ENGINES
 from segdata.errors import OptionError
 from segdata.labels.label import COLORS, IDS, Coding, Label, Lookalike
+from segdata.labels.perlabel import class_per_label
 from segdata.labels.targets import RULES, SCALES
 from segdata.labels.taxonomy import Taxonomy, load_taxonomy
 from segdata.making.division import Division, read_division
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
-from segdata.raw.scene import AS_THEY_ARE, FrameRule, SceneSource
-from segdata.sources import LABEL_FILES, with_labels
+from segdata.raw.scene import AS_THEY_ARE, FrameRule
 from segdata.sources import source as source_named
+from segdata.sources.source import Source
 from segdata.stores.url import Place, Url, place
 
 FITS = ("", "pad", "crop")
@@ -79,7 +80,7 @@ class Job:
     """What `prepare` is asked to do. An empty `splits` means the source's usual ones, as far as they are there; with a
     `division` all of them are drawn on."""
 
-    source: SceneSource
+    source: Source
     root: Place
     out: Path  # where shards are made; `upload.publish` sends them on to a store
     conversion: Conversion
@@ -114,7 +115,7 @@ class Job:
 
 
 def make_job(
-    source: str | SceneSource,
+    source: str | Source,
     *,
     root: Place | str,
     out: Path | str,
@@ -148,9 +149,8 @@ def make_job(
     OptionError for values that are none and for options that do not fit each other, in the words of the command;
     SourceError and TaxonomyError for a name that does not exist.
     """
-    _check_words({"--labels": (labels, LABEL_FILES)})
-    scene_source = with_labels(source_named(source) if isinstance(source, str) else source, labels)
-    classes = taxonomy if isinstance(taxonomy, Taxonomy) else load_taxonomy(taxonomy or scene_source.default_taxonomy)
+    scene_source = (source_named(source) if isinstance(source, str) else source).with_labels(labels)
+    classes = taxonomy if isinstance(taxonomy, Taxonomy) else taxonomy_of(scene_source, taxonomy)
     scales = tuple(sorted(scales))
     folder = place(out) if isinstance(out, str) else out
     if isinstance(folder, Url):
@@ -185,7 +185,10 @@ def make_job(
     conversion = Conversion(
         source=scene_source.name,
         labels=scene_source.labels,
-        coding=_coding(scene_source, labels),
+        coding=scene_source.coding,
+        fallback=scene_source.fallback,
+        frames=scene_source.frames,
+        rules=scene_source.digest,
         landmarks=scene_source.landmarks,
         lookalikes=scene_source.lookalikes,
         taxonomy=classes.resolved(scene_source.labels),
@@ -220,10 +223,10 @@ def make_job(
     )
 
 
-def _coding(source: SceneSource, labels: str) -> Coding:
-    if labels == "polygons":
-        return Coding("polygons", background="unlabeled")
-    return Coding("palette" if source.palette_labels else "ids")
+def taxonomy_of(source: Source, name: str | None) -> Taxonomy:
+    """The taxonomy of that name or path; where none is asked for, the source's own, or a class for each label."""
+    wanted = name or source.default_taxonomy
+    return load_taxonomy(wanted) if wanted else class_per_label(source.name, source.labels)
 
 
 def _check_words(given: Mapping[str, tuple[str | None, tuple[str | None, ...]]]) -> None:

@@ -30,7 +30,6 @@ from segdata.making.survey import Survey, drop_bad_keys, look
 from segdata.output.place import check_apart, check_replaceable
 from segdata.output.standing import Standing, bring_back, described_change, standing
 from segdata.output.workfolder import work_folders
-from segdata.raw.scene import cautions
 from segdata.raw.tree import open_tree
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
@@ -219,7 +218,9 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         ),
         readers=job.readers,
         divided=survey.divided,
-        cautions={} if survey.divided or survey.painted else cautions(job.source, shards),
+        source_file=job.source.text,
+        group=job.source.group if job.source.clips and not job.source.ships else None,
+        cautions={} if survey.divided or survey.painted else job.source.cautions(shards),
     )
     findings += write_side_files(made, release, shards)
     before = _may_replace(job, survey)  # once more: hours may have passed

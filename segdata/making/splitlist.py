@@ -64,8 +64,10 @@ def parse_list(split: str, name: str, text: str, folders: Sequence[Folder]) -> S
 
 def key_of(word: str, folders: Sequence[Folder]) -> str:
     """The key of the frame whose image or label file has this name or path; the word itself where it is no file's."""
-    name = word.rpartition("/")[2]
-    return next((match[1] for folder in folders if (match := folder.name.fullmatch(name))), word)
+    parts = word.split("/")
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]  # the whole path first, the name alone last
+    found = (folder.key(path) for tail in tails for folder in folders for path in (tail, f"{folder.path}/{tail}"))
+    return next((key for key in found if key is not None), word)
 
 
 def shortened(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from segdata.base.files import read_file
@@ -10,11 +11,13 @@ from segdata.documents.json import load_json
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
 from segdata.making.division import Divided, Division, divide
+from segdata.making.membership import by_split
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
-from segdata.raw.listing import DOCUMENT, list_split, suffix_of
-from segdata.raw.scene import Folder, Listing, Scene, SceneSource, cautions, uncommon
+from segdata.raw.listing import DOCUMENT, Shelf, list_split, suffix_of
+from segdata.raw.scene import Folder, Listing, Scene, uncommon
 from segdata.raw.tree import Tree
+from segdata.sources.source import Source
 from segdata.stores.url import Place
 
 PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply
@@ -38,7 +41,7 @@ class Survey:
         return [finding for finding in self.findings if finding.severity == ERROR]
 
 
-def look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Division | None = None) -> Survey:
+def look(source: Source, tree: Tree, splits: Sequence[str], division: Division | None = None) -> Survey:
     """All scenes of the splits, or of the division's lists.
 
     Raises SourceError where an asked split, or every usual one, is missing, and for a listed frame that is.
@@ -51,26 +54,32 @@ def look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Divis
         raise type(error)(f"{error} The files look like {other}, this is `segdata prepare {source.name}`.") from None
 
 
-def _other(source: SceneSource, tree: Tree) -> str:
+def _other(source: Source, tree: Tree) -> str:
     """The dataset whose training files are where they belong, where those of `source` are not; "" for none."""
     from segdata.sources import SOURCES
 
     return "" if _is_there(source, tree) else next((name for name in SOURCES if _is_there(SOURCES[name], tree)), "")
 
 
-def _is_there(source: SceneSource, tree: Tree) -> bool:
+def _is_there(source: Source, tree: Tree) -> bool:
     wanted = [folder.path for folder in source.folders if folder.split == "train" and folder.role != "colors"]
-    return tree.contents(wanted).keys() == set(wanted)
+    return bool(wanted) and tree.contents(wanted).keys() == set(wanted)
 
 
-def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Division | None) -> Survey:
+def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division | None) -> Survey:
     for split in splits:
         if split not in source.splits:
             raise SourceError(f"{source.name} has no split {split!r}; it has {', '.join(source.splits)}.")
     survey, absent = Survey(), list[Finding]()
     wanted = source.splits if division else splits or source.default_splits
-    folders = {split: [each for each in source.folders if each.split == split] for split in wanted}
+    folders = {
+        pool: [each for each in source.folders if each.split == pool]
+        for pool, members in source.pools.items()
+        if set(members) & set(wanted)
+    }
     for split, listing in _listings(source, tree, folders, division, survey):
+        if split not in wanted:
+            continue  # of a pool of which other splits are wanted
         survey.origins[split] = listing.origin
         survey.findings += listing.findings
         if listing.scenes:
@@ -81,7 +90,7 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Divi
                 survey.halves.append(split)
             if splits and not tree.faults and not listing.findings:
                 _refuse(tree)
-                raise MissingError(listing.absent.found + _or(tree, folders[split]))
+                raise MissingError(listing.absent.found + _or(tree, source.folders))
     if absent:
         _refuse(tree)
     survey.findings += sorted({fault for _, fault in tree.faults})  # a link may hide several folders
@@ -103,11 +112,17 @@ def _look(source: SceneSource, tree: Tree, splits: Sequence[str], division: Divi
 
 
 def _listings(
-    source: SceneSource, tree: Tree, folders: Mapping[str, Sequence[Folder]], division: Division | None, survey: Survey
+    source: Source, tree: Tree, folders: Mapping[str, Sequence[Folder]], division: Division | None, survey: Survey
 ) -> Iterable[tuple[str, Listing]]:
     """The official splits one after the other; where a division makes others, those in which its frames lie."""
-    contents = tree.contents([folder.path for each in folders.values() for folder in each])
-    listings = ((split, list_split(source.name, tree, each, contents)) for split, each in folders.items())
+    wanted = [folder for each in folders.values() for folder in each]
+    contents = tree.contents(list(dict.fromkeys(folder.path for folder in wanted)), partial(_fits, wanted))
+    shelf = Shelf(contents, wanted, source.folders)
+    listings = (
+        each
+        for pool, of_pool in folders.items()
+        for each in by_split(source, pool, list_split(source.name, tree, of_pool, shelf))
+    )
     if division is None:
         return listings
     found = dict(listings)
@@ -117,14 +132,14 @@ def _listings(
     return [(split, listing) for split, listing in found.items() if split in divided.drawn]
 
 
-def _settle_splits(source: SceneSource, survey: Survey) -> None:
+def _settle_splits(source: Source, survey: Survey) -> None:
     """From official splits to those of lists, where these make them; else a note on what the official ones hide."""
     if divided := survey.divided:
         survey.scenes = dict(divided.scenes)
         survey.origins = {f"official {split}": origin for split, origin in survey.origins.items()} | divided.origins()
         survey.notes += filter(None, [divided.note()])
     elif not survey.painted:
-        found = cautions(source, survey.scenes)
+        found = source.cautions(survey.scenes)
         survey.notes += [f"{source.name}, official {split}: {caution}" for split, caution in found.items()]
 
 
@@ -136,19 +151,22 @@ def _refuse(tree: Tree) -> None:
 
 def _or(tree: Tree, folders: Sequence[Folder]) -> str:
     """What to do instead, where the files lie elsewhere below the root."""
-    do = tree.misplaced({folder.path for folder in folders})
+    do = tree.misplaced({folder.path for folder in folders if folder.path})
     return f" Or {do}." if do else ""
 
 
-def _unused(source: SceneSource, tree: Tree) -> list[Finding]:
+def _unused(source: Source, tree: Tree) -> list[Finding]:
     """What lies below the root and is no part of the dataset: a finding for all files of a sort in a folder or zip."""
+
+    inside = [folder for folder in source.folders if not folder.path]  # the dataset's own: which may hold anything
 
     def known(path: str) -> bool:
         name = path.rpartition("/")[2]
-        return source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
+        is_other = source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
+        return is_other or _fits(inside, path)
 
     groups: dict[tuple[str, str], tuple[int, str]] = {}  # (first name below the root, suffix) -> count, an example
-    for top, path in tree.unused({folder.path for folder in source.folders}, known):
+    for top, path in tree.unused({folder.path for folder in source.folders if folder.path}, known):
         group = (top if path else "", suffix_of(path or top))
         count, example = groups.get(group, (0, f"{top}/{path}" if path else top))
         groups[group] = count + 1, example
@@ -160,6 +178,11 @@ def _unused(source: SceneSource, tree: Tree) -> list[Finding]:
             what = f"{count} files {suffix or 'without a suffix'} (such as {example}), not read"
             found.append(Finding("unused-file", top or ".", what))
     return found
+
+
+def _fits(folders: Iterable[Folder], path: str) -> bool:
+    """Whether one of the folders uses the file at this path, from the dataset's top folder on."""
+    return any(folder.key(path) is not None for folder in folders)
 
 
 def is_painted(root: Place) -> bool:
@@ -184,7 +207,7 @@ def _is_complete(root: Place) -> bool:
     return True
 
 
-def _official_findings(source: SceneSource, survey: Survey) -> list[Finding]:
+def _official_findings(source: Source, survey: Survey) -> list[Finding]:
     findings = []
     for split, scenes in survey.scenes.items():
         official = source.official.get(split)

@@ -35,8 +35,7 @@ class Bucket:
     def files(self, folders: Collection[str]) -> Iterator[tuple[str, str, Paths]]:
         found: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for path in self._paths:
-            if where := split_path(path, folders):
-                above, folder, inner = where
+            for above, folder, inner in split_path(path, folders):
                 found.setdefault((above, folder), []).append((inner, ""))
         for (above, folder), files in sorted(found.items()):
             yield above, folder, files
@@ -46,7 +45,7 @@ class Bucket:
 
     def deeper(self, folders: Collection[str]) -> str:
         found = (split_path(path, folders, levels=path.count("/")) for path in self._paths)
-        return next((str(self.place / where[0]) for where in found if where), "")
+        return next((str(self.place / where[0][0]) for where in found if where), "")
 
     def description(self) -> str:
         return abridged({path.split("/")[0] for path in self._paths}) if self._paths else "nothing that can be listed"

@@ -47,11 +47,14 @@ class Disk:
         seen = set[Path]()  # one that has two names, by a link, is one folder
         for above in ["", *sorted(entry.name for entry in inner if entry.is_dir())]:
             for folder in folders:
+                if not folder and above:
+                    continue  # the dataset's own folder is the root
                 path = self.place / above / folder
                 if path.is_dir() and (real := path.resolve()) not in seen:
                     seen.add(real)
-                    yield above, folder, self._walk(self.place / above, folder)
-                self._note_dead(path, folder)
+                    yield above, folder, self._walk(self.place / above, folder, () if folder else folders)
+                if folder:
+                    self._note_dead(path, folder)
 
     def others(self, skipped: Callable[[str], bool]) -> Iterator[str]:
         """A link is followed only out of the root, to a folder of which something was read; what other links within
@@ -126,15 +129,15 @@ class Disk:
 
     # ---- the walk -------------------------------------------------------------------------------------------
 
-    def _walk(self, base: Path, folder: str) -> Iterator[tuple[str, str]]:
-        """Every file under base/folder, and why a link is not read; "" for what is."""
+    def _walk(self, base: Path, folder: str, skipped: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Every file under base/folder, and why a link is not read; "" for what is. No `skipped` folder is entered."""
         entered = [(base / folder).resolve()]  # and the targets of links to folders
         self._note(base / folder, entered[0])
         pending = [folder]
         while pending:
             listed = pending.pop()
             for entry in _listed(base / listed):
-                inner = f"{listed}/{entry.name}"
+                inner = f"{listed}/{entry.name}" if listed else entry.name
                 if self._is_hidden(inner):
                     continue
                 fault = self._follow(base / inner, entered) if entry.is_symlink() else ""
@@ -142,7 +145,7 @@ class Disk:
                     self.faults.append((inner, Finding("bad-link", self._path_of(base / inner), fault)))
                 elif fault or not entry.is_dir():
                     yield inner, fault
-                else:
+                elif inner not in skipped:
                     pending.append(inner)
 
     def _follow(self, link: Path, entered: list[Path]) -> str:

@@ -43,19 +43,41 @@ class Used:
         return f"{len(self.keyed)} {NOUNS[self.folder.role]}" + f" in {places}" * bool(places)
 
 
-def list_split(name: str, tree: Tree, folders: Sequence[Folder], contents: dict[str, list[Contents]]) -> Listing:
-    """The scenes of the split whose folders these are, which `contents` then has no more: of a million, memory counts.
+@dataclass
+class Shelf:
+    """What lies in the folders of a dataset, and who uses it: of all `folders`, `wanted` will be asked for.
 
-    Raises SourceError where a file lies twice, and differs.
+    The contents of a folder are given away with the last request for them: of a million files, memory counts.
     """
-    used = {folder.role: _use(folder, contents.pop(folder.path, [])) for folder in folders}
+
+    contents: dict[str, list[Contents]]
+    wanted: Sequence[Folder]
+    folders: Sequence[Folder]
+
+    def __post_init__(self) -> None:
+        self._left = Counter(folder.path for folder in self.wanted)
+
+    def take(self, folder: Folder) -> list[Contents]:
+        self._left[folder.path] -= 1
+        return self.contents.get(folder.path, []) if self._left[folder.path] else self.contents.pop(folder.path, [])
+
+    def rivals(self, folder: Folder) -> tuple[Folder, ...]:
+        """Those that may use files of the same folder too."""
+        return tuple(each for each in self.folders if each is not folder and _overlap(each.path, folder.path))
+
+
+def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -> Listing:
+    """The scenes of the pool whose folders these are. Raises SourceError where a file lies twice, and differs."""
+    used = {folder.role: _use(folder, shelf.take(folder), shelf.rivals(folder)) for folder in folders}
     image, labels = used["image"], [used[role] for role in ("labels", "colors") if role in used]
     findings = tuple(finding for each in used.values() for finding in each.findings)
     annotated = [each for each in labels if each.keyed]
     origin = "; ".join(map(str, (image, *(annotated or labels[:1]))))
     if not image.keyed and not annotated and not findings:
         lacking = image.folder
-        found = f"{name}: no {lacking.path} in {tree.root} (found: {tree.storage.description()}). {_advice(lacking)}."
+        found = (
+            f"{name}: no {_where(lacking)} in {tree.root} (found: {tree.storage.description()}). {_advice(lacking)}."
+        )
         return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
@@ -74,7 +96,20 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], contents: dict[
             f"{name}: the {labels[0]} are all *_{kind}, of which none is named as its image. {lacking.instead[kind]}."
         )
         return Listing((), findings, origin, Finding("missing-label", lacking.path, found))
+    if annotated and not scenes and not any(finding.code == "duplicate-key" for finding in unpaired):
+        return Listing((), findings, origin, _no_pair(name, image, annotated[0]))
     return Listing(scenes, (*findings, *unpaired), origin)
+
+
+def _no_pair(name: str, image: Used, labels: Used) -> Finding:
+    """That no image has the key of a label: examples of both sides show what does not join."""
+    (one, picture), (other, label) = image.keyed[0], labels.keyed[0]
+    return Finding(
+        "no-pair",
+        image.folder.split,
+        f"{name}: none of the {len(image.keyed)} images has the key of one of the {len(labels.keyed)} labels: "
+        f"{picture.path} has the key {one}, {label.path} has {other}",
+    )
 
 
 def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used, other: Used | None = None) -> Finding:
@@ -84,7 +119,7 @@ def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used, othe
         found = f"{name}: {lacking.path} in {tree.root} has {lie}, and no {lacking.rule}. {lacking.instead[kind]}."
         return Finding(code, lacking.path, found)
     found = (
-        f"{name}: no {lacking.path} in {tree.root} with files {lacking.rule} (found: {tree.storage.description()}), "
+        f"{name}: no {_where(lacking)} in {tree.root} with files {lacking.rule} (found: {tree.storage.description()}), "
         f"though there are {there}. {_advice(lacking)}, or name the splits that you want with --split."
     )
     return Finding(code, lacking.path, found)
@@ -101,26 +136,39 @@ def _other_kind(labels: Used) -> str:
 
 
 def _advice(lacking: Folder) -> str:
-    return f"Unpack or place {lacking.package} there"
+    if lacking.package:
+        return f"Unpack or place {lacking.package} there"
+    return f"Its files are looked for as {lacking.template.text}: compare this with the folders that are there"
+
+
+def _where(folder: Folder) -> str:
+    return folder.path or f"file {folder.template.text}"
 
 
 # ---- the files of a folder ----------------------------------------------------------------------------------
 
 
-def _use(folder: Folder, contents: Sequence[Contents]) -> Used:
+def _use(folder: Folder, contents: Sequence[Contents], rivals: Sequence[Folder]) -> Used:
     unpacked, zipped = _chosen(folder, contents)
     keyed, strays, beside = list[tuple[str, Member]](), dict[str, list[str]](), Counter[str]()
+    findings = []
     for member in chain(unpacked, zipped):
         name = member.path.rpartition("/")[2]
-        if match := folder.name.fullmatch(name):
-            keyed.append((match[1], member))
+        key = folder.key(member.path)
+        users = [rival for rival in rivals if rival.key(member.path) is not None]
+        if key is not None and (same := [each for each in users if each.template.letters == folder.template.letters]):
+            found = f"matches {folder.template.text} ({_role(folder)}) and {same[0].template.text} ({_role(same[0])})"
+            findings.append(Finding("ambiguous-file", member.path, found))
+        elif key is not None and all(each.template.letters < folder.template.letters for each in users):
+            keyed.append((key, member))
+        elif users:
+            continue  # another folder's, whose template says more of its name
         elif match := folder.beside.fullmatch(name):
-            beside.update(match.groups()[:1])
-        elif not DOCUMENT.fullmatch(name):
+            beside.update([match["its_ending"]])
+        elif not DOCUMENT.fullmatch(name) and folder.path:  # the dataset's own folder may hold anything
             strays.setdefault(suffix_of(name), []).append(member.path)
     used = {member.container for _, member in keyed}
     places = [each.place for each in contents if any(member.container in used for member in each.members)]
-    findings = []
     for suffix, paths in sorted(strays.items()):
         where, found = paths[0], f"not {folder.rule}"
         if len(paths) > 1:
@@ -158,7 +206,16 @@ def _chosen(folder: Folder, contents: Sequence[Contents]) -> tuple[list[Member],
 
 
 def _is_used(folder: Folder, member: Member) -> bool:
-    return folder.name.fullmatch(member.path.rpartition("/")[2]) is not None
+    return folder.key(member.path) is not None
+
+
+def _role(folder: Folder) -> str:
+    return f"{NOUNS[folder.role]} of {folder.split}"
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether a file can be in both folders."""
+    return one == other or not one or not other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
 def _ambiguous(what: str, first: str, second: str, more: str = "") -> SourceError:

@@ -1,14 +1,12 @@
-"""The nouns that sources and `prepare` share: labels, scenes, samples."""
+"""The nouns that sources and `prepare` share: scenes, and the folders in which their files lie."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
-from segdata.base.arrays import U8
 from segdata.findings import Finding
-from segdata.labels.label import Label, Lookalike
 from segdata.raw.member import Member
+from segdata.raw.template import Naming, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +23,7 @@ class Scene:
     colors: Member | None = None
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A scene, decoded: image (H, W, 3) and raw labels (H, W), both uint8."""
-
-    key: str
-    image: U8
-    labels: U8 | None
-
-
+NEVER = re.compile(r"(?!)")
 CHANNELS = ("rgb", "grey", "rgba")
 
 
@@ -51,20 +41,34 @@ AS_THEY_ARE = FrameRule()
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of the release, and which of its files are used: those whose whole name `name` matches.
+    """A folder of the release, and which of its files are used: those that `template` matches, below `path`.
 
-    Group 1 of `name` is the key; `rule` says the same for people. `beside` matches what the release has there as
-    well. `instead`: kind ("color.png") -> what to do where all files there are of this other kind.
+    `naming` makes their keys of the template's fields. `beside` matches the names of what the release has there as
+    well; its group 1 is the kind. `instead`: kind ("color.png") -> what to do where all files there are of this kind.
     """
 
-    path: str  # "gtFine/train": from the dataset's own top folder on
+    path: str  # "gtFine/train": from the dataset's own top folder on; "" is that folder itself
     split: str
     role: str  # "image", "labels", or "colors" where these serve in the labels' place
-    name: re.Pattern[str]
-    rule: str
-    package: str  # what people download to have it
-    beside: re.Pattern[str] = re.compile(r"(?!)")
+    template: Template
+    naming: Naming
+    package: str = ""  # what people download to have it
+    beside: re.Pattern[str] = NEVER
     instead: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> str:
+        """How its files are named, for people."""
+        return self.template.rule
+
+    def key(self, path: str) -> str | None:
+        """The key of a file at this path, from the dataset's top folder on; None of one that is not used."""
+        if self.path:
+            if not path.startswith(f"{self.path}/"):
+                return None
+            path = path[len(self.path) + 1 :]
+        fields = self.template.match(path)
+        return None if fields is None else self.naming.of(fields)
 
 
 @dataclass(frozen=True)
@@ -78,62 +82,6 @@ class Listing:
     findings: tuple[Finding, ...] = ()
     origin: str = ""
     absent: Finding | None = None
-
-
-class SceneSource(Protocol):
-    """A dataset: facts (labels, splits, licence) and where its files lie.
-
-    Raw ids are what a label file holds, 0 to 255. `labels` names every id that the dataset defines; any other id in a
-    file is an error. `palette_labels`: whether id maps may be palette PNGs, whose colours then say the ids.
-
-    `landmarks` are ids that cover much of any set of frames, but next to nothing where the files hold another coding:
-    the other codings in use give these values to rare labels. `lookalikes` are such codings, by their ids.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def labels(self) -> tuple[Label, ...]: ...
-    @property
-    def splits(self) -> tuple[str, ...]: ...
-    @property
-    def default_splits(self) -> tuple[str, ...]: ...
-    @property
-    def unlabelled_splits(self) -> frozenset[str]: ...
-    @property
-    def default_taxonomy(self) -> str: ...
-    @property
-    def licence(self) -> str: ...
-    @property
-    def palette_labels(self) -> bool: ...
-    @property
-    def landmarks(self) -> frozenset[int]: ...
-    @property
-    def lookalikes(self) -> tuple[Lookalike, ...]: ...
-    @property
-    def official(self) -> Mapping[str, "Official"]: ...
-    @property
-    def folders(self) -> tuple[Folder, ...]:
-        """Of all splits; an unlabelled one has images alone."""
-        ...
-
-    @property
-    def others(self) -> re.Pattern[str]:
-        """What begins the paths of everything else that its publishers and their tools put there."""
-        ...
-
-
-@runtime_checkable
-class Grouped(Protocol):
-    """A source whose frames are not independent of each other. It adds one method to those of SceneSource."""
-
-    def group(self, key: str) -> str:
-        """The clip that the frame with this key is from: frames of one group resemble each other, as neighbours do.
-
-        Intervals of scores resample groups. The key alone decides. A key that is not named as the source's frames are
-        is a group of its own.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -154,9 +102,3 @@ def uncommon(found: Sequence[str], official: Official) -> tuple[list[str], list[
         return [], []
     have = frozenset(found)
     return sorted(official.keys - have), sorted(have - official.keys)
-
-
-def cautions(source: SceneSource, splits: Iterable[str]) -> dict[str, str]:
-    """The cautions of these official splits, of those that have one."""
-    found = {split: source.official[split].caution for split in splits if split in source.official}
-    return {split: caution for split, caution in found.items() if caution}

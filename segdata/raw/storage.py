@@ -70,19 +70,20 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or is_leftover(name)
 
 
-def split_path(path: str, folders: Collection[str], levels: int = LEVELS) -> tuple[str, str, str] | None:
-    """(what stands above, folder, path from the folder on) of a file in one of the folders; None of others.
+def split_path(path: str, folders: Collection[str], levels: int = LEVELS) -> list[tuple[str, str, str]]:
+    """(what stands above, folder, path from what stands above on) for each of the folders in which a file is.
 
-    The folders stand at the top, or at most `levels` down.
+    The folders stand at the top, or at most `levels` down. The folder "" is the dataset's own: what is in none of the
+    others is in it.
     """
     parts = path.split("/")
-    for skip in range(levels + 1):
-        for length in (1, 2):
-            folder = "/".join(parts[skip : skip + length])
-            if len(parts) > skip + length and folder in folders:
-                above = "/".join(parts[:skip])
-                return above, folder, path.removeprefix(f"{above}/") if above else path
-    return None
+    root = [("", "", path)] if "" in folders else []
+    for skip in range(min(levels + 1, len(parts))):
+        above, rest = "/".join(parts[:skip]), "/".join(parts[skip:])
+        inner = ("/".join(parts[skip:end]) for end in range(skip + 1, len(parts)))
+        if found := [(above, folder, rest) for folder in inner if folder in folders]:
+            return found
+    return root
 
 
 def abridged(names: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ file below it is either among the contents of the folders that are asked for, or
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from segdata.errors import SourceError
@@ -19,6 +19,7 @@ from segdata.raw.storage import LEVELS, Storage, is_hidden, split_path
 from segdata.stores.url import Place
 
 DEEPEST = 4  # folders above those of the dataset in an archive
+Fits = Callable[[str], bool]  # whether a file at this path, from the dataset's top folder on, is used
 Known = Callable[[str], bool]  # whether a path from the dataset's top folder on ("disparity/" for a folder) is known
 
 
@@ -51,13 +52,19 @@ class Tree:
     def faults(self) -> list[tuple[str, Finding]]:
         return self.storage.faults
 
-    def contents(self, folders: Sequence[str]) -> dict[str, list[Contents]]:
-        """For each folder ("leftImg8bit/train") every place that has files of it: unpacked ones before archives."""
+    def contents(self, folders: Sequence[str], fits: Fits = lambda path: False) -> dict[str, list[Contents]]:
+        """For each folder ("leftImg8bit/train") every place that has files of it: unpacked ones before archives.
+
+        Of the folder "", which is the dataset's own, `fits` says which files are used: these tell how many folders
+        stand above it.
+        """
         found: dict[str, list[Contents]] = {}
         for above, folder, files in self.storage.files(folders):
             base = self.root / above if above else self.root
             members = [Member(path, base, path, fault=fault) for path, fault in files]
             if members:
+                if not folder:
+                    members = _lifted(members, LEVELS, fits)
                 members.sort(key=attrgetter("path"))
                 found.setdefault(folder, []).append(Contents(base / folder, False, members))
         for place in self.storage.archives():
@@ -66,7 +73,7 @@ class Tree:
             except SourceError as error:
                 self.refused[place.name] = error
                 continue
-            for folder, members in _archived(place, names, folders).items():
+            for folder, members in _archived(place, names, folders, fits).items():
                 found.setdefault(folder, []).append(Contents(place, True, members))
         return found
 
@@ -79,7 +86,7 @@ class Tree:
         def expected(path: str, levels: int = LEVELS) -> bool:
             """Whether it is in a folder of the dataset, or known: at the top, or at most so many levels down."""
             parts = path.split("/")
-            return split_path(path, folders, levels) is not None or any(
+            return bool(split_path(path, folders, levels)) or any(
                 known("/".join(parts[skip:])) for skip in range(min(levels + 1, len(parts)))
             )
 
@@ -129,15 +136,26 @@ def open_tree(root: Place) -> Tree:
     return Tree(storage_at(root))
 
 
-def _archived(place: Place, names: Sequence[str], folders: Sequence[str]) -> dict[str, list[Member]]:
+def _archived(place: Place, names: Sequence[str], folders: Sequence[str], fits: Fits) -> dict[str, list[Member]]:
     """The files of an archive by folder."""
     found: dict[str, list[Member]] = {}
     levels = _levels(names, folders)
     for name in names:
-        if where := split_path(name, folders, levels):
-            _, folder, path = where
+        for _, folder, path in split_path(name, folders, levels):
             found.setdefault(folder, []).append(Member(path, place, name, zipped=True))
+    if "" in found:
+        found[""] = _lifted(found[""], DEEPEST, fits)
     return {folder: sorted(members) for folder, members in found.items()}
+
+
+def _lifted(members: list[Member], levels: int, fits: Fits) -> list[Member]:
+    """The files of the dataset's own folder, by their paths below the folders that stand above those that are used."""
+    for skip in range(levels + 1):
+        lifted = [(member, member.path.split("/", skip)) for member in members]
+        below = [(member, parts[skip]) for member, parts in lifted if len(parts) > skip]
+        if any(fits(path) for _, path in below):
+            return [replace(member, path=path) for member, path in below]
+    return members
 
 
 def _levels(names: Sequence[str], folders: Collection[str]) -> int:

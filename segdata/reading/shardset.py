@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from segdata.base.arrays import U8, Window
 from segdata.errors import CodecError, ShardError
 from segdata.format.counts import ClassCounts, ImageSums
-from segdata.format.index import Index, parsed_digests
+from segdata.format.index import Index, parsed_digests, parsed_groups
 from segdata.format.manifest import SUMS, Manifest
 from segdata.format.pinned import replaced
 from segdata.labels.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
@@ -98,6 +98,12 @@ class ShardSet:
                 "of the taxonomy. Run `segdata verify`."
             )
         return counts, ImageSums.parse(entry["image"]) if "image" in entry else None
+
+    @property
+    def groups(self) -> list[str] | None:
+        """Which frames belong together, by name, in stored order; None where the source's name says it."""
+        column = self._files.column(f"{self.split}.groups.npy")
+        return None if column is None else parsed_groups(column, len(self))
 
     @property
     def digest(self) -> str:

@@ -1,50 +1,65 @@
-"""The datasets that `segdata prepare` reads: one line each, and a file each with the facts about it.
+"""The datasets that `segdata prepare` reads: a source file each, of those that ship and of anybody's own.
 
-`official.py` holds their public frame lists. How files are found and read belongs in `raw`.
+`file.py` reads a source file, `source.py` is what it says. How files are found and read belongs in `raw`.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 
-from segdata.errors import OptionError, SourceError
-from segdata.raw.scene import Grouped, SceneSource
-from segdata.sources.camvid import CamVid
-from segdata.sources.cityscapes import Cityscapes
-from segdata.sources.tas500 import TAS500
-
-SOURCES: dict[str, SceneSource] = {
-    "cityscapes": Cityscapes(),
-    "cityscapes-coarse": Cityscapes(coarse=True),
-    "tas500": TAS500(),
-    "camvid": CamVid(),
-}
+from segdata.errors import SourceError
+from segdata.sources.file import load_source, read_source, shipped
+from segdata.sources.source import Source
 
 
-LABEL_FILES = ("ids", "polygons")  # what labels are made of
+class _Shipped(Mapping[str, Source]):
+    """The sources that ship, by name; each is read when it is asked for."""
+
+    def __getitem__(self, name: str) -> Source:
+        if name not in self._names():
+            raise KeyError(name)
+        return _read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    @staticmethod
+    @cache
+    def _names() -> tuple[str, ...]:
+        return tuple(sorted(path.stem for path in shipped("any").parent.glob("*.yaml")))
 
 
-def with_labels(found: SceneSource, files: str) -> SceneSource:
-    """The source whose labels are made of these files. Raises OptionError where it has none such."""
-    if files == "ids":
-        return found
-    if isinstance(found, Cityscapes):
-        return replace(found, polygons=True)
-    raise OptionError(f"--labels {files} is for cityscapes and cityscapes-coarse, this is {found.name}.")
+@cache
+def _read(name: str) -> Source:
+    path = shipped(name)
+    return read_source(path.read_bytes(), path.name, path.parent, ships=True)
 
 
-def source(name: str) -> SceneSource:
-    """The source of that name; raises SourceError that names the nearest ones."""
-    if name in SOURCES:
-        return SOURCES[name]
-    near = get_close_matches(name, SOURCES, n=2) or sorted(SOURCES)
-    raise SourceError(f"no source {name!r}; did you mean {' or '.join(near)}?")
+SOURCES: Mapping[str, Source] = _Shipped()
+
+
+def source(name_or_path: str) -> Source:
+    """A source that ships, by name, or a user's own by the path of its file: with a slash or a YAML suffix, or a file
+    that is there. Raises SourceError that names the nearest ones."""
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or "/" in name_or_path or (name_or_path not in SOURCES and path.is_file()):
+        return load_source(path)
+    if name_or_path in SOURCES:
+        return SOURCES[name_or_path]
+    near = get_close_matches(name_or_path, SOURCES, n=2) or sorted(SOURCES)
+    raise SourceError(
+        f"no source {name_or_path!r}; did you mean {' or '.join(near)}? Your own dataset is a YAML file: "
+        "`segdata init` drafts it."
+    )
 
 
 def groups(name: str, keys: Iterable[str]) -> tuple[str, ...]:
-    """The group of each frame by the rule of the source of that name (`Grouped` in `raw/scene.py`).
+    """The group of each frame by the rule of the source of that name (`Source.group`).
 
     Each frame is a group of its own where the source has no rule, or is none of SOURCES.
     """
-    found = SOURCES.get(name)
-    return tuple(map(found.group, keys)) if isinstance(found, Grouped) else tuple(keys)
+    return tuple(map(SOURCES[name].group, keys)) if name in SOURCES else tuple(keys)

@@ -132,8 +132,8 @@ def measure(
         return None, None
     small_matrices = _stacked(coarse) if any(coarse) else None
     keys = tuple(shards.keys)
-    of_source = groups(shards.manifest.document["source"]["name"], keys)
-    return Matrices(keys, of_source, _stacked(full), small_matrices), result
+    of_frames = tuple(shards.groups or groups(shards.manifest.document["source"]["name"], keys))
+    return Matrices(keys, of_frames, _stacked(full), small_matrices), result
 
 
 @torch.inference_mode()

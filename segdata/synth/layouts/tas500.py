@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from segdata.sources.tas500 import LABELS
+from segdata.sources import source
 from segdata.synth.layouts.annotation import photograph, png, rasterise
 from segdata.synth.layouts.frames import Frame
 from segdata.synth.places.offroad import paint_offroad
@@ -35,11 +35,12 @@ def contents(frame: Frame) -> Iterator[bytes]:
     yield photograph(stage.image)
     if frame.split == "test":
         return
-    codes = {label.name: label.id for label in LABELS}
+    labels = source("tas500").labels
+    codes = {label.name: label.id for label in labels}
     table = [UNDEFINED] + [codes[outline.label] for outline in stage.outlines]
     ids = np.array(table, np.uint8)[rasterise(stage.outlines, *frame.size)]
     palette = np.zeros((256, 3), np.uint8)
-    for label in LABELS:
+    for label in labels:
         palette[label.id] = label.color
     colours = palette[ids]
     if (frame.split, frame.number) == FOREIGN:

@@ -19,7 +19,6 @@ from segdata.making.division import read_division
 from segdata.making.job import Job
 from segdata.making.prepare import Prepared, prepare
 from segdata.making.survey import PAINTED, look
-from segdata.raw.scene import cautions
 from segdata.raw.tree import open_tree
 from segdata.reading.shardset import ShardSet
 from segdata.sources import source
@@ -261,7 +260,7 @@ def test_real_camvid_by_drive(camvid: Path) -> None:
 def test_the_leak_of_camvids_official_splits_is_told(draw: Draw, make_job: MakeJob, tmp_path: Path) -> None:
     """In a line and in the card, of real frames in official splits alone."""
     root, camvid = draw("camvid"), source("camvid")
-    told = cautions(camvid, camvid.splits)
+    told = camvid.cautions(camvid.splits)
     assert told.keys() == {"val", "test"} and "6.7 seconds" in told["val"] and "62 of the 233" in told["test"]
 
     def said(name: str, **options: object) -> str:

@@ -23,7 +23,7 @@ from segdata.making.job import Job
 from segdata.making.prepare import AROUND, prepare
 from segdata.making.survey import PAINTED
 from segdata.reading.shardset import ShardSet
-from segdata.sources.tas500 import LABELS
+from segdata.sources import source
 
 MakeJob = Callable[..., Job]
 Draw = Callable[[str], Path]
@@ -279,7 +279,7 @@ def without(*folders: str) -> Plant:
 
 IMAGE, LABEL = PLACES["cityscapes"]
 LABEL_IDS = PLACES["tas500"][1]
-COLOURS = [label.color for label in LABELS[:23]]  # by their ids
+COLOURS = [label.color for label in source("tas500").labels[:23]]  # by their ids
 VAL = ("lindau_000000_000019", "munster_000001_000019", "lindau_000002_000019")
 FRAME, COLORS = PLACES["tas500"][0], PLACES["tas500"][1].replace("_ids", "")
 CORPUS = [

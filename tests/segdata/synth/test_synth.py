@@ -17,8 +17,7 @@ from PIL import Image
 
 from segdata.cli.synth import synth
 from segdata.errors import SegdataError
-from segdata.sources.cityscapes import Cityscapes
-from segdata.sources.tas500 import TAS500
+from segdata.sources import source
 from segdata.synth import paint, paint_frame
 from segdata.synth.layouts.cityscapes import CITIES, stem
 from segdata.synth.layouts.datasets import LAYOUTS
@@ -82,7 +81,8 @@ def test_street_layout_is_that_of_the_release(rough: Path) -> None:
 
 def test_city_names_are_invented_and_frames_are_numbered_as_in_long_sequences() -> None:
     """No official city occurs; each split has a city with frame 19 and one with other frames; names never repeat."""
-    official = {key.split("_", maxsplit=1)[0] for entry in Cityscapes().official.values() for key in entry.keys or ()}
+    lists = [entry.keys or () for entry in source("cityscapes").official.values()]
+    official = {key.split("_", maxsplit=1)[0] for keys in lists for key in keys}
     assert len(official) == 27
     painted = [city for pair in CITIES.values() for city in pair]
     assert len(set(painted)) == 8 and not official & set(painted)
@@ -153,13 +153,13 @@ def test_track_layout_is_that_of_the_release(tracks: Path) -> None:
     assert found["val"] == found["val_labels"] == found["val_labels_ids"] and len(found["val"]) == 2
     names = found["train"] | found["val"] | found["test"]
     assert len(names) == 19 and all(len(name) == 19 and name.isdigit() for name in names)
-    official = {key for entry in TAS500().official.values() for key in entry.keys or ()}
+    official = {key for entry in source("tas500").official.values() for key in entry.keys or ()}
     assert len(official) == 540 and not names & official
 
 
 def test_one_colour_mask_is_foreign_and_all_others_agree_with_the_ids(tracks: Path) -> None:
     """Colours follow from ids except in one training frame, whose ids are valid; undefined occurs."""
-    table = {label.color: label.id for label in TAS500().labels}
+    table = {label.color: label.id for label in source("tas500").labels}
     foreign, seen = [], set()
     for path in sorted((tracks / "tas500v1.1").glob("*_labels_ids/*.png")):
         ids = np.array(Image.open(path))
@@ -172,7 +172,7 @@ def test_one_colour_mask_is_foreign_and_all_others_agree_with_the_ids(tracks: Pa
         if (decoded < 0).any():
             foreign.append(path.parent.name)
     assert foreign == ["train_labels_ids"]
-    assert seen == {label.id for label in TAS500().labels}
+    assert seen == {label.id for label in source("tas500").labels}
 
 
 @pytest.mark.parametrize("source", ["cityscapes", "tas500"])
@@ -194,10 +194,10 @@ def test_a_frame_depends_on_seed_split_and_number_only(source: str, tmp_path: Pa
 
 def test_the_scene_is_the_same_at_every_size() -> None:
     """Labels of a frame at half the size are those of the larger one, but for borders and thin things."""
-    for source in ("cityscapes", "tas500"):
+    for name in ("cityscapes", "tas500"):
         for number in range(3):
-            large, small = (fine_labels(Frame(source, "val", number, size, 8)) for size in ((192, 384), (96, 192)))
-            assert (large[::2, ::2] == small).mean() > 0.88, (source, number)
+            large, small = (fine_labels(Frame(name, "val", number, size, 8)) for size in ((192, 384), (96, 192)))
+            assert (large[::2, ::2] == small).mean() > 0.88, (name, number)
 
 
 def fine_labels(frame: Frame) -> NDArray[np.uint8]:

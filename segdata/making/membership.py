@@ -1,0 +1,107 @@
+"""Which frames are in which split, where several splits have their files in the same places: a source's `members`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from segdata.errors import SourceError
+from segdata.findings import Finding
+from segdata.making.splitlist import parse_list, read_list
+from segdata.raw.scene import Folder, Listing, Scene
+from segdata.raw.template import UNSAFE, Template
+from segdata.sources.source import Source
+
+SHOWN = 3
+
+
+def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str, Listing]]:
+    """The splits of a pool, each with its frames; the listing's findings are told with the first split."""
+    _check_readable(source, pool, listing.scenes)
+    splits = source.pools[pool]
+    if splits == (pool,) and not source.members[pool].is_rule:
+        yield pool, listing
+        return
+    split_of = _split_of(source, splits, listing.scenes)
+    chosen: dict[str, list[Scene]] = {split: [] for split in splits}
+    left = []
+    for scene in listing.scenes:
+        if split := split_of.get(scene.key):
+            chosen[split].append(replace(scene, split=split))
+        else:
+            left.append(scene)
+    findings = list(listing.findings)
+    if left:
+        few = ", ".join(scene.key for scene in left[:SHOWN]) + ", …" * (len(left) > SHOWN)
+        findings.append(Finding("no-split", pool, f"{len(left)} frames belong to none of {', '.join(splits)}: {few}"))
+    for number, (split, scenes) in enumerate(chosen.items()):
+        absent = listing.absent
+        if not scenes and not absent and not any(finding.severity == "error" for finding in listing.findings):
+            found = f"{source.name}: none of the {len(listing.scenes)} frames belongs to {split}."
+            absent = Finding("missing-split", split, found)
+        told = f"{len(scenes)} frames of {listing.origin}" if len(splits) > 1 else listing.origin
+        yield split, Listing(tuple(scenes), () if number else tuple(findings), told, absent)
+
+
+def _split_of(source: Source, splits: Sequence[str], scenes: Sequence[Scene]) -> Mapping[str, str]:
+    """key -> split, of every frame that belongs to one. Raises SourceError for one that belongs to two."""
+    found: dict[str, str] = {}
+    for split in splits:
+        member = source.members[split]
+        if member.share:
+            continue
+        takes = _taker(source, split)
+        for scene in scenes:
+            if takes(scene.key) and found.setdefault(scene.key, split) != split:
+                raise SourceError(
+                    f"{source.name}: {scene.key} belongs to {found[scene.key]} and to {split}. A frame belongs to one "
+                    "split: mend `where` or the lists of the source file."
+                )
+    return found
+
+
+def _taker(source: Source, split: str) -> Callable[[str], bool]:
+    """Whether the frame with a key is the split's, by its rule on fields, or by its list."""
+    member = source.members[split]
+    if member.list:
+        listed = parse_list(split, member.list, read_list(member.list), source.folders).lines
+        return listed.__contains__
+    template = Template.parse(source.naming.text, source.fields)
+    due = {name: frozenset(_as_in_keys(source, each) for each in values) for name, values in member.where.items()}
+
+    def takes(key: str) -> bool:
+        fields = template.match(key)
+        return fields is not None and all(fields[name] in values for name, values in due.items())
+
+    return takes
+
+
+def _check_readable(source: Source, pool: str, scenes: Sequence[Scene]) -> None:
+    """Raise SourceError where the fields of a key, by which frames are grouped, are not those of its file.
+
+    A key of names with underscores can be read in several ways, until `fields` says what each field looks like.
+    """
+    folder = next(each for each in source.folders if each.split == pool and each.role == "image")
+    uses = source.clips or source.parts or any(source.members[split].where for split in source.pools[pool])
+    if source.ships or not uses:
+        return
+    template = Template.parse(source.naming.text, source.fields)
+    for scene in scenes:
+        fields = _fields(folder, scene)
+        due = {name: _as_in_keys(source, fields[name]) for name in template.fields}
+        read = template.match(scene.key)
+        if read != due:
+            name = next(name for name in due if read is None or read[name] != due[name])
+            got = "no field" if read is None else repr(read[name])
+            raise SourceError(
+                f"{source.name}: the key {scene.key} of {scene.image.path} does not give back its field {name!r}: "
+                f"it is {due[name]!r}, and {got} is read. Say under `fields` what it looks like, as {name}: '[0-9]+', "
+                "or put another character between the fields of the key."
+            )
+
+
+def _fields(folder: Folder, scene: Scene) -> Mapping[str, str]:
+    path = scene.image.path
+    return folder.template.match(path[len(folder.path) + 1 :] if folder.path else path) or {}
+
+
+def _as_in_keys(source: Source, value: str) -> str:
+    return UNSAFE.sub("-", value) if source.naming.safe else value

@@ -1,0 +1,93 @@
+"""What a source file says beside labels and places: official counts, other divisions, codings that look alike."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from segdata.documents.yaml import Entry
+from segdata.labels.label import Lookalike
+from segdata.raw.scene import CHANNELS, FrameRule, Official
+from segdata.raw.template import glob
+from segdata.sources.places import Table, mapping
+from segdata.sources.source import Division
+
+HIGHEST = 65535  # of a 16-bit sample
+
+
+def read_official(row: Table, split: str, home: Path) -> Official | None:
+    """What the publisher says that the split holds: a count, or a list of its keys; None where nothing is said."""
+    caution = row["caution"].typed(str, f"split {split}: caution") if "caution" in row else ""
+    if "official" not in row:
+        if caution:
+            raise row["caution"].wrong(
+                f"split {split}: a caution is on an official split: say its count, `official: 100`."
+            )
+        return None
+    entry = row["official"]
+    if isinstance(entry.value, str):
+        path = home / entry.value
+        if not path.is_file():
+            raise entry.wrong(
+                f"split {split}: no list {path}. Name a text file with one key a line, or a number of frames."
+            )
+        keys = frozenset(path.read_text(encoding="utf-8").split())
+        return Official(len(keys), keys, caution)
+    return Official(entry.typed(int, f"split {split}: official"), caution=caution)
+
+
+def read_divisions(entry: Entry | None, home: Path) -> dict[str, Division]:
+    """Other splits than the official ones, by the name of the division: a list of frames for each split."""
+    found = {}
+    for name, each in mapping(entry, "divisions").items():
+        table = each.table(f"division {name}", ("about", "lists"), ())
+        lists = {}
+        for split, row in mapping(table["lists"], f"division {name}: lists").items():
+            path = home / row.typed(str, f"division {name}: {split}")
+            if not path.is_file():
+                raise row.wrong(f"division {name}: no list {path}. Name a text file with one frame a line.")
+            lists[split] = path.name, path.read_text(encoding="utf-8")
+        found[name] = Division(table["about"].typed(str, f"division {name}: about"), lists)
+    return found
+
+
+def read_frames(entry: Entry) -> FrameRule:
+    """What frames are where they are not 8-bit RGB."""
+    table: Mapping[str, Entry] = entry.value if isinstance(entry.value, dict) else {}
+    channels = table["channels"].typed(str, "image: channels") if "channels" in table else FrameRule.channels
+    if channels not in CHANNELS:
+        raise table["channels"].wrong(f"image: channels {channels!r}; expected one of {', '.join(CHANNELS)}.")
+    if "range" not in table:
+        return FrameRule(channels)
+    ends = [each.value for each in table["range"].typed(list, "image: range")]
+    if len(ends) != 2 or not all(type(end) is int for end in ends) or not 0 <= ends[0] < ends[1] <= HIGHEST:
+        raise table["range"].wrong(
+            f"image: range {table['range'].shown()}; expected [low, high], the values that become 0 and "
+            f"255, of 0 to {HIGHEST}."
+        )
+    return FrameRule(channels, (ends[0], ends[1]))
+
+
+def read_lookalike(row: Entry) -> Lookalike:
+    """Another coding that goes under the names of the label files: its ids, as numbers or ranges ("0-19")."""
+    table = row.table("lookalikes", ("name", "ids", "landmarks"), ("advice",))
+    ids = set[int]()
+    for each in table["ids"].typed(list, "lookalikes: ids"):
+        first, _, last = str(each.value).partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            raise each.wrong(f"lookalikes: ids: {each.shown()}; expected an id, or a range such as 0-18.")
+        ids.update(range(int(first), int(last or first) + 1))
+    landmarks = frozenset(
+        each.typed(int, "lookalikes: landmarks") for each in table["landmarks"].typed(list, "lookalikes")
+    )
+    advice = table["advice"].typed(str, "lookalikes: advice") if "advice" in table else ""
+    return Lookalike(table["name"].typed(str, "lookalikes: name"), frozenset(ids), advice, landmarks)
+
+
+def read_others(entry: Entry | None) -> str:
+    """A pattern of what begins the paths of other files that belong there."""
+    patterns = []
+    for each in [] if entry is None else entry.typed(list, "others"):
+        try:
+            patterns.append(glob(each.typed(str, "others")).pattern)
+        except ValueError as error:
+            raise each.wrong(f"others: {error}.") from None
+    return "|".join(patterns) or r"(?!)"

@@ -1,0 +1,208 @@
+"""Source files: a dataset as one YAML file, checked to the line.
+
+A source that ships is such a file in this folder; anybody's own is read alike. `extends` takes over what another one
+says, key by key. docs/datasets.md describes the form.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from segdata.base.files import parsing, read_file
+from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
+from segdata.errors import SourceError
+from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
+from segdata.sources.places import (
+    OF_FRAMES,
+    Splits,
+    Table,
+    mapping,
+    read_annotation,
+    read_clips,
+    read_fields,
+    read_files,
+    read_members,
+    read_naming,
+    read_splits,
+    words,
+)
+from segdata.sources.source import Source
+from segdata.sources.tables import read_labels, read_table_name
+
+MAX_BYTES = 1 << 20  # a hundred times the longest here
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
+OPEN = "???"  # what `segdata init` could not know
+DEEPEST = 4  # sources that extend each other
+
+FACTS = ("title", "licence", "homepage", "citation")
+REQUIRED = ("name", "labels", "image", "splits")
+OPTIONAL = (
+    *("annotation", "other_annotations", "fields", "key", "safe_keys", "group", "split_by", "taxonomy", "extends"),
+    *(*FACTS, "divisions", "landmarks", "lookalikes", "others"),
+)
+
+
+def load_source(path: Path) -> Source:
+    """A source from a file of the user's. Raises SourceError."""
+    try:
+        data = read_file(path, MAX_BYTES, SourceError)
+    except FileNotFoundError:
+        raise SourceError(f"no source file {path}.") from None
+    return read_source(data, str(path), path.absolute().parent)
+
+
+def read_source(data: bytes, where: str, home: Path, *, ships: bool = False) -> Source:
+    """Parse and check; `where` names the file in messages, and paths in it are relative to the folder `home`.
+
+    Raises SourceError that says what is wrong in which line.
+    """
+    if len(data) > MAX_BYTES:
+        raise SourceError(f"{where}: {len(data)} bytes; a source file has at most {MAX_BYTES}.")
+    with parsing(where, SourceError, PLAIN):
+        found = _source(_extended(_document(data, where), DEEPEST), home, ships=ships)
+    return found if ships else replace(found, text=data)
+
+
+def shipped(name: str) -> Path:
+    """Where the file of a source that ships would be."""
+    return Path(__file__).parent / f"{name}.yaml"
+
+
+def _document(data: bytes, where: str) -> Entry:
+    document = read_yaml(data, where, SourceError)
+    if document.value is None:
+        raise document.wrong("is empty, expected a source file: name, labels, image, splits.")
+    _check_filled_in(document)
+    return document
+
+
+def _check_filled_in(entry: Entry) -> None:
+    """Raise the error for a value that `segdata init` left open."""
+    if isinstance(entry.value, str) and OPEN in entry.value:
+        raise entry.wrong(f"{OPEN} stands for what is not known yet. Write the value in its place.")
+    if isinstance(entry.value, dict | list):
+        for each in entry.value.values() if isinstance(entry.value, dict) else entry.value:
+            _check_filled_in(each)
+
+
+def _extended(document: Entry, left: int) -> Entry:
+    """The document with what it extends, as far as it does not say it itself."""
+    own: dict[str, Entry] = document.typed(dict, "")
+    if "extends" not in own:
+        return document
+    name = own["extends"].typed(str, "extends")
+    path = shipped(name)
+    if not NAME.fullmatch(name) or not path.is_file():
+        names = [each.stem for each in path.parent.glob("*.yaml")]
+        raise own["extends"].wrong(f"extends: no source {name!r} ships{nearest(name, names)}.")
+    if not left:
+        raise own["extends"].wrong(f"extends: more than {DEEPEST} sources that extend each other.")
+    base = _extended(_document(path.read_bytes(), path.name), left - 1)
+    return Entry(base.value | own, document.place, document.error)
+
+
+def _source(document: Entry, home: Path, *, ships: bool) -> Source:
+    table = document.table("", REQUIRED, OPTIONAL)
+    name = table["name"].typed(str, "name")
+    if not NAME.fullmatch(name):
+        raise table["name"].wrong(f"name: {name!r}; expected letters, digits, '_', '-' and '.'.")
+    fields = read_fields(table.get("fields"))
+    splits = read_splits(table["splits"])
+    unlabelled = _unlabelled(table, splits)
+    labelled = {split: row for split, row in splits.items() if split not in unlabelled}
+    image = read_files(table["image"], "image", "image", splits, fields, OF_FRAMES)
+    annotations = {
+        key: read_annotation(each, key, "annotation", labelled, fields) for key, each in _annotations(table, labelled)
+    }
+    annotation = annotations.pop("annotation", None)
+    chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
+    naming = read_naming(table, [image, *chain], fields)
+    facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
+    official = {split: read_official(row, split, home) for split, row in splits.items()}
+    source = Source(
+        name=name,
+        table=read_table_name(table["labels"])
+        if isinstance(table["labels"].value, str)
+        else read_labels(table["labels"]),
+        image=image,
+        annotation=annotation,
+        annotations=annotations,
+        naming=naming,
+        fields=fields,
+        splits=tuple(splits),
+        unlabelled_splits=unlabelled,
+        members={split: read_members(row, split, naming, home) for split, row in splits.items()},
+        official={split: found for split, found in official.items() if found},
+        divisions=read_divisions(table.get("divisions"), home),
+        frames=read_frames(table["image"]),
+        clips=read_clips(table.get("group"), "group", naming, fields),
+        parts=read_clips(table.get("split_by"), "split_by", naming, fields),
+        default_taxonomy=_taxonomy(table, home),
+        landmark_names=tuple(words(table.get("landmarks"), "landmarks")),
+        lookalikes=tuple(map(read_lookalike, table["lookalikes"].typed(list, "lookalikes")))
+        if "lookalikes" in table
+        else (),
+        others=re.compile(read_others(table.get("others"))),
+        title=facts["title"],
+        licence=facts["licence"],
+        homepage=facts["homepage"],
+        citation=facts["citation"],
+        ships=ships,
+    )
+    if not ships:  # a table that ships may take another package, and is tested
+        _check_names(source, table)
+    _check_pools(source, table, splits)
+    return source
+
+
+def _unlabelled(table: Table, splits: Splits) -> frozenset[str]:
+    """Splits that say `annotated: false`; all of a source that says nothing of annotations."""
+    found = {
+        split
+        for split, row in splits.items()
+        if "annotated" in row and not row["annotated"].typed(bool, f"split {split}: annotated")
+    }
+    return frozenset(found if "annotation" in table else splits)
+
+
+def _annotations(table: Table, labelled: Splits) -> list[tuple[str, Entry]]:
+    """The usual annotation and the others, by their names."""
+    if not labelled:
+        return []
+    return [("annotation", table["annotation"]), *mapping(table.get("other_annotations"), "other_annotations").items()]
+
+
+def _taxonomy(table: Table, home: Path) -> str:
+    """The name of a taxonomy, or the path of one; "" where none is named."""
+    if "taxonomy" not in table:
+        return ""
+    name = table["taxonomy"].typed(str, "taxonomy")
+    return str(home / name) if Path(name).suffix in {".yaml", ".yml"} else name
+
+
+def _check_names(source: Source, table: Table) -> None:
+    """Raise the error for labels that are named and not in the table."""
+    names = {label.name for label in source.labels}
+    told = [("landmarks", name) for name in source.landmark_names]
+    chain = [source.annotation, *source.annotations.values()]
+    told += [("annotation", each.coding.background) for each in chain if each and each.coding.background]
+    for key, name in told:
+        if name not in names:
+            raise table[key].wrong(f"{key}: the label table has no {name!r}{nearest(name, names)}.")
+
+
+def _check_pools(source: Source, table: Table, splits: Splits) -> None:
+    """Raise the error where splits share their files and do not say which frames are whose."""
+    for pool in source.pools.values():
+        ruled = [split for split in pool if source.members[split].is_rule]
+        if len(pool) > 1 and len(ruled) < len(pool):
+            bare = next(split for split in pool if split not in ruled)
+            raise table["splits"].wrong(
+                f"splits: the files of {' and '.join(pool)} lie in the same places, and {bare} does not say which "
+                "frames are its own. Write {split} into the templates, or give each split `where`, `list` or `share`."
+            )
+        shares = [source.members[split].share for split in pool]
+        if sum(shares) > 1 + 1e-9:
+            raise table["splits"].wrong(
+                f"splits: the shares of {' and '.join(pool)} add up to {sum(shares):g}; expected at most 1."
+            )

@@ -1,0 +1,191 @@
+"""What a source file says of places: splits, where files lie, keys, and which frames belong together."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from segdata.documents.yaml import Entry
+from segdata.labels.label import CODINGS, Coding
+from segdata.raw.template import Naming, Template
+from segdata.sources.source import Annotation, Clips, Files, Membership
+
+T = TypeVar("T")
+Table = Mapping[str, Entry]
+Splits = Mapping[str, Table]  # split -> what its row says
+
+SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # goes into the names of shards
+FIELD = re.compile(r"[a-z][a-z0-9_]*")
+THE_SPLIT = "{split}"
+OF_SPLIT = ("folder", "annotated", "where", "list", "share", "official", "caution", "image", "annotation")
+OF_FILES = ("package", "instead")
+OF_FRAMES = ("channels", "range")
+OF_ANNOTATION = ("coding", "divisor", "background", "fallback")
+DRAWN = frozenset({"polygons", "labelme"})
+
+
+def read_splits(entry: Entry) -> dict[str, Table]:
+    """The splits in order; a list of names is a table of empty rows."""
+    if isinstance(entry.value, list):
+        entry = Entry(
+            {each.typed(str, "splits"): Entry({}, each.place, each.error) for each in entry.value},
+            entry.place,
+            entry.error,
+        )
+    rows: dict[str, Entry] = entry.typed(dict, "splits")
+    if not rows:
+        raise entry.wrong("splits: none, expected at least one, such as [train, val].")
+    for name, row in rows.items():
+        if not SPLIT.fullmatch(name):
+            raise row.wrong(f"splits: {name!r}; expected letters, digits, '_' and '-'.")
+    return {name: {} if row.value is None else row.table(f"split {name}", (), OF_SPLIT) for name, row in rows.items()}
+
+
+def read_fields(entry: Entry | None) -> dict[str, str]:
+    """Regular expressions of fields."""
+    found = {}
+    for name, row in mapping(entry, "fields").items():
+        text = row.typed(str, f"fields: {name}")
+        if not FIELD.fullmatch(name) or name == "split":
+            raise row.wrong(f"fields: {name!r} is no name of a field: expected small letters, digits and '_'.")
+        if re.search(r"\((?!\?)", re.sub(r"\\.|\[[^]]*\]", "", text)):
+            raise row.wrong(f"fields: {name}: a group in parentheses; write (?:…) instead of (…).")
+        _checked(row, f"fields: {name}", partial(re.compile, text))
+        found[name] = text
+    return found
+
+
+def read_files(
+    entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str], more: Collection[str]
+) -> Files:
+    """The files of one role, for each of the splits: the templates of the entry, or those of a split's own row.
+
+    key: how a split's row calls the role; more: what the entry may say besides.
+    """
+    templates, packages = dict[str, str](), dict[str, str]()
+    instead: Mapping[str, str] = {}
+    for split, row in splits.items():
+        table = of_files(entry, what, more)
+        if own := row.get(key):
+            table = {**table, **of_files(own, f"split {split}: {key}", more)}
+        if "files" not in table:
+            raise entry.wrong(f"{what}: missing key 'files', the template of its files.")
+        text = table["files"].typed(str, f"{what}: files")
+        folder = row["folder"].typed(str, f"split {split}: folder") if "folder" in row else split
+        templates[split] = text.replace(THE_SPLIT, folder)
+        _checked(table["files"], f"{what}: {text}", partial(Template.parse, templates[split], fields))
+        packages[split] = table["package"].typed(str, f"{what}: package") if "package" in table else ""
+        instead = {end: each.typed(str, f"{what}: {end}") for end, each in mapping(table.get("instead"), what).items()}
+    return Files(templates, packages, instead)
+
+
+def of_files(entry: Entry, what: str, more: Collection[str]) -> dict[str, Entry]:
+    """The row of a role; a text alone is its template."""
+    if isinstance(entry.value, str):
+        return {"files": entry}
+    return entry.table(what, (), ("files", *OF_FILES, *more))
+
+
+def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str]) -> Annotation:
+    """Label files and their coding."""
+    files = read_files(entry, what, key, splits, fields, OF_ANNOTATION)
+    table = of_files(entry, what, OF_ANNOTATION)
+    kind = table["coding"].typed(str, f"{what}: coding") if "coding" in table else "ids"
+    if kind not in CODINGS:
+        raise table["coding"].wrong(f"{what}: coding {kind!r}; expected one of {', '.join(CODINGS)}.")
+    if "divisor" in table and kind != "ids16":
+        raise table["divisor"].wrong(f"{what}: a divisor is for the coding ids16, this is {kind}.")
+    if "background" in table and kind not in DRAWN:
+        raise table["background"].wrong(
+            f"{what}: a background is for the codings polygons and labelme, this is {kind}."
+        )
+    if "background" not in table and kind in DRAWN:
+        raise entry.wrong(f"{what}: missing key 'background', the label of pixels that no object covers.")
+    divisor = table["divisor"].typed(int, f"{what}: divisor") if "divisor" in table else Coding.divisor
+    if not 1 <= divisor <= 65535:
+        raise table["divisor"].wrong(f"{what}: divisor {divisor}; expected 1 to 65535.")
+    background = table["background"].typed(str, f"{what}: background") if "background" in table else ""
+    fallback = (
+        read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields) if "fallback" in table else None
+    )
+    return Annotation(files, Coding(kind, divisor, background), fallback)
+
+
+def read_naming(table: Table, files: Collection[Files], fields: Mapping[str, str]) -> Naming:
+    """How keys are made. Every template must have the fields of the key: by these, images and labels join."""
+    safe = table["safe_keys"].typed(bool, "safe_keys") if "safe_keys" in table else False
+    templates = [Template.parse(text, fields) for each in files for text in each.templates.values()]
+    shared = [name for name in templates[0].fields if all(name in each.fields for each in templates)]
+    if "key" in table:
+        naming = Naming(table["key"].typed(str, "key"), safe)
+        _checked(table["key"], f"key: {naming.text}", lambda: naming.check(shared))
+        return naming
+    if not shared:
+        raise table["image"].wrong(
+            "image: its template and that of the annotation share no field, so that nothing joins them. Give the part "
+            "of their names that is equal the same field, such as {name}."
+        )
+    return Naming("_".join(f"{{{name}}}" for name in shared), safe)
+
+
+def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membership:
+    """Which frames are the split's, where several share their files."""
+    given = [key for key in ("where", "list", "share") if key in row]
+    if len(given) > 1:
+        raise row[given[1]].wrong(f"split {split}: {' and '.join(given)}; expected one of them.")
+    if "where" in row:
+        where = {}
+        for name, each in mapping(row["where"], f"split {split}: where").items():
+            values = each.value if isinstance(each.value, list) else [each]
+            where[name] = frozenset(value.typed(str, f"split {split}: {name}") for value in values)
+            if name not in naming.fields:
+                known = ", ".join(naming.fields)
+                raise each.wrong(f"split {split}: where: the key has no field {name!r}; it has {known}.")
+        return Membership(where=where)
+    if "list" in row:
+        path = home / row["list"].typed(str, f"split {split}: list")
+        if not path.is_file():
+            raise row["list"].wrong(f"split {split}: no list {path}. Name a text file with one frame a line.")
+        return Membership(list=str(path))
+    if "share" in row:
+        share = row["share"].value
+        if type(share) not in {int, float} or not 0 < share < 1:
+            raise row["share"].wrong(f"split {split}: share {row['share'].shown()}; expected a number between 0 and 1.")
+        return Membership(share=share)
+    return Membership()
+
+
+def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[str, str]) -> Clips | None:
+    """Which frames belong together: a name made of the key's fields, or of those of another reading of the key."""
+    if entry is None:
+        return None
+    key, text = naming.text, entry.value
+    if isinstance(text, dict):
+        table = entry.table(what, ("key", "name"), ())
+        key, text = table["key"].typed(str, f"{what}: key"), table["name"].typed(str, f"{what}: name")
+    name = Naming(entry.typed(str, what) if isinstance(entry.value, str) else str(text))
+    template = _checked(entry, f"{what}: {key}", lambda: Template.parse(key, fields))
+    _checked(entry, f"{what}: {name.text}", lambda: name.check(template.fields))
+    return Clips(template.pattern, name)
+
+
+def mapping(entry: Entry | None, what: str) -> dict[str, Entry]:
+    """Keys with values; nothing where nothing is said."""
+    if entry is None or entry.value is None:
+        return {}
+    found: dict[str, Entry] = entry.typed(dict, what)
+    return found
+
+
+def words(entry: Entry | None, what: str) -> list[str]:
+    """A list of texts; nothing where nothing is said."""
+    return [] if entry is None else [each.typed(str, what) for each in entry.typed(list, what)]
+
+
+def _checked(entry: Entry, what: str, made: Callable[[], T]) -> T:
+    """What is made; where it cannot be, the entry's error says why."""
+    try:
+        return made()
+    except (ValueError, re.error) as error:
+        raise entry.wrong(f"{what}: {error}.") from None

@@ -1,0 +1,95 @@
+"""Label tables by name, which source files take over: `labels: cityscapes`.
+
+A name is a source that ships, a table in `tables/`, or a rule of RULES, for tables that another package publishes.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from segdata.documents.yaml import Entry, nearest, read_yaml
+from segdata.errors import SourceError
+from segdata.labels.label import Label
+
+LOWEST, HIGHEST = -1, 255  # of an id. -1: the dataset defines the label, and its files never hold it
+MOST = 256  # ids that a label file can hold
+
+
+def _cityscapes_scripts() -> tuple[Label, ...]:
+    """The table of the dataset's own package, cityscapesScripts."""
+    from cityscapesscripts.helpers.labels import labels
+
+    return tuple(Label(row.id, row.name, tuple(row.color), row.category) for row in labels)
+
+
+RULES: Mapping[str, Callable[[], tuple[Label, ...]]] = {"cityscapesScripts": _cityscapes_scripts}
+
+
+def label_table(name: str) -> tuple[Label, ...]:
+    """The table of that name. Raises KeyError where there is none."""
+    if name in RULES:
+        return RULES[name]()
+    file = _file(name)
+    entry = read_yaml(file.read_bytes(), file.name, SourceError).value["labels"]
+    return label_table(entry.value) if isinstance(entry.value, str) else read_labels(entry)
+
+
+def table_names() -> list[str]:
+    """All names: sources, tables, rules."""
+    home = files("segdata.sources")
+    places = [each for each in (home, home / "tables") if each.is_dir()]
+    found = [Path(each.name).stem for place in places for each in place.iterdir() if each.name.endswith(".yaml")]
+    return sorted({*found, *RULES})
+
+
+def _file(name: str) -> Path:
+    home = Path(str(files("segdata.sources")))
+    for path in (home / f"{name}.yaml", home / "tables" / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    raise KeyError(name)
+
+
+# ---- reading ------------------------------------------------------------------------------------------------
+
+
+def read_labels(entry: Entry) -> tuple[Label, ...]:
+    """The labels of a list, or the name of a table that exists. Raises the entry's error with the line."""
+    rows = entry.typed(list, "labels")
+    labels, places = list[Label](), dict[tuple[str, object], str]()
+    for number, row in enumerate(rows):
+        label = _label(row, number)
+        for what, value in (("id", label.id), ("name", label.name)):
+            if other := places.get((what, value)):
+                raise row.wrong(f"labels: {what} {value!r} stands 2 times, first in {other}. Give each label its own.")
+            places[what, value] = row.place
+        labels.append(label)
+    if not 2 <= len(labels) <= MOST + 1:
+        raise entry.wrong(f"{len(labels)} labels; expected 2 to {MOST}.")
+    return tuple(labels)
+
+
+def read_table_name(entry: Entry) -> str:
+    """The name of a table that exists. Raises the entry's error."""
+    name = entry.typed(str, "labels")
+    if name not in (names := table_names()):
+        raise entry.wrong(
+            f"labels: no label table {name!r}{nearest(name, names)}; write a list of labels, or one of "
+            f"{', '.join(names)}."
+        )
+    return name
+
+
+def _label(row: Entry, number: int) -> Label:
+    table = row.table(f"label {number}", ("id", "name", "color"), ("category",))
+    name = table["name"].typed(str, f"label {number}: name")
+    what = f"label {number} ({name})"
+    code = table["id"].typed(int, f"{what}: id")
+    if not LOWEST <= code <= HIGHEST:
+        raise table["id"].wrong(f"{what}: id {code}; expected 0 to {HIGHEST}, what a label file can hold.")
+    color = [each.value for each in table["color"].typed(list, f"{what}: color")]
+    if len(color) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in color):
+        found = table["color"].shown()
+        raise table["color"].wrong(f"{what}: color is {found}; expected [red, green, blue], each 0 to 255.")
+    category = table["category"].typed(str, f"{what}: category") if "category" in table else name
+    return Label(code, name, (color[0], color[1], color[2]), category)
