@@ -10,9 +10,14 @@ from segdata.base.canonical import pretty_json
 from segdata.labels.taxonomy import Taxonomy
 from segdata.making.survey import PAINTED
 from segdata.reading.shardset import ShardSet
+from segdata.sources import SOURCES
 from segdata.unpacking.ids import PART, Ids
 
 SOURCE, TAXONOMY, CARD = "source.yaml", "taxonomy.yaml", "README.md"
+GROUPS = (
+    " The set says which frames belong together by a rule of its own source: to keep it, copy `fields`, `group` and "
+    f"`split_by` from the `{SOURCE}` in its folder."
+)
 COLORS = "* `colors/SPLIT/NAME.png`: the labels in the colours below, for people; ignored pixels are black.\n"
 
 
@@ -50,7 +55,6 @@ def _source(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
         [
             f"# Plain folders of the shard set {_text(manifest.name)} with the fingerprint",
             f"# {manifest.fingerprint}. {CARD} says how to prepare them again.",
-            *["# colors/ shows the labels to people; it is not read."] * colors,
             f"name: {_text(_plain(manifest.name) + '-unpacked')}",
             f"title: {_text(manifest.name + ', as plain folders')}",
             f"licence: {_text(str(manifest.document['source'].get('licence') or ''))}",
@@ -60,8 +64,10 @@ def _source(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
             f'image: "images/{{split}}/{{name}}.{image}"',
             'annotation: "labels/{split}/{name}.png"',
             'key: "{name}"',
+            *_groups(str(manifest.document["source"]["name"])),
             "splits:",
             *(f"  {_text(split)}: {{{row}}}" for split, row in rows.items()),
+            f"others: [{SOURCE}, {TAXONOMY}{', colors/' * colors}]",
             "",
         ]
     )
@@ -77,6 +83,18 @@ def _labels(taxonomy: Taxonomy, ids: Ids) -> list[str]:
     ]
 
 
+def _groups(name: str) -> list[str]:
+    """Which frames belong together, by the keys of a source that ships: intervals and shares go by it as before."""
+    source = SOURCES.get(name)
+    rules = {"group": source.clips, "split_by": source.parts} if source else {}
+    said = {key: rule for key, rule in rules.items() if rule}
+    used = {field: text for field, text in source.fields.items() if said} if source else {}
+    lines = [f"fields: {{{', '.join(f'{field}: {_text(text)}' for field, text in used.items())}}}"] if used else []
+    return lines + [
+        f"{key}: {{key: {_text(rule.template)}, name: {_text(rule.naming.text)}}}" for key, rule in said.items()
+    ]
+
+
 def _taxonomy(taxonomy: Taxonomy, ids: Ids) -> Taxonomy:
     """The same classes, each of the label that has its name and value here."""
     classes = tuple(
@@ -86,6 +104,9 @@ def _taxonomy(taxonomy: Taxonomy, ids: Ids) -> Taxonomy:
 
 
 def _ignored_name(taxonomy: Taxonomy) -> str:
+    """That of the only raw label which is ignored, or a name that no class has."""
+    if len(taxonomy.ignore) == 1:
+        return taxonomy.ignore[0]
     names = {row.name for row in taxonomy.classes}
     return next(name for i in range(len(names) + 1) if (name := "ignored" + "_" * i) not in names)
 
@@ -116,6 +137,7 @@ def _card(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
         for code, row in zip(ids.classes, taxonomy.classes, strict=True)
     )
     ignored = f"| {ids.ignored} | (ignored) | | |\n" if ids.ignored is not None else ""
+    groups = GROUPS if first.groups is not None else ""
     return (
         f"# {_cell(first.manifest.name)}, as plain folders\n\n"
         f"Images and labels of a shard set of {_cell(str(document['source']['name']))}{painted}. Licence of the "
@@ -128,7 +150,7 @@ def _card(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
         f"| split | images | format | labels |\n|---|---|---|---|\n{splits}\n"
         f"| id | class | category | colour (red green blue) |\n|---|---|---|---|\n{classes}{ignored}\n"
         "To prepare the shard set again, run this command in this folder, and name a new folder in the place of "
-        f"`../SHARDS`. It gives the same pixels and the same targets.\n\n    {_command(sets)}\n"
+        f"`../SHARDS`. It gives the same pixels and the same targets.{groups}\n\n    {_command(sets)}\n"
     )
 
 

@@ -1,6 +1,7 @@
 """A set as plain folders: read by other programs, prepared again with the same pixels, whole or not there at all."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,10 +19,11 @@ from segdata.cli import cli
 from segdata.errors import SegdataError, ShardError
 from segdata.format.manifest import SIDE
 from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
+from segdata.looking.diff import diff
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.publishing.upload import publish
-from segdata.sources import source
+from segdata.sources import groups, source
 from segdata.stores.url import Url
 from segdata.unpacking.unpack import unpack
 from tests.support.injection import ERRORS, KILL, run
@@ -80,7 +82,7 @@ def test_folders(name: str, finished: Finished, tmp_path: Path) -> None:
     classes = ShardSet(shards, "train").taxonomy.classes
     assert [(row["id"], row["name"], row["color"], row["category"]) for row in text["labels"]] == [
         *((i, row.name, list(row.color), row.category) for i, row in enumerate(classes)),
-        *[(255, "ignored", [0, 0, 0], "void")] * is_ignored,
+        *[(255, {"camvid": "unlabelled"}.get(name, "ignored"), [0, 0, 0], "void")] * is_ignored,
     ]
     assert (text["image"], text["annotation"]) == (f"images/{{split}}/{{name}}.{kind}", "labels/{split}/{name}.png")
     assert text["licence"] == source(name).licence
@@ -111,6 +113,28 @@ def test_original_ids(finished: Finished, tmp_path: Path) -> None:
         assert len(raw) == 7 == len(list((out / "labels").glob("*/*")))
         ids = {row["name"]: row["id"] for row in yaml.safe_load((out / "source.yaml").read_text())["labels"]}
         assert ids["road"] == 7 and ids.get("ignored") == (0 if taxonomy == "cityscapes-19" else None)
+
+
+@pytest.mark.parametrize(("name", "ids"), [*((name, "target") for name in SETS), ("cityscapes", "export")])
+def test_the_way_back(name: str, ids: str, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command of README.md gives a set of the same keys, pixels, targets, classes and groups, without a warning."""
+    shards, out = finished(name, **SETS[name]), tmp_path / "plain"
+    unpack(shards, out, ids, colors=True)
+    line = (out / "README.md").read_text().splitlines()[-1].strip()
+    monkeypatch.chdir(out)
+    done = CliRunner().invoke(cli, [*line.split()[1:], "--engine", "serial"], catch_exceptions=False)
+    assert done.exit_code == 0 and "warning" not in done.output, done.output
+    for split in ALL:
+        before, after = ShardSet(shards, split), ShardSet(tmp_path / "SHARDS", split)
+        assert (before.keys, before.scales, before.parts) == (after.keys, after.scales, after.parts)
+        assert list(groups(name, before.keys)) == (after.groups or after.keys)
+        for i in range(len(before)):
+            one, other = before.read(i), after.read(i)
+            np.testing.assert_array_equal(one.image, other.image)
+            for scale, target in one.targets.items():
+                np.testing.assert_array_equal(target, other.targets[scale])
+    told = r"(source|option (source|source_file|codec|size)|taxonomy ignore|taxonomy: class \d+ (export|from)|.* json)\b.*:"
+    assert [line for line in diff(shards, tmp_path / "SHARDS") if not re.match(told, line)] == []
 
 
 def test_a_set_at_a_url(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
