@@ -18,8 +18,8 @@ ORDER = {
     package: rooms.split()
     for package, rooms in {
         "segdata": """
-            version errors documents requirements findings base sarif stores pictures labels raw sources format decoders
-            reading
+            version errors documents requirements findings base sarif stores pictures labels raw sources
+            splits format decoders reading
             engines output making checking looking unpacking publishing synth segdata cli __main__
         """,
         "segmodels": """
@@ -29,7 +29,9 @@ ORDER = {
     }.items()
 }
 INNER = {"segdata.synth": ["canvas", "things", "places", "layouts"], "segmodels.report": ["read", "observe", "page"]}
-PUBLIC = {"segdata.pictures": {"ancillary", "chunks", "codecs", "marked", "png"}}  # the rest is for the room itself
+PUBLIC = {
+    "segdata.pictures": {"ancillary", "chunks", "codecs", "container", "kinds", "marked", "png"}
+}  # the rest is for the room itself
 SIDE_BY_SIDE = 12  # Python files in one folder
 
 
