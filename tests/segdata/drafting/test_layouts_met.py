@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
