@@ -1,0 +1,112 @@
+"""`segdata init`: source files of one's own datasets."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from segdata.cli.command import Command
+from segdata.cli.output import tell
+from segdata.cli.parameters import ANY_PATH
+from segdata.errors import SegdataError
+
+if TYPE_CHECKING:
+    from segdata.drafting.draft import Draft
+
+SHOWN = 3
+
+
+@click.command(cls=Command)
+@click.argument("folder", type=ANY_PATH)
+@click.option(
+    "--out",
+    type=ANY_PATH,
+    help="The source file to write, which must be new. A single hyphen prints it instead. [default: a file in the "
+    "current folder with the name of FOLDER and the suffix .yaml]",
+)
+def init(folder: Path, out: Path | None) -> None:
+    """Look at FOLDER, a folder, a zip or a tar with images and labels, and draft its source file.
+
+    Nothing in FOLDER is changed. What could not be found out is marked ??? in the file.
+    """
+    from segdata.drafting.draft import draft_source
+    from segdata.drafting.text import source_text
+
+    if out is not None:
+        _check_free(out)
+    draft = draft_source(folder)
+    file = out or Path(f"{draft.name}.yaml")
+    is_printed = str(file) == "-"
+    lists = {} if is_printed else {split: f"{file.stem}_{split}.txt" for split in draft.lists}
+    text = source_text(draft, str(folder), "FILE" if is_printed else str(file), lists)
+    if is_printed:
+        tell(*text.splitlines())
+    else:
+        _write_all(file, text, {file.parent / lists[split]: keys for split, keys in draft.lists.items()})
+    tell(*_summary(draft), err=is_printed)
+    tell(_next(draft, str(folder), "FILE" if is_printed else str(file)), err=is_printed)
+
+
+def _check_free(file: Path) -> None:
+    """Raise SegdataError where something is that would be written over."""
+    if str(file) != "-" and (file.exists() or file.is_symlink()):
+        raise SegdataError(
+            f"{file} is there already, and is left as it is. Name another file with --out, or remove it."
+        )
+
+
+def _write_all(file: Path, text: str, lists: "Mapping[Path, object]") -> None:
+    """The source file last: where it is, its lists are."""
+    from segdata.base.files import write_file
+    from segdata.base.ownership import check_home
+
+    check_home("--out", file)
+    for path in (*lists, file):
+        _check_free(path)
+    for path, keys in lists.items():
+        write_file(path, "".join(f"{key}\n" for key in keys).encode())  # type: ignore[attr-defined]
+    write_file(file, text.encode("utf-8", "backslashreplace"))
+
+
+# ---- what is told -------------------------------------------------------------------------------------------
+
+
+def _summary(draft: "Draft") -> Iterator[str]:
+    """What was found, and what was not understood."""
+    from segdata.drafting.finding.looks import NAMES
+
+    if draft.layout_of:
+        place = draft.inventory.place
+        yield (
+            f"this is the layout of {draft.layout_of}: `segdata prepare {draft.layout_of} --root {place}` reads it without "
+            "a source file"
+        )
+    yield f"images: {draft.layout.image}"
+    yield f"labels: {draft.layout.annotation} ({NAMES[draft.annotation.kind]})"
+    samples = ", ".join(f"{split or 'all'} {count}" for split, count in draft.samples.items())
+    bare = f"; without labels: {', '.join(draft.layout.bare)}" if draft.layout.bare else ""
+    yield f"pairs: {len(draft.layout.pairs)}; frames by split: {samples}{bare}"
+    unknown = sum(not row.name for row in draft.rows)
+    by = f", by {draft.known}" if draft.known else ""
+    yield f"label table: {len(draft.rows)} rows, {unknown} without a name{by}"
+    for what, paths in (
+        ("images without labels", draft.unlabelled),
+        ("labels without an image", draft.orphans),
+        ("damaged files", draft.damaged),
+        *(
+            (f"files {suffix or 'without a suffix'} that were not understood", each)
+            for suffix, each in draft.unread.items()
+        ),
+    ):
+        if paths:
+            yield f"{what}: {len(paths)} ({', '.join(paths[:SHOWN])}{', …' if len(paths) > SHOWN else ''})"
+    for each in draft.spare:
+        yield f"other labels, not taken: {each.name} ({NAMES[each.kind]})"
+    yield from draft.inventory.refused[:SHOWN]
+    yield from draft.inventory.notes
+
+
+def _next(draft: "Draft", folder: str, file: str) -> str:
+    """The last line: where the draft is, and what to do."""
+    return f"{file}: {len(draft.layout.pairs)} pairs. Fill in every ???, then: segdata check {file} --root {folder}"
