@@ -7,9 +7,8 @@ import click
 from segdata.base.files import is_stream, unlink
 from segdata.base.ownership import PICTURE, check_file, json_kind
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, report_findings, say, tell, write_json
+from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_json
 from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, folder_path, shard_set
-from segdata.cli.progress import ProgressBar
 from segdata.errors import SegdataError
 from segdata.stores.url import Place
 
