@@ -64,7 +64,7 @@ def can_be_kept(paths: Iterable[str]) -> bool:
     suffixes = Counter(path.rpartition(".")[2].lower() for path in paths)
     formats = {found for suffix in suffixes if (found := format_of(f".{suffix}"))}
     if len(formats) > 1:
-        found = " and ".join(f"{count} frames .{suffix}" for suffix, count in suffixes.most_common())
+        found = " and ".join(f"{count} frame{'s' * (count > 1)} .{suffix}" for suffix, count in suffixes.most_common())
         raise OptionError(
             f"{found}: --image-codec keep passes the bytes of frames on, and those of one set are of one format. Give "
             "--image-codec png."

@@ -130,7 +130,7 @@ def test_which_frames_can_be_kept() -> None:
     assert can_be_kept([]) and can_be_kept(["a.png", "b.PNG"]) and can_be_kept(["a.jpg", "b.jpeg", "c.JPG"])
     assert can_be_kept(["x/a.webp"]) and not can_be_kept(["a.tif", "b.tiff"])
     assert can_be_kept(["a.jpg", "b.bmp"])  # a finding tells of the second, as it does of all else that it may be
-    with pytest.raises(OptionError, match=r"3 frames \.jpg and 1 frames \.png: .* Give --image-codec png"):
+    with pytest.raises(OptionError, match=r"3 frames \.jpg and 1 frame \.png: .* Give --image-codec png"):
         can_be_kept(["a.jpg", "b.png", "c.jpg", "d.JPG"])
 
 
