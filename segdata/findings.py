@@ -35,6 +35,7 @@ CODES = {
     "label-palette": (ERROR, "the palette shows every id as its own grey, or every id in its label's colour"),
     "bad-polygons": (ERROR, "polygon files have a height and width, and objects of known labels with their corners"),
     "unknown-color": (ERROR, "colour-coded labels hold only colours of the dataset's table"),
+    "unknown-frame": (ERROR, "every line of a split list names a frame of the dataset"),
     "indivisible-size": (
         ERROR,
         "the largest scale divides height and width, or --size, --pad or --crop says how",

@@ -18,8 +18,8 @@ ORDER = {
     package: rooms.split()
     for package, rooms in {
         "segdata": """
-            version errors documents requirements findings base sarif stores pictures labels raw sources format decoders
-            reading
+            version errors documents requirements findings base sarif stores pictures labels raw sources
+            splits format decoders reading
             engines output making checking looking publishing synth segdata cli __main__
         """,
         "segmodels": """

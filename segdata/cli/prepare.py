@@ -58,6 +58,29 @@ from segdata.stores.url import Url, place
     "[default: the official splits]",
 )
 @click.option(
+    "--split-share",
+    "split_shares",
+    multiple=True,
+    metavar="SPLIT=NUMBER",
+    help="Make the splits at random: SPLIT gets this share of the labelled frames of all official splits, for example "
+    "train=0.8. This option may be repeated, once for each split; frames that no share needs are left out. Frames of "
+    "one group (a drive, a clip) are never in two splits. With --split-list, the shares are of the frames that belong "
+    "to no group of a listed frame. [default: the official splits]",
+)
+@click.option(
+    "--fold",
+    metavar="NUMBER/COUNT",
+    help="Make the splits of one fold of a cross-validation, for example 2/5: the groups of frames are divided into "
+    "COUNT folds, fold NUMBER is val and all others are train. Every labelled frame is in val of exactly one fold. "
+    "[default: the official splits]",
+)
+@click.option(
+    "--split-seed",
+    type=SEED,
+    help="The seed of the random order of the groups for --split-share and --fold. It does not change the order of "
+    "samples in the shards, as --seed does. [default: 0]",
+)
+@click.option(
     "--scale",
     "scales",
     multiple=True,

@@ -61,8 +61,10 @@ class Entry:
         problems += [f"missing key {key!r}" for key in missing]
         at = table[unknown[0]] if unknown else self
         name = f"{what}: " if what else ""
-        keys = f"expected the keys {', '.join(required)}" + f", and optionally {', '.join(optional)}" * bool(optional)
-        raise at.wrong(f"{name}{', '.join(problems)}; {keys}.")
+        keys = [f"the keys {', '.join(required)}"] * bool(required) + [f"optionally {', '.join(optional)}"] * bool(
+            optional
+        )
+        raise at.wrong(f"{name}{', '.join(problems)}; expected {', and '.join(keys)}.")
 
     def plain(self) -> Any:
         """The value with all that is inside it, without places."""

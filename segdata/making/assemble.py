@@ -16,9 +16,9 @@ from segdata.format.finished import Finished, Shards
 from segdata.format.index import IndexWriter
 from segdata.format.manifest import CARD, FILE, SIDE, SOURCE, SUMS, manifest_bytes
 from segdata.format.receipt import FORMAT, Receipt
-from segdata.making.division import Divided
 from segdata.making.interop import card, wids, write_dali, write_energon, write_energon_index
 from segdata.making.job import Conversion
+from segdata.splits.divided import Divided
 from segdata.version import __version__
 
 

@@ -13,7 +13,6 @@ from segdata.labels.label import COLORS, IDS, Coding, Label, Lookalike
 from segdata.labels.perlabel import class_per_label
 from segdata.labels.targets import RULES, SCALES
 from segdata.labels.taxonomy import Taxonomy, load_taxonomy
-from segdata.making.division import Division, read_division
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
@@ -21,6 +20,7 @@ from segdata.raw.contents.frames import can_be_kept, keeps_pixels
 from segdata.raw.scene import AS_THEY_ARE, FrameRule
 from segdata.sources import source as source_named
 from segdata.sources.source import Source
+from segdata.splits.division import Division, read_division
 from segdata.stores.url import Place, Url, place
 
 FITS = ("", "pad", "crop")
@@ -87,7 +87,7 @@ class Job:
     conversion: Conversion
     name: str
     splits: tuple[str, ...] = ()
-    division: Division | None = None  # whose lists say which frames stand in which split
+    division: Division | None = None  # which frames stand in which split, by lists and shares
     samples_per_shard: int = 64
     seed: int = 0
     engine: str = "local"
@@ -107,8 +107,13 @@ class Job:
     @property
     def options(self) -> dict[str, object]:
         """What dataset.json says of how the set was made."""
-        lists = {"split_lists": self.division.options} if self.division else {}
-        return {**self.conversion.document(), "samples_per_shard": self.samples_per_shard, "seed": self.seed, **lists}
+        division = self.division.options if self.division else {}
+        return {
+            **self.conversion.document(),
+            "samples_per_shard": self.samples_per_shard,
+            "seed": self.seed,
+            **division,
+        }
 
     def settled(self, frames: Iterable[str]) -> "Job":
         """The job with the codec that the names of all its frames lead to: a TIFF is stored as PNG where none is asked
@@ -137,6 +142,9 @@ def make_job(
     name: str | None = None,
     splits: Sequence[str] = (),
     split_lists: Sequence[str] = (),
+    split_shares: Sequence[str] = (),
+    fold: str | None = None,
+    split_seed: int | None = None,
     scales: Iterable[int] = (1,),
     rule: str = "majority",
     size: tuple[int, int] | None = None,
@@ -177,8 +185,9 @@ def make_job(
         raise OptionError(f"--scale {scales}: expected one or more of {', '.join(map(str, SCALES))}, each once.")
     if isinstance(splits, str):
         raise OptionError(f"--split {splits!r}: expected a list of names.")
-    if splits and split_lists:
-        raise OptionError("--split chooses official splits, --split-list makes other ones: give one of both.")
+    for option, other in (("--split-list", split_lists), ("--split-share", split_shares), ("--fold", fold)):
+        if splits and other:
+            raise OptionError(f"--split chooses official splits, {option} makes other ones: give one of both.")
     _check_bounds("--samples-per-shard", samples_per_shard, 1, MOST)
     _check_bounds("--seed", seed, 0, LARGEST_SEED)
     _check_bounds("--workers", workers, 1, MOST_WORKERS)
@@ -228,7 +237,7 @@ def make_job(
         conversion=conversion,
         name=name or classes.name,
         splits=tuple(splits),
-        division=read_division(scene_source, split_lists),
+        division=read_division(scene_source, split_lists, split_shares, fold, split_seed),
         samples_per_shard=samples_per_shard,
         seed=seed,
         engine=engine,

@@ -221,7 +221,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         name=job.name,
         conversion=job.conversion,
         options=job.options,
-        licence=job.source.licence,
+        licence=job.source.licence or "not stated in its source file",
         painted=survey.painted,
         warnings=tuple(finding for finding in findings if finding.severity != ERROR and finding.code not in AROUND),
         dropped=(

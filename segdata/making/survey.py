@@ -10,14 +10,16 @@ from segdata.base.files import read_file
 from segdata.documents.json import load_json
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
-from segdata.making.division import Divided, Division, divide
-from segdata.making.membership import by_split
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, Shelf, list_split, suffix_of
 from segdata.raw.scene import Folder, Listing, Scene, uncommon
 from segdata.raw.tree import Tree
 from segdata.sources.source import Source
+from segdata.splits.divide import divide
+from segdata.splits.divided import Divided
+from segdata.splits.division import Division
+from segdata.splits.membership import by_split
 from segdata.stores.url import Place
 
 PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply
@@ -42,9 +44,10 @@ class Survey:
 
 
 def look(source: Source, tree: Tree, splits: Sequence[str], division: Division | None = None) -> Survey:
-    """All scenes of the splits, or of the division's lists.
+    """All scenes of the splits, or of the division's.
 
-    Raises SourceError where an asked split, or every usual one, is missing, and for a listed frame that is.
+    Raises SourceError where an asked split, or every usual one, is missing, and FindingsError for listed frames that
+    are.
     """
     try:
         return _look(source, tree, splits, division)
@@ -137,7 +140,7 @@ def _settle_splits(source: Source, survey: Survey) -> None:
     if divided := survey.divided:
         survey.scenes = dict(divided.scenes)
         survey.origins = {f"official {split}": origin for split, origin in survey.origins.items()} | divided.origins()
-        survey.notes += filter(None, [divided.note()])
+        survey.notes += divided.notes()
     elif not survey.painted:
         found = source.cautions(survey.scenes)
         survey.notes += [f"{source.name}, official {split}: {caution}" for split, caution in found.items()]

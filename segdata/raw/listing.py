@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from segdata.errors import SourceError
 from segdata.findings import Finding
 from segdata.raw.member import Member, Twin
+from segdata.raw.nearest import nearest_folders
 from segdata.raw.scene import Folder, Listing, Scene
 from segdata.raw.tree import Contents, Tree
 from segdata.stores.url import Place
@@ -75,9 +76,8 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
     origin = "; ".join(map(str, (image, *(annotated or labels[:1]))))
     if not image.keyed and not annotated and not findings:
         lacking = image.folder
-        found = (
-            f"{name}: no {_where(lacking)} in {tree.root} (found: {tree.storage.description()}). {_advice(lacking)}."
-        )
+        there = tree.storage.description()
+        found = f"{name}: no {_where(lacking)} in {tree.root} (found: {there}). {_advice(lacking, tree)}."
         return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
@@ -120,7 +120,7 @@ def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used, othe
         return Finding(code, lacking.path, found)
     found = (
         f"{name}: no {_where(lacking)} in {tree.root} with files {lacking.rule} (found: {tree.storage.description()}), "
-        f"though there are {there}. {_advice(lacking)}, or name the splits that you want with --split."
+        f"though there are {there}. {_advice(lacking, tree)}, or name the splits that you want with --split."
     )
     return Finding(code, lacking.path, found)
 
@@ -135,10 +135,12 @@ def _other_kind(labels: Used) -> str:
     )
 
 
-def _advice(lacking: Folder) -> str:
+def _advice(lacking: Folder, tree: Tree) -> str:
     if lacking.package:
         return f"Unpack or place {lacking.package} there"
-    return f"Its files are looked for as {lacking.template.text}: compare this with the folders that are there"
+    near = nearest_folders(tree, [lacking])
+    looked = f"Files were looked for as {lacking.template.text}"
+    return f"{looked}. {near}. Mend the template, or point --root at the folder above them" if near else looked
 
 
 def _where(folder: Folder) -> str:

@@ -7,7 +7,7 @@ from segdata.documents.yaml import Entry
 from segdata.labels.label import Lookalike
 from segdata.raw.scene import CHANNELS, FrameRule, Official
 from segdata.raw.template import glob
-from segdata.sources.places import Table, mapping
+from segdata.sources.places import Table, listed, mapping
 from segdata.sources.source import Division
 
 HIGHEST = 65535  # of a 16-bit sample
@@ -24,7 +24,7 @@ def read_official(row: Table, split: str, home: Path) -> Official | None:
         return None
     entry = row["official"]
     if isinstance(entry.value, str):
-        path = home / entry.value
+        path = listed(home, entry.value)
         if not path.is_file():
             raise entry.wrong(
                 f"split {split}: no list {path}. Name a text file with one key a line, or a number of frames."
@@ -41,7 +41,7 @@ def read_divisions(entry: Entry | None, home: Path) -> dict[str, Division]:
         table = each.table(f"division {name}", ("about", "lists"), ())
         lists = {}
         for split, row in mapping(table["lists"], f"division {name}: lists").items():
-            path = home / row.typed(str, f"division {name}: {split}")
+            path = listed(home, row.typed(str, f"division {name}: {split}"))
             if not path.is_file():
                 raise row.wrong(f"division {name}: no list {path}. Name a text file with one frame a line.")
             lists[split] = path.name, path.read_text(encoding="utf-8")

@@ -31,7 +31,8 @@ from segdata.sources.tables import read_labels, read_table_name
 
 MAX_BYTES = 1 << 20  # a hundred times the longest here
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
-OPEN = "???"  # what `segdata init` could not know
+COMMENT = re.compile(rb"(^|\s)#.*")
+OPEN = b"???"  # what `segdata init` could not know
 DEEPEST = 4  # sources that extend each other
 
 FACTS = ("title", "licence", "homepage", "citation")
@@ -43,11 +44,14 @@ OPTIONAL = (
 
 
 def load_source(path: Path) -> Source:
-    """A source from a file of the user's. Raises SourceError."""
+    """A source from a file of the user's; a copy of the file of one that ships is that one. Raises SourceError."""
     try:
         data = read_file(path, MAX_BYTES, SourceError)
     except FileNotFoundError:
         raise SourceError(f"no source file {path}.") from None
+    for known in shipped("any").parent.glob("*.yaml"):
+        if known.read_bytes() == data:
+            return read_source(data, str(path), known.parent, ships=True)
     return read_source(data, str(path), path.absolute().parent)
 
 
@@ -69,20 +73,22 @@ def shipped(name: str) -> Path:
 
 
 def _document(data: bytes, where: str) -> Entry:
+    _check_filled_in(data, where)
     document = read_yaml(data, where, SourceError)
     if document.value is None:
         raise document.wrong("is empty, expected a source file: name, labels, image, splits.")
-    _check_filled_in(document)
     return document
 
 
-def _check_filled_in(entry: Entry) -> None:
-    """Raise the error for a value that `segdata init` left open."""
-    if isinstance(entry.value, str) and OPEN in entry.value:
-        raise entry.wrong(f"{OPEN} stands for what is not known yet. Write the value in its place.")
-    if isinstance(entry.value, dict | list):
-        for each in entry.value.values() if isinstance(entry.value, dict) else entry.value:
-            _check_filled_in(each)
+def _check_filled_in(data: bytes, where: str) -> None:
+    """Raise SourceError for a line that `segdata init` left open, whatever YAML makes of it."""
+    lines = [COMMENT.sub(b"", line) for line in data.splitlines()]
+    if left := [number for number, line in enumerate(lines, start=1) if OPEN in line]:
+        more = f" (and in {len(left) - 1} more lines)" if len(left) > 1 else ""
+        raise SourceError(
+            f"{where}, line {left[0]}{more}: {OPEN.decode()} stands for what is not known yet. Write the value in its "
+            "place."
+        )
 
 
 def _extended(document: Entry, left: int) -> Entry:
@@ -106,6 +112,8 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     name = table["name"].typed(str, "name")
     if not NAME.fullmatch(name):
         raise table["name"].wrong(f"name: {name!r}; expected letters, digits, '_', '-' and '.'.")
+    if shipped(name).is_file() and not ships:
+        raise table["name"].wrong(f"name: {name} is a source that ships with segdata. Give yours a name of its own.")
     fields = read_fields(table.get("fields"))
     splits = read_splits(table["splits"])
     unlabelled = _unlabelled(table, splits)

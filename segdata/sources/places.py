@@ -144,7 +144,7 @@ def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membersh
                 raise each.wrong(f"split {split}: where: the key has no field {name!r}; it has {known}.")
         return Membership(where=where)
     if "list" in row:
-        path = home / row["list"].typed(str, f"split {split}: list")
+        path = listed(home, row["list"].typed(str, f"split {split}: list"))
         if not path.is_file():
             raise row["list"].wrong(f"split {split}: no list {path}. Name a text file with one frame a line.")
         return Membership(list=str(path))
@@ -168,6 +168,12 @@ def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[s
     template = _checked(entry, f"{what}: {key}", lambda: Template.parse(key, fields))
     _checked(entry, f"{what}: {name.text}", lambda: name.check(template.fields))
     return Clips(template.pattern, name)
+
+
+def listed(home: Path, name: str) -> Path:
+    """Where a list of a source file in the folder `home` lies: there, or where that of an extended source does."""
+    own, shipped = home / name, Path(__file__).parent / name
+    return shipped if shipped.is_file() and not own.is_file() else own
 
 
 def mapping(entry: Entry | None, what: str) -> dict[str, Entry]:

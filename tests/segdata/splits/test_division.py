@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import zipfile
@@ -9,19 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from segdata.checking.verify import verify
+from segdata.cli import cli
 from segdata.errors import OptionError, SegdataError, SourceError
 from segdata.findings import FindingsError
 from segdata.format.manifest import CARD, read_manifest
 from segdata.making.convert import Converter
-from segdata.making.division import read_division
 from segdata.making.job import Job
 from segdata.making.prepare import Prepared, prepare
 from segdata.making.survey import PAINTED, look
 from segdata.raw.tree import open_tree
 from segdata.reading.shardset import ShardSet
 from segdata.sources import source
+from segdata.splits.division import read_division
 
 Draw = Callable[[str], Path]
 MakeJob = Callable[..., Job]
@@ -192,6 +195,29 @@ def test_a_value_that_is_refused(
         make_job("camvid", tmp_path, tmp_path / "set", split_lists=["train=nowhere"])
 
 
+def test_every_line_that_names_no_frame_is_a_finding(
+    draw: Draw, given: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """By the command: with its list and line, and the frame that may be meant; of a list that is all wrong the first
+    lines and a count. SARIF has them, and nothing is written."""
+    others = [f"other_{i:04d}" for i in range(25)]
+    lists = given({"train": ["train_0000", "train_000l", "", "nix"], "val": others})
+    options = [text for value in lists for text in ("--split-list", value)]
+    command = ["prepare", "camvid", "--root", draw("camvid"), "--out", tmp_path / "set", "--sarif", tmp_path / "sarif"]
+    refused = CliRunner().invoke(cli, [str(each) for each in (*command, *options)])
+    assert isinstance(refused.exception, FindingsError) and refused.exit_code == 1
+    assert "train.txt line 2: there is no frame 'train_000l'" in str(refused.exception)
+    results = json.loads((tmp_path / "sarif").read_text())["runs"][0]["results"]
+    found = [each["message"]["text"].partition(". Expected")[0] for each in results]
+    assert {each["ruleId"] for each in results} == {"unknown-frame"} and len(found) == 2 + 20 + 1
+    assert found[:2] == [
+        f"{tmp_path / 'train.txt'}: line 2: no frame 'train_000l' in the dataset; the nearest is train_0003",
+        f"{tmp_path / 'train.txt'}: line 4: no frame 'nix' in the dataset",
+    ]
+    assert found[-1] == f"{tmp_path / 'val.txt'}: 5 more lines, from line 21 on, name no frame of the dataset"
+    assert not (tmp_path / "set").exists()
+
+
 def test_faults_of_other_frames_do_not_count(
     draw: Draw, make_job: MakeJob, given: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -203,7 +229,7 @@ def test_faults_of_other_frames_do_not_count(
         return prepare(make_job("camvid", root, tmp_path / "set", split_lists=given(CAMVID), **options))
 
     shutil.move(root / "testannot", tmp_path)
-    with pytest.raises(SourceError, match=r"line 2: there is no frame 'test_0001'.* Nothing was found of testannot\.$"):
+    with pytest.raises(FindingsError, match=r"line 2: .* no frame 'test_0001'.* Nothing was found of testannot\.$"):
         made()
     others = given({"train": ["train_0000"], "val": ["val_0000"]})
     assert not prepare(make_job("camvid", root, tmp_path / "others", split_lists=others)).findings

@@ -1,15 +1,16 @@
 """A list of the frames of one split: a text file with one frame a line, by its key or by the name of its file."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from segdata.base.canonical import digest_bytes
-from segdata.base.files import read_file
-from segdata.errors import SourceError
-from segdata.raw.scene import Folder
+from segdata.base.files import read_file, write_file
+from segdata.base.ownership import check_home
+from segdata.errors import SegdataError, SourceError
+from segdata.raw.scene import Folder, Scene
 
 COMMENT = re.compile(r"(^|\s)#.*")
 LONGEST = 80  # characters of a line that a message shows
@@ -25,22 +26,31 @@ class SplitList:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the sorted keys, a line each: what `LC_ALL=C sort FILE | sha256sum` prints of a list of keys."""
-        return digest_bytes("".join(f"{key}\n" for key in sorted(self.lines)).encode())
+        return digest_of(self.lines)
 
     def line(self, key: str) -> str:
         """Where the key stands, for a message."""
         return f"{self.name} line {self.lines[key]}"
 
 
-def read_list(path: str) -> str:
-    """The text of a list. Raises SourceError."""
+def digest_of(keys: Iterable[str]) -> str:
+    """SHA-256 of the sorted keys, a line each: what `LC_ALL=C sort FILE | sha256sum` prints of a list of keys."""
+    return digest_bytes(list_of(keys))
+
+
+def list_of(keys: Iterable[str]) -> bytes:
+    """A list of these frames: their keys in order, one a line."""
+    return "".join(f"{key}\n" for key in sorted(keys)).encode()
+
+
+def read_list(path: str, option: str = "--split-list") -> str:
+    """The text of a list, which the option names. Raises SourceError."""
     try:
         return read_file(Path(path), error=SourceError).decode("utf-8-sig")
     except FileNotFoundError:
-        raise SourceError(f"--split-list: no file {path}. Name a text file with one frame a line.") from None
+        raise SourceError(f"{option}: no file {path}. Name a text file with one frame a line.") from None
     except UnicodeDecodeError:
-        raise SourceError(f"--split-list: {path} is no text file. Name one with one frame a line.") from None
+        raise SourceError(f"{option}: {path} is no text file. Name one with one frame a line.") from None
 
 
 def parse_list(split: str, name: str, text: str, folders: Sequence[Folder]) -> SplitList:
@@ -68,6 +78,21 @@ def key_of(word: str, folders: Sequence[Folder]) -> str:
     tails = ["/".join(parts[start:]) for start in range(len(parts))]  # the whole path first, the name alone last
     found = (folder.key(path) for tail in tails for folder in folders for path in (tail, f"{folder.path}/{tail}"))
     return next((key for key in found if key is not None), word)
+
+
+def write_lists(folder: Path, scenes: Mapping[str, Iterable[Scene]], option: str = "--lists") -> list[Path]:
+    """The scenes of each split as a list `<split>.txt`, which `--split-list SPLIT=FILE` takes; the files in order.
+
+    Raises SegdataError, before anything is written, where a file of such a name has other lines: it is somebody's.
+    """
+    lists = {folder / f"{split}.txt": list_of(each.key for each in of_split) for split, of_split in scenes.items()}
+    check_home(option, folder, is_folder=True)
+    for path, data in lists.items():
+        if path.exists() and (path.is_dir() or read_file(path) != data):
+            raise SegdataError(f"{option} {path} is there already, and is another list. Name another folder.")
+    for path, data in lists.items():
+        write_file(path, data)
+    return list(lists)
 
 
 def shortened(text: str) -> str:
