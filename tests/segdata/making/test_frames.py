@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,50 @@ def test_frames_of_two_formats(tmp_path: Path) -> None:
     prepare(job_of(file, image_codec="webp"))
     shards = ShardSet(tmp_path / "set", "val")
     assert np.array_equal(shards.read(shards.keys.index("3")).image, pixels(3))
+
+
+def saved(kind: str, image: Any, **options: Any) -> bytes:
+    buffer = BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 8
+JPEG, ONE, TWO = saved("JPEG", pixels(0)), Image.fromarray(pixels(1)), Image.fromarray(255 - pixels(1))
+PLANTED = {  # name: bytes, code and a part of what was found; one damage each
+    "cut.jpg": (JPEG[:-40], "bad-image", "JPEG: truncated"),
+    "cut.webp": (saved("WEBP", ONE)[:-9], "bad-image", "WebP: truncated"),
+    "cut.tif": (saved("TIFF", ONE)[:-9], "bad-image", "a TIFF of"),
+    "more.jpg": (JPEG + b"?", "bad-image", "1 bytes after its end"),
+    "named.png": (JPEG, "bad-image", "begins as a JPEG does, its name says PNG"),
+    "turned.jpg": (saved("JPEG", ONE, exif=TURNED), "reader-dependent", "orientation 8"),
+    "turned.webp": (saved("WEBP", ONE, exif=TURNED), "reader-dependent", "orientation 8"),
+    "turned.tif": (saved("TIFF", ONE, exif=TURNED), "reader-dependent", "orientation 8"),
+    "ink.jpg": (saved("JPEG", ONE.convert("CMYK")), "image-format", "an 8-bit CMYK JPEG"),
+    "grey.jpg": (saved("JPEG", ONE.convert("L")), "image-format", "an 8-bit grey JPEG"),
+    "deep.jpg": (JPEG.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"), "image-format", "a 12-bit RGB JPEG"),
+    "codes.jpg": (JPEG.replace(b"\xff\xc0", b"\xff\xc9"), "image-format", "an arithmetic-coded JPEG"),
+    "film.webp": (saved("WEBP", ONE, save_all=True, append_images=[TWO]), "reader-dependent", "an animation"),
+    "glass.webp": (saved("WEBP", ONE.convert("RGBA").rotate(9), lossless=True), "image-format", "an 8-bit RGBA WebP"),
+    "pages.tif": (saved("TIFF", ONE, save_all=True, append_images=[TWO]), "image-format", "several pages"),
+    "float.tif": (saved("TIFF", pixels(0)[..., 0].astype(np.float32)), "image-format", "float"),
+    "huge.jpg": (JPEG.replace(b"\x08\0\x10\0\x18", b"\x08\xff\xff\xff\xff"), "too-large", "65535x65535"),
+}
+
+
+def test_planted_damage(tmp_path: Path) -> None:
+    """One finding for each file, of whatever format; and a whole set without them."""
+    file = dataset(tmp_path, image="{split}/drive_{frame}.{jpg,png,webp,tif}")
+    for name, (content, _, _) in PLANTED.items():
+        (tmp_path / "raw/train" / f"drive_{name.replace('.', '-')}.{name.partition('.')[2]}").write_bytes(content)
+        Image.fromarray(ids(0)).save(tmp_path / "raw/train" / f"drive_{name.replace('.', '-')}_ids.png")
+    result = prepare(job_of(file, image_codec="png", on_error="quarantine"))
+    found = {finding.where.partition("drive_")[2].partition(".")[0]: finding for finding in result.findings}
+    told = {name: found[name.replace(".", "-")] for name in PLANTED}
+    assert {name: finding.code for name, finding in told.items()} == {name: row[1] for name, row in PLANTED.items()}
+    assert [name for name, row in PLANTED.items() if row[2] not in told[name].found] == []
+    assert len(result.findings) == len(PLANTED) and verify(tmp_path / "set", pixels=True) == []
 
 
 @pytest.mark.parametrize(
