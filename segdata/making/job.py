@@ -63,6 +63,8 @@ class Conversion:
             chosen["labels"] = self.label_files
         if self.rules:
             chosen["source_file"] = self.rules
+        if self.size and self.fit:  # shards of before, whose labels may not have been resized, are made anew
+            chosen["fitted"] = "images and labels"
         return {
             "source": self.source,
             "taxonomy": self.taxonomy.digest,

@@ -22,7 +22,7 @@ Keyed = Iterable[tuple[str, Member]]
 
 DOCUMENT = re.compile(  # what may lie beside pictures anywhere
     r"(readme|licen[cs]e|copying|citation|terms|changelog|notice|version)([\w-]*\.(txt|md|rst|pdf|html?|docx?))?|"
-    r".+\.(txt|md|rst|pdf|html?|bib|csv|md5|sha\d+)|(md5|sha\d+)sums?",
+    r".+\.(txt|md|rst|pdf|html?|bib|csv|ya?ml|md5|sha\d+)|(md5|sha\d+)sums?",
     re.IGNORECASE,
 )
 SUFFIX = re.compile(r"\.\w{1,8}")
