@@ -10,7 +10,7 @@ from segdata.errors import OptionError
 from segdata.pictures.containers.kinds import KEPT, format_of
 from segdata.raw.contents.picture import PictureFile, open_picture
 from segdata.raw.member import Member
-from segdata.raw.scene import AS_THEY_ARE, FrameRule
+from segdata.raw.scene import FrameRule
 
 COLORS = {"rgb": "RGB", "grey": "grey", "rgba": "RGBA"}  # channels of a rule: a picture's colour
 WORDS = {color: channels for channels, color in COLORS.items()}
@@ -48,11 +48,6 @@ def range_table(low: int, high: int) -> U8:
     integers; values beyond the range become 0 and 255."""
     values = np.arange(DEEPEST + 1, dtype=np.int64).clip(low, high)
     return np.asarray((2 * 255 * (values - low) + (high - low)) // (2 * (high - low)), np.uint8)
-
-
-def keeps_pixels(rule: FrameRule) -> bool:
-    """Whether frames are stored as they are decoded, so that their bytes can pass."""
-    return rule == AS_THEY_ARE
 
 
 def can_be_kept(paths: Iterable[str]) -> bool:
