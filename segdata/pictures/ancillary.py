@@ -61,8 +61,8 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
         with parsing("Pillow", CodecError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(BytesIO(probe), formats=["PNG"]) as image:
-                _check_exif(image.info.get("exif", b""))
-                _check_exif(bytes.fromhex("".join(image.info.get(PROFILE, "").split("\n")[3:])))
+                text = image.info.get(PROFILE, "").split("\n")[3:]
+                _check_exif(image.info.get("exif") or bytes.fromhex("".join(text)))
                 turned = np.asarray(ImageOps.exif_transpose(image))
                 orientation = image.getexif().get(ExifTags.Base.Orientation)
     except CodecError:
