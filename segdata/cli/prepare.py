@@ -153,9 +153,9 @@ def dataset_options(command: Decorated) -> Decorated:
 @click.option(
     "--image-codec",
     type=click.Choice(["keep", "png", "jpeg", "webp"]),
-    help="How images are stored. `keep` stores the bytes of the source files; `png` and `webp` lose nothing, "
-    "`jpeg` does. "
-    "[default: keep, or png where --size, --pad or --crop is given]",
+    help="How images are stored. `keep` stores the bytes of the source files, where these are PNG, JPEG or WebP; `png` "
+    "and `webp` lose nothing, `jpeg` does. "
+    "[default: keep, or png where --size, --pad or --crop is given, or frames are TIFF, grey, RGBA or of 16 bits]",
 )
 @click.option(
     "--jpeg-quality", type=Whole(1, 100), help="The quality of --image-codec jpeg, from 1 to 100. [default: 95]"
