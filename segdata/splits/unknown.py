@@ -12,14 +12,20 @@ SHOWN = 20  # lines of a list that have a finding each; one more counts the othe
 AROUND = 8  # frames before and behind a key in order of names: one of them is what was meant, or none
 
 
-def no_frame(missing: Sequence[str], lists: Mapping[str, SplitList], where: str, known: Collection[str]) -> str:
+def no_frame(
+    missing: Sequence[str],
+    lists: Mapping[str, SplitList],
+    where: str,
+    known: Collection[str],
+    whole: str = "the dataset",
+) -> str:
     """One line on keys of lists that `where` lacks, the first by its line; `known` are those that it has."""
     key, more = missing[0], f" (nor {len(missing) - 1} more of the listed frames)" if len(missing) > 1 else ""
     in_order = sorted(known)
     example = _nearest(key, in_order) or in_order[0]
     return (
-        f"{lists[key].line(key)}: there is no frame {shortened(key)} in {where}{more}. A line names one frame of the "
-        f"dataset, such as {example}."
+        f"{lists[key].line(key)}: there is no frame {shortened(key)} in {where}{more}. A line names one frame of "
+        f"{whole}, such as {example}."
     )
 
 
