@@ -41,6 +41,10 @@ class SizeError(CodecError):
     """A picture that declares another size than is due, or one that no picture has: not decoded."""
 
 
+class UnsupportedError(CodecError):
+    """A picture of a kind that not every reader opens, or that readers take for different pictures: not decoded."""
+
+
 class ShardError(SegdataError):
     """A shard folder that is incomplete, changed or not one at all."""
 

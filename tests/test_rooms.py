@@ -29,7 +29,9 @@ ORDER = {
     }.items()
 }
 INNER = {"segdata.synth": ["canvas", "things", "places", "layouts"], "segmodels.report": ["read", "observe", "page"]}
-PUBLIC = {"segdata.pictures": {"ancillary", "chunks", "codecs", "marked", "png"}}  # the rest is for the room itself
+PUBLIC = {
+    "segdata.pictures": {"ancillary", "chunks", "codecs", "container", "kinds", "marked", "png"}
+}  # the rest is for the room itself
 SIDE_BY_SIDE = 12  # Python files in one folder
 
 

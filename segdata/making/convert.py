@@ -1,6 +1,7 @@
 """One scene to the members of one sample: read, check, decode, resize, map, downscale, encode.
 
-An image whose size and codec stay is never decoded: its container is checked (every CRC) and its bytes pass.
+An image whose size and codec stay is never decoded: its container is checked (every CRC, every marker) and its bytes
+pass.
 """
 
 from collections.abc import Mapping
@@ -17,12 +18,12 @@ from segdata.labels.coding import Tally, guess
 from segdata.labels.targets import IDENTITY, Histogram, majority, make_targets, remap
 from segdata.labels.taxonomy import IGNORE, LabelMap
 from segdata.making.job import Conversion
-from segdata.pictures.chunks import RGB
 from segdata.pictures.codecs import SUFFIXES, decode_image, encode_image
+from segdata.pictures.containers.kinds import KEPT
 from segdata.pictures.png import encode_labels
-from segdata.raw.member import Member
-from segdata.raw.pngfiles import LabelReader, PngFile, open_member, problem
-from segdata.raw.polygons import PolygonFile, open_polygons
+from segdata.raw.contents.frames import FrameReader
+from segdata.raw.contents.labelfiles import label_opener
+from segdata.raw.contents.picture import PictureFile, problem
 from segdata.raw.scene import Scene
 
 
@@ -47,24 +48,27 @@ class Converter:
     def __init__(self, conversion: Conversion) -> None:
         self.conversion = conversion
         self.map = LabelMap.between(conversion.labels, conversion.taxonomy)
-        self.reader = LabelReader(conversion.labels, conversion.coding.kind == "palette")
+        self.frames = FrameReader(conversion.frames)
+        self.open_labels = label_opener(conversion.coding, conversion.labels)
+        self.open_fallback = label_opener(conversion.fallback, conversion.labels)
         self.evaluated = [i for i, row in enumerate(conversion.taxonomy.classes) if row.evaluated]
 
     def convert(self, scene: Scene) -> Converted:
         """Raises SampleError with the finding that keeps the scene from being used."""
         image, ids, sources = self._open(scene)
         shape = self._shape(scene, image.size)
-        parts, pixels, sums = self._image(image, shape)
+        name, data, pixels, sums = self._image(image, shape)
+        parts = {name: data}
         counts, tally = None, Tally()
         if ids is not None:
             targets, counts, tally = self._targets(scene, ids, shape)
-            for name, target in targets.items():
-                parts[name] = encode_labels(target.reshape(-1, target.shape[-1]))  # planes stand below each other
-                pixels[name] = digest_pixels(target)
+            for part, target in targets.items():
+                parts[part] = encode_labels(target.reshape(-1, target.shape[-1]))  # planes stand below each other
+                pixels[part] = digest_pixels(target)
         parts["json"] = self._meta(scene, shape)
-        passed = {"image.png": sources["image"]} if self.conversion.codec == "keep" else {}  # whose digest is known
+        passed = {name: sources["image"]} if self.conversion.codec == "keep" else {}  # whose digest is known
         sample = sorted(parts.items())
-        digest = digest_sample([passed.get(name) or digest_source(data) for name, data in sample])
+        digest = digest_sample([passed.get(part) or digest_source(data) for part, data in sample])
         return Converted(scene.key, tuple(sample), shape, sources, digest, pixels, counts, sums, tally)
 
     def review(self, scene: Scene) -> tuple[Mapping[str, str], Tally]:
@@ -79,30 +83,17 @@ class Converter:
         self._check_ids(scene, codes)
         return sources, Tally.of(_label_path(scene), codes, self.conversion.landmarks, self.conversion.lookalikes)
 
-    def _open(self, scene: Scene) -> tuple[PngFile, U8 | None, dict[str, str]]:
+    def _open(self, scene: Scene) -> tuple[PictureFile, U8 | None, dict[str, str]]:
         """Read and check both files: the image, raw ids (H, W) where the split has labels, and the files' digests."""
-        image = open_member(scene.image)
-        if (image.header.bit_depth, image.header.color_type) != (8, RGB):
-            raise image.problem("image-format", image.kind)
-        if image.chunk(b"tRNS") is not None:
-            raise image.problem("reader-dependent", "a transparent colour (tRNS): some readers give a fourth channel")
+        image = self.frames.open(scene.image)
         member = scene.labels or scene.colors
         if member is None:
             return image, None, {"image": image.digest}
-        file = self._open_labels(member)
+        file = self.open_labels(member) if scene.labels else self.open_fallback(member)
         if file.size != image.size:
             (height, width), (due_height, due_width) = file.size, image.size
             raise file.problem("size-mismatch", f"{width}x{height} beside an image of {due_width}x{due_height}")
-        if isinstance(file, PolygonFile):
-            ids = file.ids()
-        else:
-            ids = self.reader.ids_of(file) if scene.labels else self.reader.ids_of_colors(file)
-        return image, ids, {"image": image.digest, "labels": file.digest}
-
-    def _open_labels(self, member: Member) -> PngFile | PolygonFile:
-        if self.conversion.coding.kind == "polygons":
-            return open_polygons(member, self.conversion.labels)
-        return open_member(member)
+        return image, file.ids(), {"image": image.digest, "labels": file.digest}
 
     def _shape(self, scene: Scene, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) of the sample's image and x1."""
@@ -119,25 +110,29 @@ class Converter:
         return shape
 
     def _image(
-        self, file: PngFile, shape: tuple[int, int]
-    ) -> tuple[dict[str, bytes], dict[str, str], ImageSums | None]:
-        """The image's member, its pixel digest and sums (both only where it was decoded anyway)."""
+        self, file: PictureFile, shape: tuple[int, int]
+    ) -> tuple[str, bytes, dict[str, str], ImageSums | None]:  # fmt: skip
+        """The image's part and its bytes; its pixel digest and sums, both only where it was decoded anyway."""
         conversion = self.conversion
         if conversion.codec == "keep":
+            suffix = KEPT.get(file.container.format)
+            if suffix is None:
+                raise file.problem("image-format", f"{file.kind}, whose bytes no sample holds. Give --image-codec png")
             if shape != file.size:
                 (height, width), (new_height, new_width) = file.size, shape
                 found = f"{width}x{height} would become {new_width}x{new_height}; --image-codec keep cannot"
                 raise file.problem("indivisible-size", found)
+            name = f"image.{suffix}"
             if not conversion.full_check:
-                return {"image.png": file.data}, {}, None
-            image = file.decoded()
-            return {"image.png": file.data}, {"image.png": digest_pixels(image)}, ImageSums.of(image)
-        image = resized_image(file.decoded(), conversion.size, shape)
+                return name, file.data, {}, None
+            image = self.frames.pixels(file)
+            return name, file.data, {name: digest_pixels(image)}, ImageSums.of(image)
+        image = resized_image(self.frames.pixels(file), conversion.size, shape)
         name = f"image.{SUFFIXES[conversion.codec]}"
         encoded = encode_image(image, conversion.codec, conversion.jpeg_quality)
         if conversion.codec == "jpeg":  # what readers will see, not what was compressed
             image = decode_image(encoded, size=shape)
-        return {name: encoded}, {name: digest_pixels(image)}, ImageSums.of(image)
+        return name, encoded, {name: digest_pixels(image)}, ImageSums.of(image)
 
     def _targets(
         self, scene: Scene, ids: U8, shape: tuple[int, int]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from segdata.labels.taxonomy import Taxonomy, load_taxonomy
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
+from segdata.raw.contents.frames import can_be_kept, keeps_pixels
 from segdata.raw.scene import AS_THEY_ARE, FrameRule
 from segdata.sources import source as source_named
 from segdata.sources.source import Source
@@ -97,6 +98,7 @@ class Job:
     quarantine: bool = False
     readers: tuple[str, ...] = ()  # loaders that want files of their own: "energon"
     replace: bool = False  # another set that stands at `out` may go
+    codec_asked: bool = False  # the conversion's was given, and does not follow from the frames
 
     @property
     def folders(self) -> WorkFolders:
@@ -112,6 +114,18 @@ class Job:
             "seed": self.seed,
             **division,
         }
+
+    def settled(self, frames: Iterable[str]) -> "Job":
+        """The job with the codec that the names of all its frames lead to: a TIFF is stored as PNG where none is asked
+        for. Raises OptionError where their bytes cannot be kept."""
+        if self.conversion.codec != "keep" or can_be_kept(frames):
+            return self
+        if self.codec_asked:
+            raise OptionError(
+                "--image-codec keep passes bytes through, and no loader of shards reads a TIFF. Choose png, or leave "
+                "the option out."
+            )
+        return replace(self, conversion=replace(self.conversion, codec="png"))
 
     def identity(self, splits: Iterable[str], *, painted: bool) -> dict[str, Any]:
         """What makes the set with these splits, of painted frames or real ones, this one: see `output.standing`."""
@@ -188,6 +202,11 @@ def make_job(
         raise OptionError("--turn is for --size, which is not given.")
     if image_codec == "keep" and size:
         raise OptionError("--image-codec keep passes bytes through; --size changes them. Choose png.")
+    if image_codec == "keep" and not keeps_pixels(scene_source.frames):
+        raise OptionError(
+            "--image-codec keep passes bytes through; the source's rule for frames (channels, range) changes pixels. "
+            "Choose png, or leave the option out."
+        )
     if jpeg_quality and image_codec != "jpeg":
         found = f"--image-codec {image_codec}" if image_codec else "without it"
         raise OptionError(f"--jpeg-quality is for --image-codec jpeg, this is {found}.")
@@ -206,7 +225,7 @@ def make_job(
         size=size,
         fit=fit,
         turn=turn,
-        codec=image_codec or ("png" if size or fit else "keep"),
+        codec=image_codec or ("png" if size or fit or not keeps_pixels(scene_source.frames) else "keep"),
         full_check=full_check,
         label_files=labels,
         jpeg_quality=jpeg_quality or JPEG_QUALITY,
@@ -229,6 +248,7 @@ def make_job(
         quarantine=on_error == "quarantine",
         readers=tuple(readers),
         replace=replace,
+        codec_asked=image_codec is not None,
     )
 
 

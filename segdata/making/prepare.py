@@ -79,6 +79,7 @@ def prepare(job: Job, progress: Progress = lambda done, total: None, say: Say = 
     drop_bad_keys(survey)
     if survey.halves:
         raise _split_lost(job, survey.halves, survey.findings)
+    job = job.settled(scene.image.path for scenes in survey.scenes.values() for scene in scenes)
     plan = [
         shard
         for split, scenes in survey.scenes.items()
@@ -220,7 +221,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         name=job.name,
         conversion=job.conversion,
         options=job.options,
-        licence=job.source.licence,
+        licence=job.source.licence or "not stated in its source file",
         painted=survey.painted,
         warnings=tuple(finding for finding in findings if finding.severity != ERROR and finding.code not in AROUND),
         dropped=(

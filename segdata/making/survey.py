@@ -10,7 +10,6 @@ from segdata.base.files import read_file
 from segdata.documents.json import load_json
 from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding
-from segdata.making.membership import by_split
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, Shelf, list_split, suffix_of
@@ -20,6 +19,7 @@ from segdata.sources.source import Source
 from segdata.splits.divide import divide
 from segdata.splits.divided import Divided
 from segdata.splits.division import Division
+from segdata.splits.membership import by_split
 from segdata.stores.url import Place
 
 PAINTED = "segdata-synth.json"  # the marker that `segdata synth` leaves: official frame lists do not apply

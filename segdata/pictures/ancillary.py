@@ -1,4 +1,4 @@
-"""What a PNG says beside its pixels, and whether readers act on it.
+"""What a picture says beside its pixels, and whether readers act on it. Most of this page is about PNG.
 
 Most of it no reader applies: gAMA, cHRM, sRGB, iCCP, bKGD, pHYs, text. These readers were asked: Pillow, and so
 Hugging Face's datasets, and OpenCV. What some of them act on and others do not:
@@ -23,6 +23,7 @@ from segdata.errors import CodecError
 from segdata.pictures.chunks import RGB, Chunk, assemble, name_of
 
 ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
+ANIMATED = "an animation: which of its pictures is meant, readers decide differently. Save the one that is meant"
 ONCE = frozenset(  # what may stand in a file once at most (5.6 of the standard, and its registered extensions)
     {b"PLTE", b"tRNS", b"cHRM", b"cICP", b"gAMA", b"iCCP", b"mDCV", b"cLLI", b"sBIT", b"sRGB", b"bKGD", b"hIST"}
     | {b"pHYs", b"eXIf", b"tIME", b"oFFs", b"pCAL", b"sCAL", b"sTER"}
@@ -49,7 +50,7 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
     if not others:
         return ""
     if any(kind in ANIMATION for kind, _ in others):
-        return "an animation: which of its pictures is meant, readers decide differently. Save the one that is meant"
+        return ANIMATED
     if foreign := [chunk for chunk in others if not chunk[0].isalpha() or chunk[0][2] & 32]:
         return f"libpng does not open it, for {_names(foreign)} is no name of a chunk. Save it without"
     probe = assemble(PROBE.shape[1], PROBE.shape[0], RGB, [*others, (b"IDAT", ROWS)])
@@ -63,6 +64,30 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
         return f"Pillow does not open it, for one of its chunks {_names(others)}. Save it without them"
     if np.array_equal(turned, PROBE):
         return ""
+    return _told(orientation)
+
+
+def turning(data: bytes, kind: str) -> str:
+    """Why readers would turn a file of this format (as Pillow names it), by its metadata; "" where they do not.
+
+    Pillow reads what stands before the pixels, and decodes nothing.
+    """
+    try:
+        with parsing("Pillow", CodecError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(BytesIO(data), formats=[kind]) as image:
+                orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except CodecError:
+        return "Pillow does not open it, for what its metadata holds. Save it without"
+    return turned_by(orientation)
+
+
+def turned_by(orientation: object) -> str:
+    """The same of what a note of the camera says: 2 to 8 turn or mirror, all else does nothing."""
+    return _told(orientation) if orientation in range(2, 9) else ""
+
+
+def _told(orientation: object) -> str:
     return (
         f"orientation {orientation} in its metadata: some readers turn the picture, others show it as it is stored. "
         "Save it without that note, upright as its label is"

@@ -4,7 +4,6 @@ What a picture's header declares is bounded before anything decodes it: by what 
 picture has, and by the size that the caller knows.
 """
 
-import struct
 from typing import Any
 
 import cv2
@@ -16,17 +15,14 @@ from segdata.documents.json import load_json
 from segdata.errors import CodecError, SizeError
 from segdata.pictures import png
 from segdata.pictures.chunks import SIGNATURE, open_png
+from segdata.pictures.containers.container import Size
+from segdata.pictures.containers.jpeg import START, jpeg_size
+from segdata.pictures.containers.webp import webp_size
 
 CODECS = ("keep", "png", "jpeg", "webp")
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 JPEG_QUALITY = 95  # where none is asked for
 MAX_META_BYTES = 1 << 16  # six texts and numbers take 300
-MAX_PIXELS = 1 << 27  # of a JPEG or WebP: beside the picture (3 bytes a pixel) their decoders hold up to 6 and 4 more
-JPEG_RATIO = 512  # pixels a byte: an entropy-coded block of 8x8 has a bit at least (T.81, F.1.2, G.1.2; flat ones: 255)
-FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # SOF0 to 2: Huffman, sequential or progressive. None else is in use
-SEGMENTS = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # what may stand before: DHT, DQT, DRI, COM, APPn
-
-Size = tuple[int, int]  # height, width
 
 
 def encode_image(image: U8, codec: str, quality: int = JPEG_QUALITY) -> bytes:
@@ -124,40 +120,8 @@ def _check_size(declared: Size, size: Size | None) -> None:
 
 def _declared(data: bytes) -> Size:
     """(H, W) of a JPEG or WebP, from its header."""
-    if data.startswith(b"\xff\xd8"):
-        size, most = _jpeg_size(data), min(MAX_PIXELS, JPEG_RATIO * len(data))
-    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        size, most = _webp_size(data), MAX_PIXELS  # of one colour, 40 bytes are enough for any
-    else:
-        raise CodecError(f"{len(data)} bytes that begin with {data[:4].hex(' ')}, expected a PNG, JPEG or WebP.")
-    if not 0 < size[0] * size[1] <= most:
-        raise SizeError(f"{len(data)} bytes that declare {size[1]}x{size[0]} pixels, expected 1 to {most}.")
-    return size
-
-
-def _jpeg_size(data: bytes) -> Size:
-    """From the first frame header (T.81, B.2.2). Only what stands before it by the standard is passed over."""
-    at = 2
-    while at + 9 <= len(data):
-        mark, kind, length, _, height, width = struct.unpack_from(">BBHBHH", data, at)
-        if mark == 0xFF and kind in FRAMES:
-            return height, width
-        if mark != 0xFF or kind not in SEGMENTS:
-            break
-        at += 2 + length
-    raise CodecError(f"{len(data)} bytes that begin as a JPEG does, expected the header of a Huffman-coded frame.")
-
-
-def _webp_size(data: bytes) -> Size:
-    """From the first chunk: lossy (RFC 6386, 9.1), lossless (RFC 9649, 3.4), or one that says what follows (2.7)."""
-    head = data[:30]
-    if len(head) == 30:
-        if head[12:16] == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
-            width, height = struct.unpack_from("<HH", head, 26)
-            return height & 0x3FFF, width & 0x3FFF
-        if head[12:16] == b"VP8L" and head[20] == 0x2F:
-            (bits,) = struct.unpack_from("<I", head, 21)
-            return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
-        if head[12:16] == b"VP8X":
-            return int.from_bytes(head[27:30], "little") + 1, int.from_bytes(head[24:27], "little") + 1
-    raise CodecError(f"{len(data)} bytes that begin as a WebP does, expected the header of a picture.")
+    if data.startswith(START):
+        return jpeg_size(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return webp_size(data)
+    raise CodecError(f"{len(data)} bytes that begin with {data[:4].hex(' ')}, expected a PNG, JPEG or WebP.")

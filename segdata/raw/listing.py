@@ -76,7 +76,8 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
     origin = "; ".join(map(str, (image, *(annotated or labels[:1]))))
     if not image.keyed and not annotated and not findings:
         lacking = image.folder
-        found = f"{name}: no {_where(lacking)} in {tree.root} (found: {tree.storage.description()}). {_advice(lacking, tree)}."
+        there = tree.storage.description()
+        found = f"{name}: no {_where(lacking)} in {tree.root} (found: {there}). {_advice(lacking, tree)}."
         return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))

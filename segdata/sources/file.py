@@ -86,7 +86,8 @@ def _check_filled_in(data: bytes, where: str) -> None:
     if left := [number for number, line in enumerate(lines, start=1) if OPEN in line]:
         more = f" (and in {len(left) - 1} more lines)" if len(left) > 1 else ""
         raise SourceError(
-            f"{where}, line {left[0]}{more}: {OPEN.decode()} stands for what is not known yet. Write the value in its place."
+            f"{where}, line {left[0]}{more}: {OPEN.decode()} stands for what is not known yet. Write the value in its "
+            "place."
         )
 
 

@@ -529,7 +529,7 @@ def test_what_an_older_version_passed(
     plant(root)
     job = make_job("cityscapes", root, tmp_path / "set")
     with monkeypatch.context() as older:
-        older.setattr("segdata.raw.pngfiles.disagreement", lambda chunks: "")
+        older.setattr("segdata.pictures.containers.kinds.disagreement", lambda chunks: "")
         older.setattr("segdata.making.prepare.coding_finding", lambda *arguments: None)
         older.setattr("segdata.making.build.RULES", 0)
         if not published:

@@ -18,10 +18,11 @@ from segdata.checking.verify import verify
 from segdata.cli import cli
 from segdata.errors import OptionError, SegdataError
 from segdata.findings import FindingsError
+from segdata.labels.label import Coding
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
+from segdata.raw.contents.labelfiles import label_opener
 from segdata.raw.member import Member
-from segdata.raw.polygons import open_polygons
 from segdata.reading.shardset import ShardSet
 from segdata.sources import source
 
@@ -33,7 +34,8 @@ KINDS = ["car", "cargroup", "license plate", "sky", "unlabeled", "bicyclegroup",
 
 
 def drawn(path: Path) -> np.ndarray[Any, Any]:
-    return open_polygons(Member(path.name, path.parent, path.name), LABELS).ids()
+    read = label_opener(Coding("polygons", background="unlabeled"), LABELS)
+    return read(Member(path.name, path.parent, path.name)).ids()
 
 
 def official(path: Path) -> np.ndarray[Any, Any]:

@@ -1,13 +1,16 @@
 """Which frames are in which split, where several splits have their files in the same places: a source's `members`."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from segdata.errors import SourceError
 from segdata.findings import Finding
 from segdata.raw.scene import Folder, Listing, Scene
 from segdata.raw.template import UNSAFE, Template
 from segdata.sources.source import Source
+from segdata.splits.shares import Shares, share_out
 from segdata.splits.splitlist import parse_list, read_list
 
 SHOWN = 3
@@ -55,14 +58,26 @@ def _split_of(source: Source, splits: Sequence[str], scenes: Sequence[Scene]) ->
                     f"{source.name}: {scene.key} belongs to {found[scene.key]} and to {split}. A frame belongs to one "
                     "split: mend `where` or the lists of the source file."
                 )
+    shares = {split: Fraction(str(source.members[split].share)) for split in splits if source.members[split].share}
+    if shares and scenes:
+        found |= _shared_out(source, Shares(shares), [scene for scene in scenes if scene.key not in found])
     return found
+
+
+def _shared_out(source: Source, shares: Shares, scenes: Sequence[Scene]) -> Mapping[str, str]:
+    """key -> split, of the frames that no other rule takes: what belongs together is never in two splits."""
+    sizes = Counter(source.part(scene.key) for scene in scenes)
+    split_of = share_out(shares, sizes)
+    return {scene.key: split_of[source.part(scene.key)] for scene in scenes}
 
 
 def _taker(source: Source, split: str) -> Callable[[str], bool]:
     """Whether the frame with a key is the split's, by its rule on fields, or by its list."""
     member = source.members[split]
     if member.list:
-        listed = parse_list(split, member.list, read_list(member.list), source.folders).lines
+        listed = parse_list(
+            split, member.list, read_list(member.list, f"{source.name}, split {split}"), source.folders
+        ).lines
         return listed.__contains__
     template = Template.parse(source.naming.text, source.fields)
     due = {name: frozenset(_as_in_keys(source, each) for each in values) for name, values in member.where.items()}
