@@ -1,0 +1,219 @@
+"""`segdata init`: from a place to the draft of its source file, in the order of events."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from segdata.drafting.census import Census, take_census
+from segdata.drafting.drawing import find_layout
+from segdata.drafting.finding.batches import make_batches
+from segdata.drafting.finding.inventory import Inventory, take_inventory
+from segdata.drafting.finding.looks import NAMES
+from segdata.drafting.finding.pairing import RANKS, Annotation, find_annotations
+from segdata.drafting.finding.roles import Roles, find_roles
+from segdata.drafting.finding.words import SPLITS
+from segdata.drafting.known import Known, Row, find_known, rows_of
+from segdata.drafting.layout import Layout
+from segdata.errors import SourceError
+from segdata.raw.scene import Folder
+from segdata.sources import SOURCES
+
+SHOWN = 3
+TRIED = 200  # pairs by which a known layout is told
+MOST_LISTS, LIST_BYTES = 60, 1 << 24
+LISTED = 0.8  # share of a list's lines that name a frame
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All that was found.
+
+    lists: split -> its frames by key, from a list file at `list_paths`. layout_of: a source that ships and has this layout.
+    spare: labels of other kinds, the best first. unlabelled: images in no pair; orphans: labels of the chosen kind without an
+    image. unread: files that were not understood, by suffix.
+    """
+
+    inventory: Inventory
+    annotation: Annotation
+    spare: Sequence[Annotation]
+    layout: Layout
+    census: Census
+    known: Known | None
+    rows: Sequence[Row]
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    list_paths: Mapping[str, str] = field(default_factory=dict)
+    layout_of: str = ""
+    unlabelled: Sequence[str] = ()
+    orphans: Sequence[str] = ()
+    damaged: Sequence[str] = ()
+    unread: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the set, after the folder or archive."""
+        place = self.inventory.place.resolve()
+        stem = place.name if place.is_dir() else place.name.partition(".")[0]
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._").lower() or "my-dataset"
+
+    @property
+    def samples(self) -> dict[str, int]:
+        """Pairs by split; of splits without labels, images."""
+        if self.lists:
+            return {split: len(keys) for split, keys in self.lists.items()}
+        folders = Counter(pair.split for pair in self.layout.pairs)
+        found = {split: folders[folder] for split, folder in self.layout.splits.items()}
+        return found | {split: len(paths) for split, paths in self.layout.bare.items()}
+
+
+def draft_source(place: Path) -> Draft:
+    """Look at a folder or an archive. Raises SourceError, in one line, where it holds no images with labels."""
+    inventory = take_inventory(place)
+    roles = find_roles(make_batches(inventory.members))
+    annotations = find_annotations(roles)
+    if not annotations:
+        raise _nothing(inventory, roles)
+    best, *spare = annotations
+    layout = find_layout(best, roles.of("image"), list(inventory.members))
+    members = inventory.members
+    census = take_census([(members[pair.image], members[pair.label]) for pair in layout.pairs])
+    if not census.files:
+        raise SourceError(
+            f"{place}: the labels {best.name} cannot be read ({len(census.damaged)} were tried). Mend them."
+        )
+    known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)])
+    rows = rows_of(best.kind, census, known)
+    lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)
+    paired = {path for pair in layout.pairs for path in (pair.image, pair.label)}
+    images = {member.path for role in roles.of("image") for member in role.batch.files.values()}
+    bare = {path for paths in layout.bare.values() for path in paths}
+    labels = {member.path for match in best.matches for member in match.label.batch.files.values()}
+    return Draft(
+        inventory,
+        best,
+        spare,
+        layout,
+        census,
+        known,
+        rows,
+        lists,
+        list_paths,
+        _layout_of(layout),
+        sorted(images - paired - bare),
+        sorted(labels - paired),
+        sorted({*roles.damaged, *census.damaged}),
+        _unread(inventory, roles, set(list_paths.values())),
+    )
+
+
+def _nothing(inventory: Inventory, roles: Roles) -> SourceError:
+    """That there are no pairs, and what there is instead."""
+    images, labels = roles.of("image"), roles.of(*RANKS)
+    place = inventory.place
+    why = f" ({len(roles.damaged)} files could not be read, such as {roles.damaged[0]})" if roles.damaged else ""
+    if inventory.refused:
+        why += f" ({inventory.refused[0]})"
+    if not inventory.members:
+        return SourceError(f"{place}: no files{why}. Expected a folder or archive with images and their labels.")
+    if not images:
+        there = ", ".join(
+            f"{len(found)} {suffix or 'without a suffix'}" for suffix, found in _suffixes(inventory).items()
+        )
+        what = f"; {labels[0].batch.name} are {NAMES[labels[0].kind]}" if labels else ""
+        return SourceError(
+            f"{place}: no images among {len(inventory.members)} files ({there}){what}{why}. Expected frames."
+        )
+    example = next(iter(images[0].batch.files.values())).path
+    if not labels:
+        count = sum(len(role.batch.files) for role in images)
+        return SourceError(
+            f"{place}: {count} images, such as {example}, and no labels{why}. Expected also pictures of ids or of few "
+            "colours, palette pictures, or polygons of Cityscapes or LabelMe."
+        )
+    other = next(iter(labels[0].batch.files.values())).path
+    return SourceError(
+        f"{place}: no labels belong to the images by their names, such as the image {example} and the labels {other}{why}. "
+        "Expected names that are equal but for a word, such as a.png and a_mask.png."
+    )
+
+
+def _folders(inventory: Inventory) -> set[str]:
+    return {part for path in inventory.members for part in path.split("/")[:2]}
+
+
+def _suffixes(inventory: Inventory, skipped: set[str] = frozenset()) -> dict[str, list[str]]:  # type: ignore[assignment]
+    """Suffix -> paths, the most frequent first."""
+    found: dict[str, list[str]] = {}
+    for path in inventory.members:
+        if path not in skipped:
+            found.setdefault(PurePosixPath(path).suffix.lower(), []).append(path)
+    return dict(sorted(found.items(), key=lambda each: -len(each[1])))
+
+
+def _unread(inventory: Inventory, roles: Roles, lists: set[str]) -> dict[str, list[str]]:
+    """Files that are neither images nor labels of any kind, nor lists of splits."""
+    known = {member.path for role in roles.all if role.kind != "other" for member in role.batch.files.values()}
+    return _suffixes(inventory, known | lists)
+
+
+# ---- what lies beside the pictures ---------------------------------------------------------------------------
+
+
+def _lists(inventory: Inventory, layout: Layout) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Splits by text files that name frames, one a line: split -> keys, and split -> the file's path."""
+    naming = layout.naming
+    keys = {PurePosixPath(pair.image).stem: naming.of(pair.fields) for pair in layout.pairs}
+    keys |= {key: key for key in keys.values()}
+    found: dict[str, tuple[int, list[str], str]] = {}
+    for path in [path for path in inventory.members if path.lower().endswith((".txt", ".lst"))][: 10 * MOST_LISTS]:
+        word = SPLITS.get(PurePosixPath(path).stem.lower(), "")
+        if word and len(found) < MOST_LISTS:
+            named = _named(inventory, path, keys)
+            if len(named) > found.get(word, (0, [], ""))[0]:
+                found[word] = (len(named), named, path)
+    if {"train", "val"} <= found.keys():
+        found.pop("trainval", None)
+    order = ["train", "val", "test"]
+    names = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    if len(found) < 2:
+        return {}, {}
+    return {name: found[name][1] for name in names}, {name: found[name][2] for name in names}
+
+
+def _named(inventory: Inventory, path: str, keys: Mapping[str, str]) -> list[str]:
+    """The keys of the frames that a list names; [] of a text that is no such list."""
+    try:
+        text = inventory.members[path].read()[:LIST_BYTES].decode("utf-8", "replace")
+    except (SourceError, OSError):
+        return []
+    lines = [line.split()[0] for line in text.splitlines() if line.split()]
+    stems = [PurePosixPath(line).name for line in lines]
+    named = [keys.get(stem) or keys.get(PurePosixPath(stem).stem) for stem in stems]
+    good = [key for key in named if key]
+    return list(dict.fromkeys(good)) if lines and len(good) >= LISTED * len(lines) else []
+
+
+def _layout_of(layout: Layout) -> str:
+    """The source that ships under whose templates all pairs lie, or nearly all; "" for none."""
+    names = {pair.image: pair for pair in layout.pairs}
+    tried = sorted(names)[:: max(1, len(names) // TRIED)]
+    for name, source in SOURCES.items():
+        images = [folder for folder in source.folders if folder.role == "image"]
+        labels = [folder for folder in source.folders if folder.role == "labels"]
+        keyed = [
+            (key := _key(names[path].image, images)) is not None and key == _key(names[path].label, labels)
+            for path in tried
+        ]
+        if sum(keyed) >= 0.95 * len(tried):
+            return name
+    return ""
+
+
+def _key(path: str, folders: Sequence[Folder]) -> str | None:
+    """The key of a file in one of the folders, which stand at the top or below one more."""
+    for each in (path, path.partition("/")[2]):
+        for folder in folders:
+            if each and (key := folder.key(each)) is not None:
+                return key
+    return None

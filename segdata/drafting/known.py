@@ -1,0 +1,183 @@
+"""The label table of a draft: that of a known dataset which has the same ids, colours or names, else what was met."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segdata.documents.yaml import read_yaml
+from segdata.drafting.census import Census, Color
+from segdata.errors import SourceError
+from segdata.labels.label import Label
+from segdata.sources import SOURCES
+from segdata.sources.tables import RULES, label_table, table_names
+
+FEWEST = 4  # values by which a table may be known again
+ALIKE = 0.8  # share of the colours or names met that a table has
+COVERED = 0.8  # share of a table's ids that are met, where ids alone speak for it
+NAMED = 0.4  # the same, where the folder has the dataset's name
+FEWEST_IDS = 8
+VOID = 255
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label of the draft; name and category are "" where they are not known. value: as the files have it, None of a
+    label that was not met."""
+
+    id: int
+    name: str
+    color: Color
+    category: str
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A table that fits: how many of the values met it has, of how many; `by` ids, colours or names.
+
+    others: names of tables that fit as well.
+    """
+
+    name: str
+    labels: tuple[Label, ...]
+    matched: int
+    met: int
+    by: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Labels that files can hold."""
+        return sum(label.id >= 0 for label in self.labels)
+
+    def __str__(self) -> str:
+        return f"{self.matched} of the {self.met} {self.by} met are among the {self.size} of {self.name}"
+
+
+def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
+    """The best of all tables; `names` are those of the folders, which may name the dataset."""
+    written = " ".join(names).lower().replace("_", "-")
+    tables = [(name, _labels_of(name)) for name in table_names() if name not in RULES]
+    fitting = [
+        (quality, Known(name, labels, matched, met, by))
+        for name, labels in tables
+        for quality, matched, met, by in _fits(kind, census, labels, is_named=name.partition("-")[0] in written)
+    ]
+    if not fitting:
+        return None
+    fitting.sort(key=lambda each: (each[0], -len(each[1].name), each[1].name), reverse=True)
+    best = fitting[0][1]
+    same = tuple(
+        found.name for quality, found in fitting[1:] if found.labels != best.labels and quality[0] == fitting[0][0][0]
+    )
+    return Known(best.name, best.labels, best.matched, best.met, best.by, same)
+
+
+def _labels_of(name: str) -> tuple[Label, ...]:
+    return SOURCES[name].labels if name in SOURCES else label_table(name)
+
+
+def _fits(
+    kind: str, census: Census, labels: Sequence[Label], *, is_named: bool
+) -> list[tuple[tuple[float, ...], int, int, str]]:
+    """[(quality, matched, met, by)] of a table that fits; [] of others."""
+    held = {label.id: label for label in labels if label.id >= 0}
+    if kind == "palette" and set(census.colors.values()) - _greys():
+        met = [index for index in census.values if index in census.colors]
+        matched = sum(index in held and held[index].color == census.colors[index] for index in met)
+        least = min(FEWEST, len(met))
+        return (
+            [((matched / len(met), matched / len(held)), matched, len(met), "colours")]
+            if matched >= max(least, ALIKE * len(met), 2)
+            else []
+        )
+    if kind in {"colors", "polygons", "labelme"}:
+        by = "colours" if kind == "colors" else "names"
+        there = {_code(label.color) for label in labels} if kind == "colors" else {label.name for label in labels}
+        matched = sum(value in there or str(value).removesuffix("group") in there for value in census.values)
+        met_count = len(census.values)
+        enough = matched >= FEWEST and matched >= ALIKE * met_count
+        return [((float(matched), matched / len(there)), matched, met_count, by)] if enough else []
+    met = [value for value in census.values if value != VOID or value in held]
+    covered = len(set(met) & held.keys()) / len(held)
+    enough = len(met) >= FEWEST_IDS and set(met) <= held.keys() and covered >= (NAMED if is_named else COVERED)
+    return [((covered + is_named, covered), len(met), len(census.values), "ids")] if enough else []
+
+
+def _greys() -> set[Color]:
+    return {(i, i, i) for i in range(256)}
+
+
+def _code(color: Sequence[int]) -> int:
+    return color[0] << 16 | color[1] << 8 | color[2]
+
+
+def color_of(code: int) -> Color:
+    """(red, green, blue) of 0xRRGGBB."""
+    return code >> 16, code >> 8 & 255, code & 255
+
+
+# ---- rows ---------------------------------------------------------------------------------------------------
+
+
+def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
+    """The whole table that is known, then what else was met; of nothing known, what was met."""
+    labels = known.labels if known else ()
+    if kind in {"polygons", "labelme"}:
+        rows = [Row(each.id, each.name, each.color, each.category, _met(each.name, census)) for each in labels]
+        met, there = census.values, {each.name for each in labels} | {f"{each.name}group" for each in labels}
+    elif kind == "colors":
+        rows = [Row(each.id, each.name, each.color, each.category, _met(_code(each.color), census)) for each in labels]
+        met, there = (
+            sorted(census.values, key=lambda value: -census.pixels[value]),
+            {_code(each.color) for each in labels},
+        )
+    else:
+        rows = [Row(each.id, each.name, each.color, each.category, _met(each.id, census)) for each in labels]
+        met, there = census.values, {each.id for each in labels}
+    rows = [row for row in rows if row.id >= 0 or kind in {"polygons", "labelme"}]
+    for value in (value for value in met if value not in there):
+        rows.append(_unknown(kind, value, census, rows))
+    return rows
+
+
+def _met(value: object, census: Census) -> object:
+    return value if value in census.pixels else None
+
+
+def _unknown(kind: str, value: Any, census: Census, rows: Sequence[Row]) -> Row:
+    """A label without a name. Its id is the one in the files, or the next that is free."""
+    colors = {row.color for row in rows}
+    taken = {row.id for row in rows}
+    free = next(i for i in range(256) if i not in taken)
+    if kind == "colors":
+        red, green, blue = color_of(value)
+        is_grey = red == green == blue and all(len(set(color_of(each))) == 1 for each in census.values)
+        return Row(red if is_grey and red not in taken else free, "", (red, green, blue), "", value)
+    if kind in {"polygons", "labelme"}:
+        return Row(free, value, _distinct(free, colors), value, value)
+    return Row(value, "", census.colors.get(value) or _distinct(value, colors), "", value)
+
+
+def _distinct(number: int, taken: set[Color]) -> Color:
+    """A colour that no other label has: the bits of the number, spread over the channels, the lowest bits first."""
+    while True:
+        color = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                color[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
+        if (found := (color[0], color[1], color[2])) not in taken:
+            return found
+        number += 1
+
+
+def title_of(name: str) -> str:
+    """What a table says that it is; its name where it says nothing."""
+    from importlib.resources import files
+
+    home = files("segdata.sources")
+    for place in (home / "tables" / f"{name}.yaml", home / f"{name}.yaml"):
+        if place.is_file():
+            entry = read_yaml(place.read_bytes(), name, SourceError).value.get("title")
+            return str(entry.value) if entry else name
+    return name
