@@ -10,9 +10,9 @@ from segdata.base.files import resolved
 from segdata.base.numbers import MOST
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell
+from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_sarif
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
-from segdata.errors import OptionError
+from segdata.errors import OptionError, SourceError
 from segdata.stores.url import Url, place
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -266,6 +266,9 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
                 change, changed = result.change, result.changed
     except FindingsError as error:
         report_findings(error.findings, sarif)
+        raise
+    except SourceError as error:
+        write_sarif(error.findings, sarif)  # the message tells them
         raise
     report_findings(result.findings, sarif)
     for split, origin in result.origins.items():

@@ -97,7 +97,8 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
         )
         return Listing((), findings, origin, Finding("missing-label", lacking.path, found))
     if annotated and not scenes and not any(finding.code == "duplicate-key" for finding in unpaired):
-        return Listing((), findings, origin, _no_pair(name, image, annotated[0]))
+        none = _no_pair(name, image, annotated[0])
+        return Listing((), (*findings, none), origin, none)
     return Listing(scenes, (*findings, *unpaired), origin)
 
 
