@@ -18,8 +18,8 @@ Color = tuple[int, int, int]
 class Census:
     """files: how many label files were opened. pixels, files_of, border: of each value. colors: of a palette, by index.
 
-    sizes: (H, W) of frames. channels: of frames. most: the largest sample of 16-bit frames. damaged: paths. unlike: frames
-    whose labels have another size. clashing: indices of palettes that have several colours.
+    sizes: (H, W) of frames. channels: of frames. most: the largest sample of 16-bit frames. damaged: paths. unlike:
+    frames whose labels have another size. clashing: indices of palettes that have several colours.
     """
 
     files: int = 0

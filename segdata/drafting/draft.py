@@ -16,6 +16,7 @@ from segdata.drafting.finding.roles import Roles, find_roles
 from segdata.drafting.finding.words import SPLITS
 from segdata.drafting.known import Known, Row, find_known, rows_of
 from segdata.drafting.layout import Layout
+from segdata.drafting.strays import endings_of, strays_of
 from segdata.errors import SourceError
 from segdata.raw.scene import Folder
 from segdata.sources import SOURCES
@@ -30,9 +31,11 @@ LISTED = 0.8  # share of a list's lines that name a frame
 class Draft:
     """All that was found.
 
-    lists: split -> its frames by key, from a list file at `list_paths`. layout_of: a source that ships and has this layout.
-    spare: labels of other kinds, the best first. unlabelled: images in no pair; orphans: labels of the chosen kind without an
-    image. unread: files that were not understood, by suffix.
+    endings: how files end that lie beside the labels, and their kind. strays: files among the pairs that are neither.
+
+    lists: split -> its frames by key, from a list file at `list_paths`. layout_of: a source that ships and has this
+    layout. spare: labels of other kinds, the best first. unlabelled: images in no pair; orphans: labels of the chosen
+    kind without an image. unread: files that were not understood, by suffix.
     """
 
     inventory: Inventory
@@ -49,13 +52,16 @@ class Draft:
     orphans: Sequence[str] = ()
     damaged: Sequence[str] = ()
     unread: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    endings: Mapping[str, str] = field(default_factory=dict)
+    strays: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         """Of the set, after the folder or archive."""
         place = self.inventory.place.resolve()
         stem = place.name if place.is_dir() else place.name.partition(".")[0]
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._").lower() or "my-dataset"
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._").lower() or "dataset"
+        return f"my-{name}" if name in SOURCES else name
 
     @property
     def samples(self) -> dict[str, int]:
@@ -85,6 +91,7 @@ def draft_source(place: Path) -> Draft:
     known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)])
     rows = rows_of(best.kind, census, known)
     lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)
+    endings = endings_of(best, roles.all)
     paired = {path for pair in layout.pairs for path in (pair.image, pair.label)}
     images = {member.path for role in roles.of("image") for member in role.batch.files.values()}
     bare = {path for paths in layout.bare.values() for path in paths}
@@ -104,6 +111,8 @@ def draft_source(place: Path) -> Draft:
         sorted(labels - paired),
         sorted({*roles.damaged, *census.damaged}),
         _unread(inventory, roles, set(list_paths.values())),
+        endings,
+        strays_of(layout, endings, list(members)),
     )
 
 
@@ -133,7 +142,7 @@ def _nothing(inventory: Inventory, roles: Roles) -> SourceError:
         )
     other = next(iter(labels[0].batch.files.values())).path
     return SourceError(
-        f"{place}: no labels belong to the images by their names, such as the image {example} and the labels {other}{why}. "
+        f"{place}: no labels belong to images by their names, such as the image {example} and the labels {other}{why}. "
         "Expected names that are equal but for a word, such as a.png and a_mask.png."
     )
 

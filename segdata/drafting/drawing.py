@@ -5,7 +5,7 @@ match beside the pairs is kept out by regular expressions for the fields.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 

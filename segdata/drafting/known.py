@@ -17,6 +17,7 @@ COVERED = 0.8  # share of a table's ids that are met, where ids alone speak for 
 NAMED = 0.4  # the same, where the folder has the dataset's name
 FEWEST_IDS = 8
 VOID = 255
+BACKGROUNDS = ("unlabeled", "unlabelled", "background", "_background_", "void")
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
     labels = known.labels if known else ()
     if kind in {"polygons", "labelme"}:
         rows = [Row(each.id, each.name, each.color, each.category, _met(each.name, census)) for each in labels]
-        met, there = census.values, {each.name for each in labels} | {f"{each.name}group" for each in labels}
+        there: set[object] = {name for each in labels for name in (each.name, f"{each.name}group")}
+        met = census.values
     elif kind == "colors":
         rows = [Row(each.id, each.name, each.color, each.category, _met(_code(each.color), census)) for each in labels]
         met, there = (
@@ -138,7 +140,16 @@ def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
     rows = [row for row in rows if row.id >= 0 or kind in {"polygons", "labelme"}]
     for value in (value for value in met if value not in there):
         rows.append(_unknown(kind, value, census, rows))
+    if kind in {"polygons", "labelme"} and not background_of(rows):
+        free = next(i for i in (VOID, *range(VOID)) if i not in {row.id for row in rows})
+        rows.append(Row(free, BACKGROUNDS[0], (0, 0, 0), "void"))
     return rows
+
+
+def background_of(rows: Sequence[Row]) -> str:
+    """The label that is meant for pixels without one; "" where there is none."""
+    names = {row.name for row in rows}
+    return next((name for name in BACKGROUNDS if name in names), "")
 
 
 def _met(value: object, census: Census) -> object:

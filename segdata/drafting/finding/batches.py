@@ -1,7 +1,7 @@
-"""Files that lie in one folder and are named alike: `a.png` and `b.png` are one batch, `a_mask.png` and `b_mask.png` another.
+"""Files in one folder that are named alike: `a.png`, `b.png` are one batch, `a_mask.png`, `b_mask.png` another.
 
-Names tell it: where a name with a word at its end stands beside the same name without it, or with another word, the word says
-what the file is. The work grows with the number of files, not with that of pairs.
+Names tell it: where a name with a word at its end stands beside the same name without it, or with another word, the
+word says what the file is. The work grows with the number of files, not with that of pairs.
 """
 
 from collections import Counter, defaultdict
@@ -73,7 +73,7 @@ def _cut(stems: set[str], *, head: bool = False) -> dict[str, tuple[str, str]]:
         for core, tail in ways[stem]:
             beside[core].add(tail)
     votes, ends = Counter[str](), Counter[str]()
-    for core, several in beside.items():
+    for several in beside.values():
         ends.update(several)
         told = not head and "" in several  # the bare name beside it, else one of the words must say what it is
         if len(several) > 1 and (told or any(LABEL.search(tail[::-1] if head else tail) for tail in several)):

@@ -1,7 +1,7 @@
 """Which labels belong to which images: by folders that differ in a word alone, and names that do.
 
-A folder of labels is compared with the folders of images that have the same names around it, so that the work grows with the
-number of files. How a label's name differs from its image's is a rule, found from a few files and tried on all.
+A folder of labels is compared with the folders of images that have the same names around it, so that the work grows
+with the number of files. How a label's name differs from its image's is a rule, found from a few and tried on all.
 """
 
 from bisect import bisect_left
@@ -23,7 +23,7 @@ MANY = 40  # folders of images that are tried for one of labels, where names do 
 
 @dataclass(frozen=True)
 class Rule:
-    """How names differ: `label` of a label's name stands where `image` stands of the image's; "start", "end", "middle"."""
+    """How names differ: where a label's has `label`, the image's has `image`; place: "start", "end" or "middle"."""
 
     place: str
     label: str
@@ -104,7 +104,7 @@ def _worth(annotation: Annotation, most: int) -> tuple[int, ...]:
 
 
 def _kind(match: Match) -> object:
-    """What labels of one kind have in common: coding, name, rule, and their folders but for names of splits and drives."""
+    """What labels of one kind share: coding, name, rule, and their folders but for names of splits and drives."""
     image, label = match.image.batch, match.label.batch
     shared = set(image.parts)
     parts = []

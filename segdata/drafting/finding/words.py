@@ -37,7 +37,7 @@ def split_of(part: str) -> tuple[str, str, str] | None:
 
 def tails(stem: str) -> list[tuple[str, str]]:
     """(core, tail) for each way to cut words without digits off the end: "0001_gt_ids" has the tails _ids, _gt_ids."""
-    found = []
+    found = list[tuple[str, str]]()
     for cut in reversed([each.start() for each in _TAIL_CUT.finditer(stem)]):
         if not cut or len(found) == MOST_WORDS or any(map(str.isdigit, stem[cut:])):
             break

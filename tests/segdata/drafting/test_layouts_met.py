@@ -1,11 +1,9 @@
-"""Folders that nobody planned for: the draft's templates match exactly the pairs that were planted, and prepare takes it."""
+"""Folders that nobody planned for: a draft matches exactly the pairs that were planted, and `prepare` takes it."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +115,12 @@ def rugd() -> Planted:
     for place in ("creek", "trail-3"):
         for i in range(4):
             name = f"{place}/{place}_{i:05d}.png"
-            found.pair(f"{place}_{i:05d}", f"RUGD_frames/{name}", f"RUGD_annotations/{name}", lambda seed: colors(seed, RUGD[1:25]))
+            found.pair(
+                f"{place}_{i:05d}",
+                f"RUGD_frames/{name}",
+                f"RUGD_annotations/{name}",
+                lambda seed: colors(seed, RUGD[1:25]),
+            )
     return found
 
 
@@ -146,7 +149,9 @@ def several() -> Planted:
                 stem = f"{split}/{drive}/{drive}__{i:04d}_{1658494234334310308 + i + 7 * len(drive)}"
                 label = f"labels/{stem}_labelids.png"
                 key = stem.rpartition("/")[2]
-                found.pair(f"{split}_{key}", f"images/{stem}_windshield_vis.png", label, lambda seed: ids(seed, [0, 4, 200]))
+                found.pair(
+                    f"{split}_{key}", f"images/{stem}_windshield_vis.png", label, lambda seed: ids(seed, [0, 4, 200])
+                )
                 found.files[f"labels/{stem}_color.png"] = colors(i, RUGD[:6])
                 found.files[f"labels/{stem}_instanceids.png"] = deep(i, [1, 2, 3])
     return found
@@ -159,7 +164,9 @@ def mapillary() -> Planted:
     for split, names in (("training", ("_1Gn_xkw7sa", "-0bd4")), ("validation", ("QQ_ab", "zz-top_x"))):
         for name in names:
             label = f"{split}/v1.2/labels/{name}.png"
-            found.pair(name, f"{split}/images/{name}.jpg", label, lambda seed: palette(seed, [0, 13, 15, 27, 65], table))
+            found.pair(
+                name, f"{split}/images/{name}.jpg", label, lambda seed: palette(seed, [0, 13, 15, 27, 65], table)
+            )
             found.files[f"{split}/v1.2/instances/{name}.png"] = deep(1, [13, 15])
     found.files["testing/images/abc.jpg"] = photo(1, "jpg")
     return found
@@ -178,7 +185,9 @@ def mixed() -> Planted:
     """JPEG and PNG frames, suffixes in capitals, names that no key may have."""
     found = Planted()
     for i, suffix in enumerate(("jpg", "PNG", "JPG", "png")):
-        found.pair(f"a b-{i}-x", f"images/a b.{i}+x.{suffix}", f"annotations/a b.{i}+x.png", lambda seed: ids(seed, [0, 5]))
+        found.pair(
+            f"a b-{i}-x", f"images/a b.{i}+x.{suffix}", f"annotations/a b.{i}+x.png", lambda seed: ids(seed, [0, 5])
+        )
     return found
 
 
@@ -218,7 +227,10 @@ def voc() -> Planted:
     return found
 
 
-MET = {each.__name__: each for each in (drives, flat, heads, rugd, middle, several, mapillary, repeated, mixed, labelme, gathered, voc)}
+MET = {
+    each.__name__: each
+    for each in (drives, flat, heads, rugd, middle, several, mapillary, repeated, mixed, labelme, gathered, voc)
+}
 
 
 def filled_in(text: str) -> str:
