@@ -114,8 +114,8 @@ def _fields(draft: Draft) -> Iterator[str]:
         yield f"group: {_quoted(layout.group, always=True)} # frames that belong together: {len(groups)} groups"
     else:
         yield from _comment(
-            "group: a name made of fields, by which frames belong together, such as a drive. Frames of one drive resemble "
-            "each other: intervals of scores and own splits then take whole drives. Nothing in the names says it here."
+            "group: a name made of fields, by which frames belong together, such as a drive. Frames of one are alike: "
+            "intervals of scores and own splits then take whole drives. Nothing in the names says it here."
         )
 
 
@@ -136,7 +136,7 @@ def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
     yield "splits:"
     if draft.list_paths:
         for split in draft.list_paths:
-            yield f"  {split}: {{list: {_quoted(lists.get(split, OPEN))}}} # {samples[split]} frames"
+            yield f"  {split}: {{list: {_quoted(lists.get(split, OPEN))}}} # frames: {samples[split]}"
     elif layout.splits == {"": ""}:
         for split, share in SHARES:
             yield f"  {split}: {{share: {share}}}"
@@ -145,8 +145,8 @@ def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
             row = [f"folder: {_quoted(folder)}"] * (folder != split and not layout.where)
             row += [f"where: {{{layout.where}: [{_quoted(folder, always=True)}]}}"] * bool(layout.where)
             row += ["annotated: false"] * (split in layout.bare)
-            what = "images without labels" if split in layout.bare else "pairs"
-            yield f"  {split}: {{{', '.join(row)}}} # {samples[split]} {what}"
+            what = " without labels" if split in layout.bare else ""
+            yield f"  {split}: {{{', '.join(row)}}} # frames{what}: {samples[split]}"
 
 
 # ---- labels -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from segdata.raw.member import Member
 
 RANKS = ("ids", "palette", "ids16", "colors", "polygons", "labelme")  # the best labels first
 TRIED = 12  # names of which a rule is found
+SEPARATORS = "_-. "
 LEAST = 0.5  # share of a batch's labels that have an image
 MANY = 40  # folders of images that are tried for one of labels, where names do not tell
 
@@ -70,7 +71,8 @@ class Annotation:
     @property
     def name(self) -> str:
         """For people, with one folder of several."""
-        more = f" and {len(self.matches) - 1} more folders" if len(self.matches) > 1 else ""
+        others = len(self.matches) - 1
+        more = f" (and in {others} other folder{'s' * (others > 1)})" if others else ""
         return f"{self.matches[0].label.batch.name}{more}"
 
 
@@ -229,4 +231,7 @@ def _difference(image: str, label: str) -> Rule | None:
         return None
     if not end:
         return Rule("end", other, mine)
-    return Rule("start", other, mine) if not same else Rule("middle", other, mine) if other else None
+    if not same:
+        return Rule("start", other, mine)
+    before, after = (label[at] if label[at] in SEPARATORS else "" for at in (same - 1, len(label) - end))
+    return Rule("middle", f"{before}{other}{after}", f"{before}{mine}{after}") if other else None
