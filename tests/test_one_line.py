@@ -32,6 +32,7 @@ LINES = {
     "segdata stats": "shards",
     "segdata show": "shards --out sheet.png --count 1",
     "segdata diff": "shards shards",
+    "segdata unpack": "shards --out new",
     "segdata publish": "shards memory://walk/set",
     "segdata revisions": "memory://walk/set",
     "segmodels list": "",

@@ -20,7 +20,7 @@ ORDER = {
         "segdata": """
             version errors documents requirements findings base sarif stores pictures labels raw sources
             splits format decoders reading
-            engines output making checking looking publishing synth segdata cli __main__
+            engines output making checking looking unpacking publishing synth segdata cli __main__
         """,
         "segmodels": """
             errors prediction spec documents compute blocks config data networks segmodels runs inference pretrained

@@ -10,9 +10,9 @@ import click
 from segdata.cli.catalogue import list_, taxonomy
 from segdata.cli.command import Group
 from segdata.cli.entry import run
-from segdata.cli.folders import diff, show, stats, verify
+from segdata.cli.folders import diff, show, stats, unpack, verify
 from segdata.cli.prepare import prepare
-from segdata.cli.sources import init
+from segdata.cli.sources import check, init
 from segdata.cli.stores import publish, revisions
 from segdata.cli.synth import synth
 from segdata.version import __version__
@@ -29,5 +29,8 @@ def cli() -> None:
     """Street-scene datasets to sharded webdatasets: same inputs, same bytes."""
 
 
-for command in (list_, taxonomy, synth, init, prepare, verify, stats, show, diff, publish, revisions):
+for command in (
+    *(list_, taxonomy, synth, init, check, prepare),
+    *(verify, stats, show, diff, unpack, publish, revisions),
+):
     cli.add_command(command)

@@ -1,4 +1,4 @@
-"""`segdata verify`, `stats`, `show` and `diff`: shard folders looked at, here or by URL."""
+"""`segdata verify`, `stats`, `show`, `diff` and `unpack`: shard folders looked at, here or by URL, and unpacked."""
 
 from pathlib import Path
 
@@ -7,9 +7,8 @@ import click
 from segdata.base.files import is_stream, unlink
 from segdata.base.ownership import PICTURE, check_file, json_kind
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, report_findings, say, tell, write_json
-from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, shard_set
-from segdata.cli.progress import ProgressBar
+from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_json
+from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, folder_path, shard_set
 from segdata.errors import SegdataError
 from segdata.stores.url import Place
 
@@ -116,3 +115,43 @@ def diff(a: Place, b: Place) -> None:
     if lines:
         raise SegdataError(f"{a} and {b}: {len(lines)} differences.")
     tell(f"{a} and {b}: the same content")
+
+
+@click.command(cls=Command)
+@click.argument("folder", type=shard_set)
+@click.option(
+    "--out",
+    required=True,
+    type=folder_path,
+    metavar="PATH",
+    help="The folder for the images and labels. It must be new or empty. If it holds the result of the same command, "
+    "its files are compared with the set.",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    help="A split to unpack. This option may be repeated. [default: all splits of the set]",
+)
+@click.option(
+    "--ids",
+    type=click.Choice(["target", "export"]),
+    default="target",
+    show_default=True,
+    help="The values of the label files. target: the ids that the networks learn, 255 is ignored. export: the original "
+    "ids of the dataset, which its official tools read.",
+)
+@click.option("--colors", is_flag=True, help="Write the labels also as colour pictures, for people.")
+def unpack(folder: Place, out: Path, splits: tuple[str, ...], ids: str, colors: bool) -> None:
+    """Write a set as plain folders of images and label ids, with a source file that prepares them again.
+
+    The images have the stored bytes. If the command is stopped, the same command goes on where it was.
+    """
+    from segdata.unpacking.unpack import unpack as write
+
+    with ProgressBar("samples") as progress:
+        found = write(folder, out, ids, splits, colors, progress, say)
+    counts = ", ".join(
+        f"{split} {count}" + " (images alone)" * (split in found.unlabelled) for split, count in found.samples.items()
+    )
+    tell(f"{out}: {counts} samples with {ids} ids" + ", unchanged" * (not found.changed))

@@ -1,8 +1,10 @@
-"""What commands write besides their last line."""
+"""What commands write besides their last line, and how far long work is."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,3 +50,29 @@ def printable(text: str) -> str:
     So are the bytes of a file's name that are no UTF-8.
     """
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+class ProgressBar:
+    """A bar on a terminal, a plain line every tenth elsewhere: called with (done, total)."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit, self.tenth = unit, 0
+        self.bar: Any = None
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self._update
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def _update(self, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            if self.bar is None:
+                from tqdm import tqdm
+
+                self.bar = tqdm(total=total, unit=self.unit, leave=False)
+            self.bar.update(done - self.bar.n)
+        elif total and done * 10 // total > self.tenth:
+            self.tenth = done * 10 // total
+            print(f"{done}/{total} {self.unit}", file=sys.stderr, flush=True)

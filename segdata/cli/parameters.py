@@ -69,3 +69,11 @@ def parse_url(text: str) -> Url:
     if not isinstance(found, Url):
         raise click.BadParameter(f"{text!r} is no URL, such as s3://bucket/set")
     return found
+
+
+def folder_path(text: str) -> Path:
+    """A folder of this machine; a URL is none."""
+    found = place(text)
+    if isinstance(found, Url):
+        raise click.BadParameter(f"{found} is a URL, expected a folder of this machine")
+    return found

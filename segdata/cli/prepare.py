@@ -1,7 +1,8 @@
 """`segdata prepare`: a dataset to a shard folder."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -9,18 +10,125 @@ from segdata.base.files import resolved
 from segdata.base.numbers import MOST
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, report_findings, say, tell
+from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
-from segdata.cli.progress import ProgressBar
 from segdata.errors import OptionError
 from segdata.stores.url import Url, place
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+DATASET = (  # which dataset, in which splits, as which classes, at which sizes: of `prepare` and of `check`
+    click.option(
+        "--root", required=True, type=place, help="Where the downloaded dataset is: a folder, a zip, a tar, or a URL."
+    ),
+    click.option(
+        "--taxonomy",
+        help="The target classes: a name that `segdata list` shows, or a YAML file. [default: the source's own "
+        "taxonomy, for "
+        "example cityscapes-20]",
+    ),
+    click.option(
+        "--split",
+        "splits",
+        multiple=True,
+        help="A split to convert. This option may be repeated. [default: the source's usual splits, as far as they are "
+        "there; `segdata list` shows the names]",
+    ),
+    click.option(
+        "--split-list",
+        "split_lists",
+        multiple=True,
+        metavar="SPLIT=FILE",
+        help="Make the splits from your own lists instead of the official splits, for example train=train.txt. FILE "
+        "names one frame a line, from any official split, by its key or its file name. This option may be repeated, "
+        "once for each split. Frames that no list names are left out. Instead of SPLIT=FILE, the name of a division "
+        "that ships with segdata gives the lists of all its splits, for example by-drive of CamVid (`segdata list` "
+        "shows the names). [default: the official splits]",
+    ),
+    click.option(
+        "--split-share",
+        "split_shares",
+        multiple=True,
+        metavar="SPLIT=NUMBER",
+        help="Make the splits at random: SPLIT gets this share of the labelled frames of all official splits, for "
+        "example train=0.8. This option may be repeated, once for each split; frames that no share needs are left "
+        "out. Frames of one group (a drive, a clip) are never in two splits. With --split-list, the shares are of "
+        "the frames that belong to no group of a listed frame. [default: the official splits]",
+    ),
+    click.option(
+        "--fold",
+        metavar="NUMBER/COUNT",
+        help="Make the splits of one fold of a cross-validation, for example 2/5: the groups of frames are divided "
+        "into COUNT folds, fold NUMBER is val and all others are train. Every labelled frame is in val of exactly "
+        "one fold. [default: the official splits]",
+    ),
+    click.option(
+        "--split-seed",
+        type=SEED,
+        help="The seed of the random order of the groups for --split-share and --fold. It does not change the order of "
+        "samples in the shards, as --seed does. [default: 0]",
+    ),
+    click.option(
+        "--scale",
+        "scales",
+        multiple=True,
+        type=click.Choice(["1", "2", "4", "8"]),
+        default=["1"],
+        help="Make targets with 1/S of the height and of the width, S being this number. This option may be repeated. "
+        "[default: 1]",
+    ),
+    click.option(
+        "--size",
+        type=parse_size,
+        metavar="HxW",
+        help="Resize images and labels to this height and width, for example 512x1024. [default: the size that they "
+        "have]",
+    ),
+    click.option(
+        "--turn",
+        is_flag=True,
+        help="Allow a --size that is upright although the frames are wider than high, or the reverse.",
+    ),
+    click.option(
+        "--pad",
+        "fit",
+        flag_value="pad",
+        default="",
+        help="Make height and width multiples of the largest scale by adding pixels at the bottom and the right: "
+        "black ones to images, ignored ones (255) to labels.",
+    ),
+    click.option(
+        "--crop",
+        "fit",
+        flag_value="crop",
+        help="Make height and width multiples of the largest scale by removing pixels at the bottom and the right.",
+    ),
+    click.option(
+        "--coarse",
+        is_flag=True,
+        help="Cityscapes only: use the coarse labels (gtCoarse, with the split train_extra) instead of the fine ones.",
+    ),
+    click.option(
+        "--labels",
+        default="ids",
+        show_default=True,
+        metavar="NAME",
+        help="What the labels are made of: the usual label files of the source (ids), or other ones that its source "
+        "file names under other_annotations. Cityscapes has `polygons`: its files *_polygons.json, which are drawn "
+        "as cityscapesScripts draws them.",
+    ),
+)
+
+
+def dataset_options(command: Decorated) -> Decorated:
+    """The options of DATASET, in their order."""
+    for option in reversed(DATASET):
+        command = option(command)
+    return command
 
 
 @click.command(cls=Command)
 @click.argument("source")
-@click.option(
-    "--root", required=True, type=place, help="Where the downloaded dataset is: a folder, a zip, a tar, or a URL."
-)
+@dataset_options
 @click.option(
     "--out",
     required=True,
@@ -29,65 +137,9 @@ from segdata.stores.url import Url, place
     "version of the same set.",
 )
 @click.option(
-    "--taxonomy",
-    help="The target classes: a name that `segdata list` shows, or a YAML file. [default: the source's own "
-    "taxonomy, for "
-    "example cityscapes-20]",
-)
-@click.option(
     "--name",
     help="The name of the set. The name of every shard begins with it. [default: the taxonomy's name, for example "
     "cityscapes-20]",
-)
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    help="A split to convert. This option may be repeated. [default: the source's usual splits, as far as they are "
-    "there; `segdata list` shows the names]",
-)
-@click.option(
-    "--split-list",
-    "split_lists",
-    multiple=True,
-    metavar="SPLIT=FILE",
-    help="Make the splits from your own lists instead of the official splits, for example train=train.txt. FILE names "
-    "one frame a line, from any official split, by its key or its file name. This option may be repeated, once for "
-    "each split. Frames that no list names are left out. Instead of SPLIT=FILE, the name of a division that ships "
-    "with segdata gives the lists of all its splits, for example by-drive of CamVid (`segdata list` shows the names). "
-    "[default: the official splits]",
-)
-@click.option(
-    "--split-share",
-    "split_shares",
-    multiple=True,
-    metavar="SPLIT=NUMBER",
-    help="Make the splits at random: SPLIT gets this share of the labelled frames of all official splits, for example "
-    "train=0.8. This option may be repeated, once for each split; frames that no share needs are left out. Frames of "
-    "one group (a drive, a clip) are never in two splits. With --split-list, the shares are of the frames that belong "
-    "to no group of a listed frame. [default: the official splits]",
-)
-@click.option(
-    "--fold",
-    metavar="NUMBER/COUNT",
-    help="Make the splits of one fold of a cross-validation, for example 2/5: the groups of frames are divided into "
-    "COUNT folds, fold NUMBER is val and all others are train. Every labelled frame is in val of exactly one fold. "
-    "[default: the official splits]",
-)
-@click.option(
-    "--split-seed",
-    type=SEED,
-    help="The seed of the random order of the groups for --split-share and --fold. It does not change the order of "
-    "samples in the shards, as --seed does. [default: 0]",
-)
-@click.option(
-    "--scale",
-    "scales",
-    multiple=True,
-    type=click.Choice(["1", "2", "4", "8"]),
-    default=["1"],
-    help="Make targets with 1/S of the height and of the width, S being this number. This option may be repeated. "
-    "[default: 1]",
 )
 @click.option(
     "--rule",
@@ -97,31 +149,6 @@ from segdata.stores.url import Url, place
     help="How a cell of S by S label pixels becomes one pixel of a target. `majority` takes the class with most "
     "pixels, "
     "`stride` takes the top left pixel, `coverage` stores how many pixels each class has.",
-)
-@click.option(
-    "--size",
-    type=parse_size,
-    metavar="HxW",
-    help="Resize images and labels to this height and width, for example 512x1024. [default: the size that they have]",
-)
-@click.option(
-    "--turn",
-    is_flag=True,
-    help="Allow a --size that is upright although the frames are wider than high, or the reverse.",
-)
-@click.option(
-    "--pad",
-    "fit",
-    flag_value="pad",
-    default="",
-    help="Make height and width multiples of the largest scale by adding pixels at the bottom and the right: "
-    "black ones to images, ignored ones (255) to labels.",
-)
-@click.option(
-    "--crop",
-    "fit",
-    flag_value="crop",
-    help="Make height and width multiples of the largest scale by removing pixels at the bottom and the right.",
 )
 @click.option(
     "--image-codec",
@@ -142,19 +169,6 @@ from segdata.stores.url import Url, place
     default=0,
     show_default=True,
     help="The seed of the random order in which samples are distributed over the shards.",
-)
-@click.option(
-    "--coarse",
-    is_flag=True,
-    help="Cityscapes only: use the coarse labels (gtCoarse, with the split train_extra) instead of the fine ones.",
-)
-@click.option(
-    "--labels",
-    type=click.Choice(["ids", "polygons"]),
-    default="ids",
-    show_default=True,
-    help="What the labels are made of: the dataset's label images (ids), or, for Cityscapes only, its files "
-    "*_polygons.json, which are drawn as cityscapesScripts draws them (polygons).",
 )
 @click.option(
     "--workers",
@@ -218,7 +232,10 @@ from segdata.stores.url import Url, place
 )
 @click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
 def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
-    """Convert SOURCE (see `segdata list`) to a shard folder, here or in a store."""
+    """Convert SOURCE to a shard folder, here or in a store.
+
+    SOURCE is a dataset that `segdata list` shows, or your own source file (see `segdata init`).
+    """
     from segdata.findings import FindingsError
     from segdata.making.interop import path_note
     from segdata.making.job import make_job

@@ -1,20 +1,25 @@
-"""`segdata init`: source files of one's own datasets."""
+"""`segdata init` and `segdata check`: source files of one's own datasets."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import tell
-from segdata.cli.parameters import ANY_PATH
-from segdata.errors import SegdataError
+from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell
+from segdata.cli.parameters import ANY_PATH, COUNT
+from segdata.cli.prepare import dataset_options
+from segdata.errors import OptionError, SegdataError
 
 if TYPE_CHECKING:
     from segdata.drafting.draft import Draft
+    from segdata.making.check import Checked
 
 SHOWN = 3
+NOWHERE = "shards"  # a job needs a place for its set, where nothing is written
+CORRECT = "Mend the source file or the files that are named, then check again."
 
 
 @click.command(cls=Command)
@@ -110,3 +115,76 @@ def _summary(draft: "Draft") -> Iterator[str]:
 def _next(draft: "Draft", folder: str, file: str) -> str:
     """The last line: where the draft is, and what to do."""
     return f"{file}: {len(draft.layout.pairs)} pairs. Fill in every ???, then: segdata check {file} --root {folder}"
+
+
+# ---- check --------------------------------------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@click.argument("source")
+@dataset_options
+@click.option(
+    "--files",
+    type=COUNT,
+    default=200,
+    show_default=True,
+    help="How many frames are opened, with their labels. They are spread over all splits.",
+)
+@click.option("--all", "is_all", is_flag=True, help="Open all frames.")
+@click.option(
+    "--lists",
+    type=ANY_PATH,
+    help="Write a list of the frames of each split into this folder, which `prepare --split-list` takes again.",
+)
+@click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
+def check(
+    source: str, coarse: bool, files: int, is_all: bool, lists: Path | None, sarif: Path | None, **options: Any
+) -> None:  # fmt: skip
+    """Say what `prepare` would convert, and what is wrong with it, without writing shards.
+
+    SOURCE is a dataset that `segdata list` shows, or your own source file (see `segdata init`). The exit status is 1 if
+    something is wrong.
+    """
+    from segdata.findings import FindingsError
+    from segdata.making.check import check as run
+    from segdata.making.job import make_job
+    from segdata.splits.splitlist import write_lists
+
+    check_file("--sarif", sarif, SARIF)
+    scales = tuple(map(int, options.pop("scales")))
+    try:
+        job = make_job(f"{source}-coarse" if coarse else source, out=Path(NOWHERE), scales=scales, **options)
+        with ProgressBar("frames") as progress:
+            found = run(job, None if is_all else files, progress)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from None
+    except FindingsError as error:
+        report_findings(error.findings, sarif)
+        raise
+    for note in found.survey.notes:
+        say(note)
+    report_findings(found.findings, sarif)
+    tell(*_checked(found))
+    if lists:
+        for path in write_lists(lists, found.survey.scenes):
+            tell(f"{path}: a list of its frames")
+    total = sum(map(len, found.survey.scenes.values()))
+    if found.errors or found.survey.halves:
+        raise SegdataError(f"{found.job.source.name} in {found.job.root}: {len(found.errors)} errors. {CORRECT}")
+    name, by = found.job.source.name, found.job.conversion.taxonomy.name
+    tell(f"{name}: {total} frames can be prepared, {found.seen.opened} of them were opened; classes by {by}")
+
+
+def _checked(found: "Checked") -> Iterator[str]:
+    """What would be prepared: splits, sizes, and a line for each label."""
+    source, groups = found.job.source, found.groups
+    for split, scenes in found.survey.scenes.items():
+        count = groups[split]
+        of = f" in {count} group{'s' * (count != 1)}" if source.clips else ""
+        yield f"{split}: {len(scenes)} frames{of}; {found.survey.origins.get(split, '')}"
+    sizes = ", ".join(f"{width}x{height} ({count})" for (height, width), count in found.seen.sizes.most_common(SHOWN))
+    yield f"sizes of the opened frames: {sizes}{', …' if len(found.seen.sizes) > SHOWN else ''}"
+    if found.seen.pixels.any():
+        yield f"{'id':>4} {'label':22}{'pixels':>8}{'files':>7}  class"
+        for label, share, files, name in found.rows():
+            yield f"{label.id:4d} {label.name:22}{share:8.2%}{files:7d}  {name}"

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 
 from segdata.cli.command import Command
-from segdata.cli.output import tell
+from segdata.cli.output import ProgressBar, tell
 from segdata.cli.parameters import parse_url
-from segdata.cli.progress import ProgressBar
 from segdata.errors import SegdataError
 from segdata.stores.url import Url
 

@@ -6,9 +6,8 @@ import click
 
 from segdata.base.numbers import MOST
 from segdata.cli.command import Command
-from segdata.cli.output import tell
+from segdata.cli.output import ProgressBar, tell
 from segdata.cli.parameters import ANY_PATH, SEED, WORKERS, Whole, parse_size
-from segdata.cli.progress import ProgressBar
 
 SPLIT_SIZES = {"train": 8, "val": 4, "test": 2}  # of painted data
 

@@ -83,6 +83,15 @@ class Converter:
         self._check_ids(scene, codes)
         return sources, Tally.of(_label_path(scene), codes, self.conversion.landmarks, self.conversion.lookalikes)
 
+    def inspect(self, scene: Scene) -> tuple[tuple[int, int], Histogram | None]:
+        """(H, W) of a scene's image, and pixels per raw id (256,) of its label file, whatever ids these are.
+
+        Raises SampleError where the scene could not be converted for another reason.
+        """
+        image, ids, _ = self._open(scene)
+        self._shape(scene, image.size)
+        return image.size, None if ids is None else remap(ids, IDENTITY)[1]
+
     def _open(self, scene: Scene) -> tuple[PictureFile, U8 | None, dict[str, str]]:
         """Read and check both files: the image, raw ids (H, W) where the split has labels, and the files' digests."""
         image = self.frames.open(scene.image)

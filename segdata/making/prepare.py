@@ -4,7 +4,6 @@ Finished shards survive a kill in the work folder, each with a receipt; the resu
 written over that was not shown to be an earlier version of the same set.
 """
 
-import os
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from segdata.making.build import Outcome, Unit, build, link, shard_path, take_ov
 from segdata.making.job import NAME, Job
 from segdata.making.plan import PlannedShard, plan_split, shard_name
 from segdata.making.survey import Survey, drop_bad_keys, look
+from segdata.output.place import check_apart, check_replaceable
 from segdata.output.standing import Standing, bring_back, described_change, standing
 from segdata.output.workfolder import work_folders
 from segdata.raw.tree import open_tree
@@ -112,23 +112,12 @@ def _placed(job: Job) -> Job:
     out = resolved(job.out)
     root = job.root.absolute() if isinstance(job.root, Path) else job.root
     work_dir = resolved(job.work_dir) if job.work_dir else None
-    if out.name == "" or os.path.ismount(out):
-        raise SegdataError(f"--out {out} is a file system of its own: name a folder in it, which can be replaced.")
-    if (here := Path.cwd()).is_relative_to(out):
-        where = "is" if here == out else "holds"
-        raise SegdataError(
-            f"--out {out} {where} the folder you are in: go one level above {out.name}, and start there."
-        )
+    check_replaceable(out)
     folders = work_folders(out, work_dir)
     if work_dir and work_dir.is_relative_to(folders.beside):
         raise SegdataError(f"--work-dir {work_dir} is what prepare itself makes beside --out. Name another, or none.")
     work = folders.made if work_dir else None  # what is really used, not the folder that holds it
-    places = {"--out": out, "--root": resolved(root) if isinstance(root, Path) else None, "--work-dir": work}
-    found = [(name, place) for name, place in places.items() if place]
-    for i, (name, place) in enumerate(found):
-        for other, there in found[i + 1 :]:
-            if place.is_relative_to(there) or there.is_relative_to(place):
-                raise SegdataError(f"{name} {place} and {other} {there} overlap. Give each a folder of its own.")
+    check_apart({"--out": out, "--root": resolved(root) if isinstance(root, Path) else None, "--work-dir": work})
     check_home("--out", out)
     return replace(job, out=out, root=root, work_dir=work_dir)
 

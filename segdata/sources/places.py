@@ -167,7 +167,7 @@ def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[s
     name = Naming(entry.typed(str, what) if isinstance(entry.value, str) else str(text))
     template = _checked(entry, f"{what}: {key}", lambda: Template.parse(key, fields))
     _checked(entry, f"{what}: {name.text}", lambda: name.check(template.fields))
-    return Clips(template.pattern, name)
+    return Clips(template.pattern, name, key)
 
 
 def listed(home: Path, name: str) -> Path:

@@ -59,6 +59,7 @@ class Clips:
 
     key: re.Pattern[str]
     naming: Naming
+    template: str = ""  # the pattern as it is written
 
     def of(self, key: str) -> str:
         found = self.key.fullmatch(key)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segdata.base.numbers import MOST_WORKERS, distinct, number, numbers, parts, whole
-from segdata.cli.output import tell
+from segdata.cli.output import ProgressBar, tell
 from segdata.cli.parameters import Whole
 from segdata.cli.parameters import parse_size as one_size
-from segdata.cli.progress import ProgressBar
 from segdata.stores.url import Place, place
 
 if TYPE_CHECKING:
