@@ -64,6 +64,21 @@ class Draft:
         return f"my-{name}" if name in SOURCES else name
 
     @property
+    def dummies(self) -> dict[str, object]:
+        """Splits whose label files all hold one value alone, where those of other splits hold more: the value."""
+        split_of = {pair.label: pair.split for pair in self.layout.pairs}
+        found: dict[str, list[frozenset[object]]] = {}
+        for path, values in self.census.seen.items():
+            found.setdefault(split_of[path], []).append(values)
+        names = {folder: name for name, folder in self.layout.splits.items()}
+        single = {
+            names[folder]: next(iter(each[0]))
+            for folder, each in found.items()
+            if len(each) > 1 and len(set(each)) == 1 and len(each[0]) == 1
+        }
+        return single if len(single) < len(found) else {}
+
+    @property
     def samples(self) -> dict[str, int]:
         """Pairs by split; of splits without labels, images."""
         if self.lists:

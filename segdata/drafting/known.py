@@ -1,10 +1,12 @@
 """The label table of a draft: that of a known dataset which has the same ids, colours or names, else what was met."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
-from segdata.documents.yaml import read_yaml
+from segdata.documents.yaml import Entry, read_yaml
 from segdata.drafting.census import Census, Color
 from segdata.errors import SourceError
 from segdata.labels.label import Label
@@ -57,21 +59,32 @@ class Known:
 
 def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
     """The best of all tables; `names` are those of the folders, which may name the dataset."""
-    written = " ".join(names).lower().replace("_", "-")
+    written = " ".join(names).lower()
     tables = [(name, _labels_of(name)) for name in table_names() if name not in RULES]
     fitting = [
         (quality, Known(name, labels, matched, met, by))
         for name, labels in tables
-        for quality, matched, met, by in _fits(kind, census, labels, is_named=name.partition("-")[0] in written)
+        for quality, matched, met, by in _fits(kind, census, labels, is_named=_is_named(name, written))
     ]
     if not fitting:
         return None
-    fitting.sort(key=lambda each: (each[0], -len(each[1].name), each[1].name), reverse=True)
+    fitting.sort(key=lambda each: (each[0], each[1].name in SOURCES, not _is_alias(each[1].name)), reverse=True)
     best = fitting[0][1]
     same = tuple(
         found.name for quality, found in fitting[1:] if found.labels != best.labels and quality[0] == fitting[0][0][0]
     )
     return Known(best.name, best.labels, best.matched, best.met, best.by, same)
+
+
+def _is_named(table: str, written: str) -> bool:
+    word = re.escape(table.partition("-")[0])
+    return re.search(rf"(?<![a-z]){word}(?![a-z])", written) is not None
+
+
+def _is_alias(name: str) -> bool:
+    """Whether the table is another one's."""
+    found = _document(name).get("labels")
+    return found is None or isinstance(found.value, str)
 
 
 def _labels_of(name: str) -> tuple[Label, ...]:
@@ -184,11 +197,14 @@ def _distinct(number: int, taken: set[Color]) -> Color:
 
 def title_of(name: str) -> str:
     """What a table says that it is; its name where it says nothing."""
-    from importlib.resources import files
+    title = _document(name).get("title")
+    return str(title.value) if title else name
 
+
+def _document(name: str) -> Mapping[str, Entry]:
+    """The keys of a table's file."""
     home = files("segdata.sources")
-    for place in (home / "tables" / f"{name}.yaml", home / f"{name}.yaml"):
-        if place.is_file():
-            entry = read_yaml(place.read_bytes(), name, SourceError).value.get("title")
-            return str(entry.value) if entry else name
-    return name
+    places = (home / "tables" / f"{name}.yaml", home / f"{name}.yaml")
+    place = next(each for each in places if each.is_file())
+    found: Mapping[str, Entry] = read_yaml(place.read_bytes(), name, SourceError).value
+    return found

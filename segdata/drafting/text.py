@@ -123,7 +123,7 @@ def _fields(draft: Draft) -> Iterator[str]:
 
 
 def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
-    layout, samples = draft.layout, draft.samples
+    layout, samples, dummies = draft.layout, draft.samples, draft.dummies
     if draft.list_paths:
         listed = ", ".join(draft.list_paths.values())
         yield from _comment(f"The frames of each split are those that {listed} list.")
@@ -144,8 +144,9 @@ def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
         for split, folder in layout.splits.items():
             row = [f"folder: {_quoted(folder)}"] * (folder != split and not layout.where)
             row += [f"where: {{{layout.where}: [{_quoted(folder, always=True)}]}}"] * bool(layout.where)
-            row += ["annotated: false"] * (split in layout.bare)
+            row += ["annotated: false"] * (split in layout.bare or split in dummies)
             what = " without labels" if split in layout.bare else ""
+            what += f" whose label files hold {dummies[split]} alone" if split in dummies else ""
             yield f"  {split}: {{{', '.join(row)}}} # frames{what}: {samples[split]}"
 
 

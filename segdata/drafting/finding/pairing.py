@@ -12,12 +12,11 @@ from functools import cached_property
 
 from segdata.drafting.finding.batches import Batch
 from segdata.drafting.finding.roles import Role, Roles, spread
-from segdata.drafting.finding.words import LABEL, LESS, boundaries, split_of
+from segdata.drafting.finding.words import LABEL, LESS, SEPARATORS, boundaries, split_of
 from segdata.raw.member import Member
 
 RANKS = ("ids", "palette", "ids16", "colors", "polygons", "labelme")  # the best labels first
 TRIED = 12  # names of which a rule is found
-SEPARATORS = "_-. "
 LEAST = 0.5  # share of a batch's labels that have an image
 MANY = 40  # folders of images that are tried for one of labels, where names do not tell
 
@@ -49,6 +48,16 @@ class Match:
     image: Role
     label: Role
     rule: Rule
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What names have around and between what varies, of images and of labels."""
+        rule, image, label = self.rule, self.image.batch, self.label.batch
+        at = ("start", "end", "middle").index(rule.place)
+        found = []
+        for batch, own in ((image, rule.image), (label, rule.label)):
+            found += [batch.head + own * (at == 0), own * (at == 1) + batch.tail, own * (at == 2)]
+        return tuple(found)
 
     @cached_property
     def pairs(self) -> list[tuple[str, Member, Member]]:
@@ -113,7 +122,7 @@ def _kind(match: Match) -> object:
     for part in label.parts:
         split = split_of(part)
         parts.append(f"{split[0]}{{split}}{split[2]}" if split else "*" if part in shared else part)
-    return (match.label.kind, label.head, label.tail, label.suffixes, match.rule, *parts)
+    return (match.label.kind, label.suffixes, *match.words, *parts)
 
 
 # ---- folders that belong together ---------------------------------------------------------------------------

@@ -26,6 +26,7 @@ _SPLIT = re.compile(
 )
 _BOUNDARY = re.compile(r"(?<=[_\-. ])|(?=[_\-. ])|(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)|^|$")
 _TAIL_CUT = re.compile(r"[_\-. ](?=[A-Za-z])")
+SEPARATORS = "_-. "
 MOST_WORDS = 4  # in a tail such as _gtFine_labelIds
 
 
