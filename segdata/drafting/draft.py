@@ -15,14 +15,15 @@ from segdata.drafting.finding.pairing import RANKS, Annotation, find_annotations
 from segdata.drafting.finding.roles import Roles, find_roles
 from segdata.drafting.finding.words import SPLITS
 from segdata.drafting.known import Known, Row, find_known, rows_of
-from segdata.drafting.layout import Layout
+from segdata.drafting.layout import Layout, Pair
 from segdata.drafting.strays import endings_of, strays_of
 from segdata.errors import SourceError
 from segdata.raw.scene import Folder
 from segdata.sources import SOURCES
+from segdata.sources.source import Source
 
 SHOWN = 3
-TRIED = 200  # pairs by which a known layout is told
+TRIED, MOSTLY = 200, 0.95  # pairs by which a known layout is told, and share of them that lie so
 MOST_LISTS, LIST_BYTES = 60, 1 << 24
 LISTED = 0.8  # share of a list's lines that name a frame
 
@@ -64,19 +65,18 @@ class Draft:
         return f"my-{name}" if name in SOURCES else name
 
     @property
-    def dummies(self) -> dict[str, object]:
-        """Splits whose label files all hold one value alone, where those of other splits hold more: the value."""
+    def dummies(self) -> dict[str, list[object]]:
+        """Splits whose label files all hold the same few values, as those of Cityscapes' test do: these values."""
         split_of = {pair.label: pair.split for pair in self.layout.pairs}
         found: dict[str, list[frozenset[object]]] = {}
         for path, values in self.census.seen.items():
             found.setdefault(split_of[path], []).append(values)
         names = {folder: name for name, folder in self.layout.splits.items()}
-        single = {
-            names[folder]: next(iter(each[0]))
+        return {
+            names[folder]: sorted(each[0], key=str)
             for folder, each in found.items()
-            if len(each) > 1 and len(set(each)) == 1 and len(each[0]) == 1
+            if len(each) > 1 and len(set(each)) == 1 and 2 * len(each[0]) < len(self.census.values) and len(found) > 1
         }
-        return single if len(single) < len(found) else {}
 
     @property
     def samples(self) -> dict[str, int]:
@@ -220,24 +220,25 @@ def _named(inventory: Inventory, path: str, keys: Mapping[str, str]) -> list[str
 
 def _layout_of(layout: Layout) -> str:
     """The source that ships under whose templates all pairs lie, or nearly all; "" for none."""
-    names = {pair.image: pair for pair in layout.pairs}
-    tried = sorted(names)[:: max(1, len(names) // TRIED)]
+    pairs = sorted(layout.pairs, key=lambda pair: pair.image)
+    tried = pairs[:: max(1, len(pairs) // TRIED)]
     for name, source in SOURCES.items():
-        images = [folder for folder in source.folders if folder.role == "image"]
-        labels = [folder for folder in source.folders if folder.role == "labels"]
-        keyed = [
-            (key := _key(names[path].image, images)) is not None and key == _key(names[path].label, labels)
-            for path in tried
-        ]
-        if sum(keyed) >= 0.95 * len(tried):
+        if sum(_lies_as(source, pair) for pair in tried) >= MOSTLY * len(tried):
             return name
     return ""
 
 
-def _key(path: str, folders: Sequence[Folder]) -> str | None:
-    """The key of a file in one of the folders, which stand at the top or below one more."""
+def _lies_as(source: Source, pair: Pair) -> bool:
+    """Whether image and labels are where the source has them; of a split without labels, the image."""
+    image, split = _key(pair.image, [folder for folder in source.folders if folder.role == "image"])
+    label, _ = _key(pair.label, [folder for folder in source.folders if folder.role == "labels"])
+    return bool(image) and (label == image or (not label and split in source.unlabelled_splits))
+
+
+def _key(path: str, folders: Sequence[Folder]) -> tuple[str, str]:
+    """(key, split) of a file in one of the folders, which stand at the top or below one more; ("", "") of others."""
     for each in (path, path.partition("/")[2]):
         for folder in folders:
             if each and (key := folder.key(each)) is not None:
-                return key
-    return None
+                return key, folder.split
+    return "", ""

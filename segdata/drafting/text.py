@@ -146,7 +146,10 @@ def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
             row += [f"where: {{{layout.where}: [{_quoted(folder, always=True)}]}}"] * bool(layout.where)
             row += ["annotated: false"] * (split in layout.bare or split in dummies)
             what = " without labels" if split in layout.bare else ""
-            what += f" whose label files hold {dummies[split]} alone" if split in dummies else ""
+            if split in dummies:
+                what += (
+                    f" whose label files all hold {', '.join(map(str, dummies[split]))} and no more: dummies, it seems"
+                )
             yield f"  {split}: {{{', '.join(row)}}} # frames{what}: {samples[split]}"
 
 

@@ -93,7 +93,7 @@ def find_annotations(roles: Roles) -> list[Annotation]:
     stems = _owners(images)
     found: dict[object, list[Match]] = defaultdict(list)
     rules = Counter[Rule]({SAME: 1})
-    for label in labels:
+    for label in sorted(labels, key=lambda role: -len(role.batch.files)):  # of many files, a rule is sure
         for match in _matched(label, signed.near(label), stems, rules):
             rules[match.rule] += 1
             found[_kind(match)].append(match)
@@ -211,7 +211,8 @@ def _found_rule(image: Batch, label: Batch) -> Rule | None:
                 votes[rule] += 1
     for rule, count in votes.most_common(3):
         is_word = bool(LABEL.search(rule.label)) and not any(map(str.isdigit, rule.image))
-        if count > 1 or is_word:
+        is_single = len(image.files) == len(label.files) == 1 and not (rule.label + rule.image).strip("_-. ").isdigit()
+        if count > 1 or is_word or is_single:
             return rule
     return None
 
