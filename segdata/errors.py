@@ -1,5 +1,8 @@
 """What segdata raises: one family, caught once in `cli/entry.py` and printed as one line."""
 
+from collections.abc import Iterable
+from typing import Any
+
 
 class SegdataError(Exception):
     """The message says what was found, what was expected and what to do."""
@@ -14,7 +17,11 @@ class PlaceWarning(UserWarning):
 
 
 class SourceError(SegdataError):
-    """The dataset at `--root` is not laid out as its source publishes it."""
+    """The dataset at `--root` is not laid out as its source publishes it; `findings`: the same for other tools."""
+
+    def __init__(self, message: str, findings: Iterable[Any] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
 
 
 class MissingError(SourceError):

@@ -6,12 +6,15 @@
 (d) the floor: both files copied into a tar, with CRC-32 of the image and SHA-256 of the tar
 (z) `segdata prepare` from the zips
 (w) an image's bytes written to a file, again and again, and nothing else: what the kernel takes of every way above
+(j) `segdata prepare` of the same frames as JPEG, whose bytes are kept too
 
     python benchmarks/data/convert.py --out benchmarks/results/cpu/convert.json
     python benchmarks/data/convert.py --long --out benchmarks/results/cpu/convert-long.json
+    python benchmarks/data/convert.py --jpeg --out benchmarks/results/cpu/convert-jpeg.json
 
 Every way runs in processes of its own; rounds are interleaved, medians reported. `--long` converts 3,474 frames
-once. Figures are ratios of one run: absolute ones drift with the machine.
+once; `--jpeg` compares (j) with (c) alone, by frames and by bytes. Figures are ratios of one run: absolute ones drift
+with the machine.
 """
 
 import argparse
@@ -140,7 +143,7 @@ def _call(function: Callable[[list[Pair], Path], None], pairs: list[Pair], out: 
 def label_of(image: Path) -> Path:
     parts = list(image.parts)
     parts[parts.index("leftImg8bit")] = "gtFine"
-    return Path(*parts[:-1]) / image.name.replace("_leftImg8bit.png", "_gtFine_labelIds.png")
+    return Path(*parts[:-1]) / f"{image.name.partition('_leftImg8bit')[0]}_gtFine_labelIds.png"
 
 
 # ---- measuring ----------------------------------------------------------------------------------------------
@@ -159,18 +162,36 @@ def paint(folder: Path) -> Path:
 
 def linked(painted: Path, root: Path, count: int) -> Path:
     """`count` pairs under names of their own, hard-linked to the painted ones."""
-    images = sorted((painted / "leftImg8bit" / "train").rglob("*.png"))
+    images = sorted((painted / "leftImg8bit" / "train").rglob("*_leftImg8bit.*"))
     for i in range(count):
         image = images[i % len(images)]
         key = f"linkstadt_{i:06d}_000019"
         pair = (
-            (image, root / "leftImg8bit/train/linkstadt" / f"{key}_leftImg8bit.png"),
+            (image, root / "leftImg8bit/train/linkstadt" / f"{key}_leftImg8bit{image.suffix}"),
             (label_of(image), root / "gtFine/train/linkstadt" / f"{key}_gtFine_labelIds.png"),
         )
         for source, target in pair:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(source, target)
     return root
+
+
+def as_jpeg(painted: Path, root: Path) -> Path:
+    """The painted pairs with their images as a camera would store them, and the source file that reads them."""
+    for image in sorted((painted / "leftImg8bit" / "train").rglob("*.png")):
+        jpeg = (root / image.relative_to(painted)).with_suffix(".jpg")
+        label = root / label_of(image).relative_to(painted)
+        for path in (jpeg, label):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(image).convert("RGB").save(jpeg, quality=92)
+        os.link(label_of(image), label)
+    template = "leftImg8bit/{split}/**/{city}_{sequence}_{frame}_leftImg8bit.jpg"
+    jpeg_source(root.parent).write_text(f'name: cityscapes-jpeg\nextends: cityscapes\nimage: "{template}"\n')
+    return root
+
+
+def jpeg_source(folder: Path) -> Path:
+    return folder / "jpeg.yaml"
 
 
 def zipped(root: Path, folder: Path) -> Path:
@@ -186,10 +207,11 @@ def zipped(root: Path, folder: Path) -> Path:
 
 
 def command(way: str, root: Path, out: Path, count: int, workers: int) -> list[str]:
-    if way in "cz":
+    if way in "czj":
+        source = jpeg_source(root.parent) if way == "j" else "cityscapes"
         options = [f"--scale={s}" for s in SCALES] + [f"--workers={workers}", "--split=train"]
         options += ["--engine=serial"] if workers == 1 else ["--engine=local"]
-        return [sys.executable, "-m", "segdata", "prepare", "cityscapes", f"--root={root}", f"--out={out}", *options]
+        return [sys.executable, "-m", "segdata", "prepare", str(source), f"--root={root}", f"--out={out}", *options]
     return [sys.executable, __file__, "--script", way, str(root), str(out), str(count), str(workers)]
 
 
@@ -267,19 +289,20 @@ def pss(pid: int) -> int:
     return 0
 
 
-def stages(root: Path) -> dict[str, float]:
-    """CPU ms per pair of each step of (c), in one process, over all painted pairs."""
+def stages(root: Path, name: str = "cityscapes") -> dict[str, float]:
+    """CPU ms per pair of each step of (c) or (j), in one process, over all painted pairs."""
     from segdata.base.canonical import digest_pixels, digest_source
     from segdata.format.shard import ShardWriter
     from segdata.labels.targets import make_targets
     from segdata.labels.taxonomy import LabelMap, load_taxonomy
     from segdata.making.survey import look
     from segdata.pictures import png as codec
+    from segdata.pictures.containers.kinds import KEPT, format_of, inspect
     from segdata.pictures.png import encode_labels
     from segdata.raw.tree import open_tree
     from segdata.sources import source
 
-    cityscapes = source("cityscapes")
+    cityscapes = source(name)
     label_map = LabelMap.between(cityscapes.labels, load_taxonomy("cityscapes-20"))
     spent: dict[str, float] = {}
 
@@ -297,14 +320,15 @@ def stages(root: Path) -> dict[str, float]:
                 for scene in scenes:
                     image, raw = timed("read", scene.image.read), timed("read", scene.labels.read)
                     timed("source digests", digest_source, image)
-                    timed("image check", codec.inspect, image)
+                    kind = str(format_of(scene.image.path))
+                    timed("image check", inspect, image, kind)
                     labels = timed("label decode", codec.decode, raw)
                     made = timed("targets", make_targets, labels, label_map.lut, SCALES, "majority", 20).maps.values()
                     encoded = [timed("label encode", encode_labels, target) for target in made]
                     for target in made:
                         timed("pixel digests", digest_pixels, target)
                     names = [f"target{scale}.png" for scale in SCALES]
-                    parts = [("image.png", image), *zip(names, encoded, strict=True)]
+                    parts = [(f"image.{KEPT[kind]}", image), *zip(names, encoded, strict=True)]
                     timed("tar and its digest", writer.add, scene.key, parts)
     return {name: round(1e3 * seconds / len(scenes), 2) for name, seconds in spent.items()}
 
@@ -351,6 +375,46 @@ def compare(folder: Path, rounds: int) -> dict[str, object]:
     }
 
 
+def compare_jpeg(folder: Path, rounds: int) -> dict[str, object]:
+    """(j) beside (c), one worker each: frames, and bytes of images, in a second and in a second of the processor."""
+    painted = paint(folder)
+    pictures = {"c": painted, "j": as_jpeg(painted, folder / "painted-jpeg")}
+    roots = {way: linked(pictures[way], folder / f"root-{way}", PAIRS["c"]) for way in pictures}
+    size = {
+        way: statistics.mean(path.stat().st_size for path in (root / "leftImg8bit").rglob("*_leftImg8bit.*"))
+        for way, root in roots.items()
+    }
+    rows: dict[str, list[dict[str, float]]] = {way: [] for way in roots}
+    for number in range(rounds + 1):
+        for way, root in roots.items():
+            row = measure(way, root, folder / "out", PAIRS["c"], 1)
+            print(f"round {number} ({way}): {row['pairs_per_s']:.1f} pairs/s, {row['cpu_ms_per_pair']:.1f} CPU ms")
+            if number:
+                rows[way].append(row)
+    medians = {
+        way: {name: statistics.median(row[name] for row in found) for name in found[0]} for way, found in rows.items()
+    }
+    steps = {"c": stages(pictures["c"]), "j": stages(pictures["j"], str(jpeg_source(folder)))}
+    image = {way: sum(found[step] for step in ("source digests", "image check")) for way, found in steps.items()}
+    speed = {way: medians[way]["pairs_per_s"] for way in roots}
+    return {
+        "machine": machine(),
+        "rounds": rounds,
+        "bytes_an_image": {way: round(each) for way, each in size.items()},
+        "medians": medians,
+        "cpu_ms_by_stage": steps,
+        "ratios": {
+            "j over c, frames": round(speed["j"] / speed["c"], 2),
+            "j over c, bytes of images": round(speed["j"] * size["j"] / (speed["c"] * size["c"]), 2),
+            "CPU of j over c, frames": round(medians["j"]["cpu_ms_per_pair"] / medians["c"]["cpu_ms_per_pair"], 2),
+            "CPU of the image's digest and check, j over c, frames": round(image["j"] / image["c"], 2),
+            "CPU of the image's digest and check, j over c, bytes": round(
+                image["j"] / size["j"] / (image["c"] / size["c"]), 2
+            ),
+        },
+    }
+
+
 def ratios(m: dict[str, dict[str, float]]) -> dict[str, float]:
     made = {}
     for workers in "12":
@@ -385,6 +449,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work; painted frames are kept there")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long", action="store_true")
+    parser.add_argument("--jpeg", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.script:
@@ -395,7 +460,10 @@ def main() -> None:
         folder = Path(temporary)
         if options.folder and (options.folder / "painted").exists():
             (folder / "painted").symlink_to((options.folder / "painted").resolve())
-        result = long_way(folder, 3474) if options.long else compare(folder, options.rounds)
+        if options.long:
+            result = long_way(folder, 3474)
+        else:
+            result = (compare_jpeg if options.jpeg else compare)(folder, options.rounds)
     text = json.dumps(result, indent=1)
     print(text)
     if options.out:

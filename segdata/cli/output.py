@@ -22,6 +22,11 @@ def report_findings(findings: Sequence[Finding], sarif: Path | None) -> None:
         tell(str(finding), err=True)
     if len(findings) > LISTED:
         tell(f"… and {len(findings) - LISTED} more findings (--sarif FILE lists all)", err=True)
+    write_sarif(findings, sarif)
+
+
+def write_sarif(findings: Sequence[Finding], sarif: Path | None) -> None:
+    """Where a file is asked for."""
     if sarif:
         from segdata.sarif import sarif as render
 

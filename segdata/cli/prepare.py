@@ -10,9 +10,9 @@ from segdata.base.files import resolved
 from segdata.base.numbers import MOST
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell
+from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_sarif
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
-from segdata.errors import OptionError
+from segdata.errors import OptionError, SourceError
 from segdata.stores.url import Url, place
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -153,9 +153,9 @@ def dataset_options(command: Decorated) -> Decorated:
 @click.option(
     "--image-codec",
     type=click.Choice(["keep", "png", "jpeg", "webp"]),
-    help="How images are stored. `keep` stores the bytes of the source files; `png` and `webp` lose nothing, "
-    "`jpeg` does. "
-    "[default: keep, or png where --size, --pad or --crop is given]",
+    help="How images are stored. `keep` stores the bytes of the source files, where these are PNG, JPEG or WebP; `png` "
+    "and `webp` lose nothing, `jpeg` does. "
+    "[default: keep, or png where --size, --pad or --crop is given, or frames are TIFF, grey, RGBA or of 16 bits]",
 )
 @click.option(
     "--jpeg-quality", type=Whole(1, 100), help="The quality of --image-codec jpeg, from 1 to 100. [default: 95]"
@@ -266,6 +266,9 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
                 change, changed = result.change, result.changed
     except FindingsError as error:
         report_findings(error.findings, sarif)
+        raise
+    except SourceError as error:
+        write_sarif(error.findings, sarif)  # the message tells them
         raise
     report_findings(result.findings, sarif)
     for split, origin in result.origins.items():

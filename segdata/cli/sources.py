@@ -8,10 +8,10 @@ import click
 
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell
+from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_sarif
 from segdata.cli.parameters import ANY_PATH, COUNT
 from segdata.cli.prepare import dataset_options
-from segdata.errors import OptionError, SegdataError
+from segdata.errors import OptionError, SegdataError, SourceError
 
 if TYPE_CHECKING:
     from segdata.drafting.draft import Draft
@@ -160,6 +160,9 @@ def check(
         raise click.UsageError(str(error)) from None
     except FindingsError as error:
         report_findings(error.findings, sarif)
+        raise
+    except SourceError as error:
+        write_sarif(error.findings, sarif)  # the message tells them
         raise
     for note in found.survey.notes:
         say(note)

@@ -174,15 +174,25 @@ def _pairs(
     loader.flatten_mapping(node)
     for key, value in node.value:
         entry = _entry(loader, value, file, error)
-        yield str(key.value), replace(entry, place=f"{file}, line {key.start_mark.line + 1}")
+        yield _joined(str(key.value)), replace(entry, place=f"{file}, line {key.start_mark.line + 1}")
 
 
 def _single(loader: _Loader, node: yaml.Node, here: Entry) -> Any:
     if node.tag == "tag:yaml.org,2002:merge":
         return str(node.value)
     try:
-        return loader.construct_object(node, deep=True)
+        return _joined(loader.construct_object(node, deep=True))
     except yaml.MarkedYAMLError as damaged:
         raise here.wrong(f"{damaged.problem}. {PLAIN}") from None
     except Exception:  # dates that are none, numbers beyond all bounds: PyYAML takes them for what they look like
         raise here.wrong(f"{short(str(node.value))} is no value of its kind. {PLAIN}") from None
+
+
+def _joined(value: Any) -> Any:
+    """Of a text, the two halves of a character as one, as JSON writes those above U+FFFF: "\\ud83d\\ude00".
+
+    PyYAML leaves them apart, and no file can be written with them. Raises UnicodeDecodeError for a half alone.
+    """
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    return value

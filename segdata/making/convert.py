@@ -148,7 +148,7 @@ class Converter:
     ) -> tuple[dict[str, U8], ClassCounts, Tally]:  # fmt: skip
         """Targets by the names of their parts, what was counted of them, and of the label file."""
         conversion, lut, classes = self.conversion, self.map.lut, len(self.conversion.taxonomy.classes)
-        if ids.shape == shape:
+        if conversion.size in {None, ids.shape} and ids.shape == shape:
             targets = make_targets(ids, lut, conversion.scales, conversion.rule, classes)
             codes = targets.histogram
             self._check_ids(scene, codes)

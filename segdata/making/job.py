@@ -16,7 +16,7 @@ from segdata.labels.taxonomy import Taxonomy, load_taxonomy
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
-from segdata.raw.contents.frames import can_be_kept, keeps_pixels
+from segdata.raw.contents.frames import can_be_kept
 from segdata.raw.scene import AS_THEY_ARE, FrameRule
 from segdata.sources import source as source_named
 from segdata.sources.source import Source
@@ -63,6 +63,8 @@ class Conversion:
             chosen["labels"] = self.label_files
         if self.rules:
             chosen["source_file"] = self.rules
+        if self.size and self.fit:  # shards of before, whose labels may not have been resized, are made anew
+            chosen["fitted"] = "images and labels"
         return {
             "source": self.source,
             "taxonomy": self.taxonomy.digest,
@@ -202,7 +204,7 @@ def make_job(
         raise OptionError("--turn is for --size, which is not given.")
     if image_codec == "keep" and size:
         raise OptionError("--image-codec keep passes bytes through; --size changes them. Choose png.")
-    if image_codec == "keep" and not keeps_pixels(scene_source.frames):
+    if image_codec == "keep" and scene_source.frames != AS_THEY_ARE:
         raise OptionError(
             "--image-codec keep passes bytes through; the source's rule for frames (channels, range) changes pixels. "
             "Choose png, or leave the option out."
@@ -225,7 +227,7 @@ def make_job(
         size=size,
         fit=fit,
         turn=turn,
-        codec=image_codec or ("png" if size or fit or not keeps_pixels(scene_source.frames) else "keep"),
+        codec=image_codec or ("png" if size or fit or scene_source.frames != AS_THEY_ARE else "keep"),
         full_check=full_check,
         label_files=labels,
         jpeg_quality=jpeg_quality or JPEG_QUALITY,

@@ -54,7 +54,8 @@ def look(source: Source, tree: Tree, splits: Sequence[str], division: Division |
     except SourceError as error:
         if not (other := _other(source, tree)):
             raise
-        raise type(error)(f"{error} The files look like {other}, this is `segdata prepare {source.name}`.") from None
+        told = f"{error} The files look like {other}, this is `segdata prepare {source.name}`."
+        raise type(error)(told, error.findings) from None
 
 
 def _other(source: Source, tree: Tree) -> str:
@@ -93,7 +94,7 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
                 survey.halves.append(split)
             if splits and not tree.faults and not listing.findings:
                 _refuse(tree)
-                raise MissingError(listing.absent.found + _or(tree, source.folders))
+                raise MissingError(listing.absent.found + _or(tree, source.folders), [listing.absent])
     if absent:
         _refuse(tree)
     survey.findings += sorted({fault for _, fault in tree.faults})  # a link may hide several folders
@@ -101,8 +102,8 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
     absent = [finding for finding in absent if finding.where not in missed]
     if not any(survey.scenes.values()) and not survey.errors:
         found = absent[0].found if absent else f"{tree.root}: no scenes at all."
-        raise SourceError(found + _or(tree, source.folders))
-    survey.findings += [*absent, *_unused(source, tree)]
+        raise SourceError(found + _or(tree, source.folders), absent)
+    survey.findings += [*(each for each in absent if each not in survey.findings), *_unused(source, tree)]
     survey.painted = is_painted(tree.root)
     official = [] if survey.painted else _official_findings(source, survey)
     _settle_splits(source, survey)

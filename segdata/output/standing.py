@@ -114,7 +114,7 @@ def identity_of(
     name: str, source: str, painted: bool, taxonomy: str, options: Mapping[str, Any], splits: Iterable[str]
 ) -> dict[str, Any]:
     """`options` as dataset.json has them: the taxonomy's digest is one of them."""
-    others = {key: value for key, value in options.items() if key not in {"source", "taxonomy"}}
+    others = {key: value for key, value in options.items() if key not in {"source", "taxonomy", "fitted"}}
     return {
         "name": name,
         "source": f"painted {source}" if painted else source,

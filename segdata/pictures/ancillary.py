@@ -19,8 +19,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from segdata.base.files import parsing
-from segdata.errors import CodecError
+from segdata.errors import CodecError, SizeError
 from segdata.pictures.chunks import RGB, Chunk, assemble, name_of
+from segdata.pictures.containers.tags import read_tags
 
 ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 ANIMATED = "an animation: which of its pictures is meant, readers decide differently. Save the one that is meant"
@@ -29,6 +30,8 @@ ONCE = frozenset(  # what may stand in a file once at most (5.6 of the standard,
     | {b"pHYs", b"eXIf", b"tIME", b"oFFs", b"pCAL", b"sCAL", b"sTER"}
 )
 MAX_CHUNK_BYTES = 8_000_000 - 12  # libpng's default, which OpenCV applies to a chunk with its length, type and CRC-32
+EXIF = b"Exif\0\0"  # may stand before the tags
+PROFILE = "Raw profile type exif"  # tags in a text, as ImageMagick writes them
 COLOURED = frozenset({b"PLTE", b"tRNS", b"bKGD", b"sBIT", b"hIST"})  # whose form depends on the kind of picture
 PROBE = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)  # (H, W, 3), which no turn or mirror leaves as it is
 ROWS = zlib.compress(b"".join(b"\0" + row.tobytes() for row in PROBE))
@@ -58,6 +61,8 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
         with parsing("Pillow", CodecError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(BytesIO(probe), formats=["PNG"]) as image:
+                text = image.info.get(PROFILE, "").split("\n")[3:]
+                _check_exif(image.info.get("exif") or bytes.fromhex("".join(text)))
                 turned = np.asarray(ImageOps.exif_transpose(image))
                 orientation = image.getexif().get(ExifTags.Base.Orientation)
     except CodecError:
@@ -67,12 +72,14 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
     return _told(orientation)
 
 
-def turning(data: bytes, kind: str) -> str:
+def turning(data: bytes, kind: str, exif: bytes) -> str:
     """Why readers would turn a file of this format (as Pillow names it), by its metadata; "" where they do not.
 
-    Pillow reads what stands before the pixels, and decodes nothing.
+    `exif` is what it holds of that, which is checked before any reader sees it. Pillow reads what stands before the
+    pixels, and decodes nothing.
     """
     try:
+        _check_exif(exif)
         with parsing("Pillow", CodecError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(BytesIO(data), formats=[kind]) as image:
@@ -85,6 +92,16 @@ def turning(data: bytes, kind: str) -> str:
 def turned_by(orientation: object) -> str:
     """The same of what a note of the camera says: 2 to 8 turn or mirror, all else does nothing."""
     return _told(orientation) if orientation in range(2, 9) else ""
+
+
+def _check_exif(exif: bytes) -> None:
+    """Raise SizeError for tags that would take more memory than there is."""
+    try:
+        read_tags(exif.removeprefix(EXIF))
+    except SizeError:
+        raise
+    except CodecError:  # readers make nothing of it
+        return
 
 
 def _told(orientation: object) -> str:

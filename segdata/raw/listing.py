@@ -22,7 +22,7 @@ Keyed = Iterable[tuple[str, Member]]
 
 DOCUMENT = re.compile(  # what may lie beside pictures anywhere
     r"(readme|licen[cs]e|copying|citation|terms|changelog|notice|version)([\w-]*\.(txt|md|rst|pdf|html?|docx?))?|"
-    r".+\.(txt|md|rst|pdf|html?|bib|csv|md5|sha\d+)|(md5|sha\d+)sums?",
+    r".+\.(txt|md|rst|pdf|html?|bib|csv|ya?ml|md5|sha\d+)|(md5|sha\d+)sums?",
     re.IGNORECASE,
 )
 SUFFIX = re.compile(r"\.\w{1,8}")
@@ -97,7 +97,8 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
         )
         return Listing((), findings, origin, Finding("missing-label", lacking.path, found))
     if annotated and not scenes and not any(finding.code == "duplicate-key" for finding in unpaired):
-        return Listing((), findings, origin, _no_pair(name, image, annotated[0]))
+        none = _no_pair(name, image, annotated[0])
+        return Listing((), (*findings, none), origin, none)
     return Listing(scenes, (*findings, *unpaired), origin)
 
 

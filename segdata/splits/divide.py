@@ -1,19 +1,19 @@
 """The frames of every split of a division, out of the official splits: those of lists first, the others by shares."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from segdata.errors import SourceError
 from segdata.findings import WARNING, FindingsError
-from segdata.raw.scene import Folder, Listing, Scene
+from segdata.raw.scene import Listing, Scene
 from segdata.raw.tree import Tree
 from segdata.sources.source import Source
 from segdata.splits.divided import Divided, Shared
 from segdata.splits.division import Division, split_names
 from segdata.splits.shares import LEFT_OUT, Shares, share_out
-from segdata.splits.splitlist import SplitList, key_of
-from segdata.splits.unknown import no_frame, unknown_frames
+from segdata.splits.splitlist import SplitList
+from segdata.splits.unknown import no_frame, told, unknown_frames
 
 Chosen = dict[str, list[Scene]]  # by split
 
@@ -62,19 +62,18 @@ def _listed(
         for scene in listing.scenes:
             if each := lists.get(scene.key):
                 chosen[each.split].append(scene)
-    told = {key: split for split, listing in listings.items() for key in _told(source.folders, listing) if key in lists}
+    faulty = {
+        key: split
+        for split, listing in listings.items()
+        for key in told(source.folders, listing.findings)
+        if key in lists
+    }
     if any(listing.scenes for listing in listings.values()):  # else the survey says what is missing
         there = {scene.key for scenes in chosen.values() for scene in scenes}
-        _check_there([key for key in lists if key not in there and key not in told], lists, tree, listings)
+        _check_there([key for key in lists if key not in there and key not in faulty], lists, tree, listings)
     for each in division.lists:
         _check_labelled(each, chosen[each.split], source)
-    return chosen, {*told.values(), *(scene.split for scenes in chosen.values() for scene in scenes)}
-
-
-def _told(folders: Sequence[Folder], listing: Listing) -> Iterator[str]:
-    """The keys of files of which a finding says why they are no frames."""
-    keys = ((key_of(finding.where, folders), finding.where) for finding in listing.findings)
-    return (key for key, path in keys if key != path)
+    return chosen, {*faulty.values(), *(scene.split for scenes in chosen.values() for scene in scenes)}
 
 
 def _check_there(

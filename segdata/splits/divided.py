@@ -135,7 +135,8 @@ class Divided:
 
     def _reached(self, split: str) -> str:
         groups = self.shared.groups[split] if self.shared else 0
-        return f"in {groups} group{'s' * (groups != 1)} ({self._share(split)})"
+        by = f" by {rule}" if "{" in (rule := self.division.grouped_by) else ""
+        return f"in {groups} group{'s' * (groups != 1)}{by} ({self._share(split)})"
 
     def _share(self, split: str) -> str:
         of = self.division.shares.of if self.division.shares else {}

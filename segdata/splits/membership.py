@@ -11,7 +11,8 @@ from segdata.raw.scene import Folder, Listing, Scene
 from segdata.raw.template import UNSAFE, Template
 from segdata.sources.source import Source
 from segdata.splits.shares import Shares, share_out
-from segdata.splits.splitlist import parse_list, read_list
+from segdata.splits.splitlist import SplitList, parse_list, read_list
+from segdata.splits.unknown import told, unknown_frames
 
 SHOWN = 3
 
@@ -31,7 +32,7 @@ def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str,
             chosen[split].append(replace(scene, split=split))
         else:
             left.append(scene)
-    findings = list(listing.findings)
+    findings = [*listing.findings, *_unknown(source, splits, listing)]
     if left:
         few = ", ".join(scene.key for scene in left[:SHOWN]) + ", …" * (len(left) > SHOWN)
         findings.append(Finding("no-split", pool, f"{len(left)} frames belong to none of {', '.join(splits)}: {few}"))
@@ -40,8 +41,8 @@ def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str,
         if not scenes and not absent and not any(finding.severity == "error" for finding in listing.findings):
             found = f"{source.name}: none of the {len(listing.scenes)} frames belongs to {split}."
             absent = Finding("missing-split", split, found)
-        told = f"{len(scenes)} frames of {listing.origin}" if len(splits) > 1 else listing.origin
-        yield split, Listing(tuple(scenes), () if number else tuple(findings), told, absent)
+        origin = f"{len(scenes)} frames of {listing.origin}" if len(splits) > 1 else listing.origin
+        yield split, Listing(tuple(scenes), () if number else tuple(findings), origin, absent)
 
 
 def _split_of(source: Source, splits: Sequence[str], scenes: Sequence[Scene]) -> Mapping[str, str]:
@@ -60,7 +61,11 @@ def _split_of(source: Source, splits: Sequence[str], scenes: Sequence[Scene]) ->
                 )
     shares = {split: Fraction(str(source.members[split].share)) for split in splits if source.members[split].share}
     if shares and scenes:
-        found |= _shared_out(source, Shares(shares), [scene for scene in scenes if scene.key not in found])
+        beside = {
+            source.part(key) for key in found
+        }  # of frames that a rule takes: neighbours would stand in two splits
+        left = [scene for scene in scenes if source.part(scene.key) not in beside]
+        found |= _shared_out(source, Shares(shares), left)
     return found
 
 
@@ -71,14 +76,27 @@ def _shared_out(source: Source, shares: Shares, scenes: Sequence[Scene]) -> Mapp
     return {scene.key: split_of[source.part(scene.key)] for scene in scenes}
 
 
+def _unknown(source: Source, splits: Sequence[str], listing: Listing) -> list[Finding]:
+    """Lines of the splits' lists that name no frame."""
+    of_splits = [_list(source, split) for split in splits if source.members[split].list]
+    lists = {key: each for each in of_splits for key in each.lines}
+    if not lists or not listing.scenes:
+        return []
+    keys = {scene.key for scene in listing.scenes}
+    others = keys | set(told(source.folders, listing.findings))
+    return unknown_frames([key for key in lists if key not in others], lists, keys)
+
+
+def _list(source: Source, split: str) -> SplitList:
+    path = source.members[split].list
+    return parse_list(split, path, read_list(path, f"{source.name}, split {split}"), source.folders)
+
+
 def _taker(source: Source, split: str) -> Callable[[str], bool]:
     """Whether the frame with a key is the split's, by its rule on fields, or by its list."""
     member = source.members[split]
     if member.list:
-        listed = parse_list(
-            split, member.list, read_list(member.list, f"{source.name}, split {split}"), source.folders
-        ).lines
-        return listed.__contains__
+        return _list(source, split).lines.__contains__
     template = Template.parse(source.naming.text, source.fields)
     due = {name: frozenset(_as_in_keys(source, each) for each in values) for name, values in member.where.items()}
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from segdata.errors import SourceError
 
+SHOWN = 3
 LEFT_OUT = ""  # the split of groups that are in none
 
 
@@ -67,10 +68,11 @@ def share_out(shares: Shares, sizes: Mapping[str, int]) -> dict[str, str]:
     wanted, needed = (f"{shares.fold.of} folds", shares.fold.of) if shares.fold else ("", len(shares.of))
     if len(sizes) < needed:
         have = "1 group" if len(sizes) == 1 else f"{len(sizes)} groups"
+        few = ", ".join(sorted(sizes)[:SHOWN]) + ", …" * (len(sizes) > SHOWN)
         raise SourceError(
             f"{wanted or f'shares of {needed} splits'} need {needed} groups of frames at least, here are {have} "
-            f"({', '.join(sorted(sizes)[:3]) or 'no frames are left for them'}), and a group is never cut in two. Ask "
-            "for fewer, or make lists of frames and give them with --split-list."
+            f"({few or 'no frames are left for them'}), and a group is never cut in two. Ask for fewer, or make lists "
+            "of frames and give them with --split-list."
         )
     groups = ranked(shares.seed, sizes)
     return _by_fold(shares.fold, groups, sizes) if shares.fold else _by_share(shares.of, groups, sizes)

@@ -25,8 +25,12 @@ def scores_line(document: Mapping[str, Any]) -> str:
     return (
         f"miou {share(document['miou'])} ({_interval(document)}), "
         f"pixel accuracy {share(document['pixel_accuracy'])} on {document['images']} images of "
-        f"{document['shards']['split']}"
+        f"{document['shards']['split']}{_listed(document)}"
     )
+
+
+def _listed(document: Mapping[str, Any]) -> str:
+    return f", as listed, out of {document['frames']['of']}" if "frames" in document else ""
 
 
 def _interval(document: Mapping[str, Any]) -> str:

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     "several steps steps.npy too.",
 )
 @click.option("--split", default="val", show_default=True, help="Take the images of this split.")
+@click.option(
+    "--frames",
+    metavar="FILE",
+    help="Score only the frames of the split that this file lists, one a line, by key or file name, as in a list of "
+    "`segdata prepare --split-list`. [default: all frames of the split]",
+)
 @view_options
 @click.option(
     "--q",
@@ -66,6 +72,7 @@ def evaluate(
     shards: Place,
     out: Path | None,
     split: str,
+    frames: str | None,
     flip: bool,
     scales: tuple[float, ...],
     window: Size | None,
@@ -86,6 +93,7 @@ def evaluate(
     threads single pixels may be taken for other classes, where two are as likely.
     """
     from segdata import ShardSet
+    from segdata.reading.listed import listed
     from segmodels.compute.device import choose_device
     from segmodels.inference.trained import choose_views, load_trained
     from segmodels.knobs.quantiles import with_q
@@ -94,10 +102,14 @@ def evaluate(
 
     if truth and not official:
         raise click.UsageError("--ground-truth is for --official")
+    if frames and submission:
+        raise click.UsageError("--submission takes all frames of the split, --frames some of them: give one of both")
     chosen = choose_device(device)
     with computing(chosen, threads):
         segmenter = with_q(load_trained(run, chosen), q)
         split_shards = ShardSet(shards, split)
+        chosen_frames = listed(split_shards, frames) if frames else None
+        count = len(chosen_frames.places) if chosen_frames else len(split_shards)
         views = choose_views(segmenter, flip=flip, scales=scales, window=window)
         benchmark = Benchmark(official, truth, submission)
         sheet = score(
@@ -106,8 +118,9 @@ def evaluate(
             out,
             views,
             benchmark,
+            frames=chosen_frames,
             workers=workers,
-            progress=progress_bar(len(split_shards)),
+            progress=progress_bar(count),
         )
     if sheet:
         files = "; all scores in metrics.json, classes.csv, images.csv and confusion.npy" if out else ""

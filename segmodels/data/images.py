@@ -43,11 +43,19 @@ def in_order(work: Callable[[Item], Done], items: Iterable[Item], workers: int, 
 
 
 def samples(
-    shards: ShardSet, scales: Sequence[int], *, workers: int = 0, rank: int = 0, ranks: int = 1, most: int = 0
+    shards: ShardSet,
+    scales: Sequence[int],
+    *,
+    workers: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    most: int = 0,
+    only: Sequence[int] | None = None,
 ) -> Iterator[Record]:
     """Every sample whole and as it is, in stored order, with its targets at `scales`: for rank r each R-th.
 
-    With `most`, that many of them where there are more, spread evenly over the split.
+    With `only`, those at these places of the split alone. With `most`, that many of them where there are more, spread
+    evenly.
     """
     if missing := [scale for scale in scales if scale not in shards.scales]:
         have = ", ".join(f"x{scale}" for scale in shards.scales) or "no labels"
@@ -56,8 +64,9 @@ def samples(
             f"{shards.path}: evaluation at x{missing[0]}, but {shards.split} has {have}. Prepare again with {options}."
         )
     check_not_empty(shards)
-    count = min(most, len(shards)) if most else len(shards)
-    chosen = [i * len(shards) // count for i in range(count)]
+    places = range(len(shards)) if only is None else only
+    count = min(most, len(places)) if most else len(places)
+    chosen = [places[i * len(places) // count] for i in range(count)]
     wanted = _announced(shards, chosen[rank::ranks])
     return in_order(lambda i: shards.read(i, None, scales), wanted, workers, ahead=2 * workers)
 

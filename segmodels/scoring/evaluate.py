@@ -22,6 +22,7 @@ from segdata.base.arrays import U8
 from segdata.labels.targets import IDENTITY, make_targets
 from segdata.labels.taxonomy import IGNORE, Taxonomy
 from segdata.looking.show import most_covered
+from segdata.reading.listed import Listed
 from segdata.sources import groups
 from segmodels.compute.device import enough_memory
 from segmodels.data.images import samples
@@ -64,10 +65,11 @@ def evaluate(
     views: Views = SINGLE,
     benchmark: Benchmark = NOTHING,
     *,
+    frames: Listed | None = None,
     workers: int = 0,
     progress: Progress = iter,
 ) -> Scoresheet | None:
-    """Score the split, and write its `Scoresheet` into the folder `out` where one is named.
+    """Score the split, or those of its `frames` alone, and write its `Scoresheet` into `out` where a folder is named.
 
     A split without labels has no scores: all there is to do is the benchmark's submission.
     Raises SegmodelsError where run, shards and what is wanted do not go together.
@@ -78,9 +80,11 @@ def evaluate(
             f"{shards.path}: {shards.split} has no labels, so there are no scores. "
             "Leave --out and --official away for a --submission alone, or choose another --split"
         )
+    if frames and benchmark.submission:
+        raise SegmodelsError("the benchmark takes all frames of a split: leave --frames out for a --submission")
     if out:
         check_out(out, FILES)
-    matrices, result = measure(segmenter, shards, views, benchmark, workers=workers, progress=progress)
+    matrices, result = measure(segmenter, shards, views, benchmark, frames=frames, workers=workers, progress=progress)
     if matrices is None:
         return None
     about = {
@@ -89,6 +93,7 @@ def evaluate(
         "shards": {"name": shards.manifest.name, "fingerprint": shards.digest, "split": shards.split},
         "views": {"flip": views.flip, "scales": views.scales, "window": views.window},
         **({"q": segmenter.q} if segmenter.q else {}),
+        **({"frames": {"sha256": frames.digest, "of": len(shards)}} if frames else {}),
     }
     sheet = make_scoresheet(matrices, shards.taxonomy, segmenter.geometry.stride, about, result)
     if out:
@@ -102,10 +107,11 @@ def measure(
     views: Views = SINGLE,
     benchmark: Benchmark = NOTHING,
     *,
+    frames: Listed | None = None,
     workers: int = 0,
     progress: Progress = iter,
 ) -> tuple[Matrices | None, dict[str, Any] | None]:
-    """Show every image of the split to the network.
+    """Show every image of the split to the network, or of its `frames` alone.
 
     Returns its confusion matrices (None without labels) and the official evaluator's result (None unless wanted).
     """
@@ -118,8 +124,9 @@ def measure(
     full: list[list[ConfusionMatrix]] = []
     coarse: list[list[ConfusionMatrix]] = []
     with TemporaryDirectory(prefix="segmodels-") as scratch:
-        records = samples(shards, _scales(segmenter, shards, views) if labelled else (), workers=workers)
-        for i, record in enumerate(progress(records)):
+        places = frames.places if frames else range(len(shards))
+        records = samples(shards, _scales(segmenter, shards, views) if labelled else (), workers=workers, only=places)
+        for i, record in zip(places, progress(records), strict=True):
             with enough_memory(record.key):
                 maps = predict_maps(segmenter, record.image, views)
             if labelled:
@@ -131,8 +138,9 @@ def measure(
     if not labelled:
         return None, None
     small_matrices = _stacked(coarse) if any(coarse) else None
-    keys = tuple(shards.keys)
-    of_frames = tuple(shards.groups or groups(shards.manifest.document["source"]["name"], keys))
+    every = shards.keys
+    of_every = shards.groups or groups(shards.manifest.document["source"]["name"], every)
+    keys, of_frames = (tuple(names[i] for i in places) for names in (every, of_every))
     return Matrices(keys, of_frames, _stacked(full), small_matrices), result
 
 

@@ -51,10 +51,11 @@ class Matrices:
 class Scoresheet:
     """The scores of a split, and the files that hold them:
 
-    metrics.json    `document`: what was scored, then the scores of `metrics.py` by their names, null where
-                    undefined; `groups`, how many the images belong to; `interval` (95 %, see `intervals.py`), null
-                    where `interval_reason` says why; `class_iou`, `category_iou`; the same scores in `own_stride` and,
-                    for networks of several outputs, in `steps`; the evaluator's averages in `official`
+    metrics.json    `document`: what was scored (with `frames` where it was a list of them, not the whole split), then
+                    the scores of `metrics.py` by their names, null where undefined; `groups`, how many the images
+                    belong to; `interval` (95 %, see `intervals.py`), null where `interval_reason` says why;
+                    `class_iou`, `category_iou`; the same scores in `own_stride` and, for networks of several outputs,
+                    in `steps`; the evaluator's averages in `official`
     classes.csv     `classes`: a row for each evaluated class (CLASS_HEADER), None where a value is undefined
     images.csv      a row for each image (IMAGE_HEADER)
     confusion.npy   `answer`: (N, K, K) int64 in the order of images.csv, rows are ground truth

@@ -9,13 +9,13 @@ import struct
 from collections.abc import Iterator
 
 from segdata.errors import CodecError, SizeError, UnsupportedError
-from segdata.pictures.ancillary import turning
+from segdata.pictures.ancillary import EXIF, turning
 from segdata.pictures.containers.container import MAX_PIXELS, Container, Size
 
 START = b"\xff\xd8"
 RATIO = 512  # pixels a byte: an entropy-coded block of 8x8 has a bit at least (T.81, F.1.2, G.1.2; flat ones: 255)
 FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # SOF0 to 2: Huffman, sequential or progressive. None else is in use
-HUFFMAN, END, SCAN, QUANTISATION, EXIF, SEVERAL = 0xC4, 0xD9, 0xDA, 0xDB, 0xE1, 0xE2
+HUFFMAN, END, SCAN, QUANTISATION, NOTES, SEVERAL = 0xC4, 0xD9, 0xDA, 0xDB, 0xE1, 0xE2
 SEGMENTS = frozenset({HUFFMAN, QUANTISATION, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # and DRI, COM, APPn
 REFUSED = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF, 0xDE), "hierarchical"),
@@ -32,6 +32,7 @@ SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # neither a stuffed byte nor a 
 def inspect_jpeg(data: bytes) -> Container:
     """Check that the file is whole. Raises CodecError: SizeError for a size that no such file has, UnsupportedError."""
     header, seen, several = None, set[int](), False
+    exif = bytearray()  # of several segments, as Pillow takes it
     end = len(START)
     for kind, body, end in _segments(data):
         if kind in FRAMES:
@@ -40,6 +41,8 @@ def inspect_jpeg(data: bytes) -> Container:
             header = _frame_header(data, body, end)
         elif kind == SCAN and (header is None or not {HUFFMAN, QUANTISATION} <= seen):
             raise CodecError("JPEG: a scan before the frame header and the tables that it needs (SOF, DQT, DHT)")
+        elif kind == NOTES and data.startswith(EXIF, body):
+            exif += data[body + len(EXIF) : end]
         seen.add(kind)
         several |= kind == SEVERAL and data.startswith(b"MPF\0", body)
     if header is None or SCAN not in seen:
@@ -48,7 +51,7 @@ def inspect_jpeg(data: bytes) -> Container:
         raise CodecError(f"JPEG: {more} bytes after its end (EOI), expected none")
     depth, size, components = header
     color = COLORS.get(components, f"{components}-channel")
-    return Container("JPEG", size, depth, color, turning(data, "JPEG") if EXIF in seen else "")
+    return Container("JPEG", size, depth, color, turning(data, "JPEG", bytes(exif)) if NOTES in seen else "")
 
 
 def jpeg_size(data: bytes) -> Size:

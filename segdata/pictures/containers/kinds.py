@@ -12,7 +12,8 @@ from segdata.pictures.chunks import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, SIGNAT
 from segdata.pictures.codecs import decode_image
 from segdata.pictures.containers.container import Container
 from segdata.pictures.containers.jpeg import START, inspect_jpeg
-from segdata.pictures.containers.tiff import STARTS, decode_tiff, inspect_tiff
+from segdata.pictures.containers.tags import STARTS
+from segdata.pictures.containers.tiff import decode_tiff, inspect_tiff
 from segdata.pictures.containers.webp import inspect_webp
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WebP", "tif": "TIFF", "tiff": "TIFF"}  # by suffix

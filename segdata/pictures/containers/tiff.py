@@ -1,7 +1,7 @@
 """TIFF (6.0): one page of grey, RGB or RGBA, of 8 or 16 bits, whose compression loses nothing; all else is refused.
 
-The tags are read by Pillow, and so are pixels: OpenCV would multiply colours of 8 bits by their opacity. It reads what
-Pillow does not, pixels of several samples of 16 bits.
+Pixels are read by Pillow: OpenCV would multiply colours of 8 bits by their opacity. OpenCV reads what Pillow does not,
+pixels of several samples of 16 bits.
 """
 
 import warnings
@@ -13,50 +13,48 @@ import numpy as np
 from cv2.utils import logging
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from segdata.base.files import parsing
 from segdata.errors import CodecError, SizeError, UnsupportedError
 from segdata.pictures.ancillary import turned_by
 from segdata.pictures.containers.container import MAX_PIXELS, Container
+from segdata.pictures.containers.tags import read_tags
 
-STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # both byte orders; the last two with places of 8 bytes (BigTIFF)
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES = 256, 257, 258, 259, 262, 274, 277
 PLANES, EXTRA, FORMAT = 284, 338, 339
 LOSSLESS = frozenset({1, 5, 8, 32773, 32946})  # none, LZW, deflate, PackBits, deflate by its older number
 RATIO = 4096  # bytes from one: the longest string of LZW has as many, from 12 bits; deflate makes 1032
 COLORS = {(1, 1): "grey", (2, 3): "RGB", (2, 4): "RGBA"}  # by photometric interpretation and samples of a pixel
+MULTIPLIED = 1  # of what is beside the colours: their opacity, by which they were multiplied
 
 
 def inspect_tiff(data: bytes) -> Container:
     """Check what the tags say. Raises CodecError: SizeError for a size that no such file has, UnsupportedError."""
-    if not data.startswith(STARTS):
-        raise CodecError(f"TIFF: found {data[:4]!r}, expected {' or '.join(map(repr, STARTS[:2]))}")
-    tags, pages = _tags(data)
-    with parsing("TIFF tags", CodecError):
-        height, width, samples = int(tags[HEIGHT]), int(tags[WIDTH]), int(tags.get(SAMPLES, 1))
-        bits, formats = {*_all(tags.get(BITS, 1))}, {*_all(tags.get(FORMAT, 1))}
-        color = COLORS.get((int(tags.get(PHOTOMETRIC, -1)), samples))
-        compression, extra = tags.get(COMPRESSION, 1), _all(tags.get(EXTRA, ()))
-        orientation = tags.get(ORIENTATION, 1)
-        apart = samples > 1 and 16 in bits and tags.get(PLANES, 1) != 1
-    if pages > 1:
+    tags, more = read_tags(data)
+    if not {WIDTH, HEIGHT} <= tags.keys():
+        raise CodecError("TIFF: tags without a width and a height in pixels")
+    one = {SAMPLES: 1, COMPRESSION: 1, ORIENTATION: 1, PLANES: 1, PHOTOMETRIC: -1, EXTRA: 0}  # where nothing is said
+    one |= {tag: values[0] for tag, values in tags.items()}
+    height, width, samples = one[HEIGHT], one[WIDTH], one[SAMPLES]
+    bits, formats = {*tags.get(BITS, (1,))}, {*tags.get(FORMAT, (1,))}
+    color = COLORS.get((one[PHOTOMETRIC], samples))
+    if more:
         raise UnsupportedError("a TIFF of several pages, and which of them is meant nobody says. Save the one")
     if formats != {1}:
         raise UnsupportedError("a TIFF whose samples are no whole numbers from 0 on (float, or with a sign)")
-    if color is None or bits not in ({8}, {16}) or extra[:1] == (1,):
+    if color is None or bits not in ({8}, {16}) or one[EXTRA] == MULTIPLIED:
         raise UnsupportedError(
-            f"a TIFF of photometric interpretation {tags.get(PHOTOMETRIC)} with {samples} samples a pixel of "
+            f"a TIFF of photometric interpretation {one[PHOTOMETRIC]} with {samples} samples a pixel of "
             f"{' and '.join(map(str, sorted(bits)))} bits. Save it as grey or RGB of 8 or 16 bits"
         )
-    if apart:
+    if samples > 1 and 16 in bits and one[PLANES] != 1:
         raise UnsupportedError("a TIFF of 16 bits whose channels lie apart. Save it with its pixels together")
-    if compression not in LOSSLESS:
-        raise UnsupportedError(f"a TIFF of compression {compression}. Save it with LZW or deflate, or without any")
+    if one[COMPRESSION] not in LOSSLESS:
+        raise UnsupportedError(f"a TIFF of compression {one[COMPRESSION]}. Save it with LZW or deflate, or without any")
     size = height * width * samples * max(bits) // 8
     if not 0 < height * width <= MAX_PIXELS or size > RATIO * len(data):
         raise SizeError(f"{len(data)} bytes that declare {width}x{height} pixels, expected 1 to {MAX_PIXELS}.")
-    return Container("TIFF", (height, width), max(bits), color, turned_by(orientation))
+    return Container("TIFF", (height, width), max(bits), color, turned_by(one[ORIENTATION]))
 
 
 def decode_tiff(data: bytes, container: Container) -> NDArray[Any]:
@@ -82,19 +80,3 @@ def _read_deep(data: bytes) -> NDArray[Any] | None:
     finally:
         logging.setLogLevel(level)
     return None if picture is None else np.asarray(picture[..., [2, 1, 0, 3][: picture.shape[2]]])
-
-
-def _tags(data: bytes) -> tuple[ImageFileDirectory_v2, int]:
-    """Of the first page, and how many pages there are: two stand for more."""
-    with parsing("TIFF tags", CodecError), warnings.catch_warnings():
-        warnings.simplefilter("error")  # Pillow warns of tags that it cannot read, and goes on without them
-        file = BytesIO(data)
-        head = file.read(8)
-        tags = ImageFileDirectory_v2(head + (file.read(8) if head[2:4] in {b"+\0", b"\0+"} else b""))
-        file.seek(tags.next)
-        tags.load(file)
-        return tags, 1 + bool(tags.next)
-
-
-def _all(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)

@@ -10,6 +10,7 @@ from segdata.pictures.containers.container import MAX_PIXELS, Container, Size
 HEAD = 12  # "RIFF", the length of what follows, "WEBP"
 LOSSY, LOSSLESS, EXTENDED = b"VP8 ", b"VP8L", b"VP8X"
 HEADERS = {LOSSY: 10, LOSSLESS: 5, EXTENDED: 10}  # bytes of a chunk that are read here
+MOST = 1 << 16  # chunks: a picture has half a dozen, a film two a frame
 ALPHA, ANIMATION = 0x10, 0x02  # of the flags of VP8X (2.7.1)
 MARK = b"\x9d\x01\x2a"  # of a key frame (RFC 6386, 9.1)
 
@@ -31,8 +32,9 @@ def inspect_webp(data: bytes) -> Container:
     if kind == LOSSY:
         _check_frame(data, at, length)
     alpha = flags & ALPHA or b"ALPH" in kinds or (kind == LOSSLESS and data[at + 4] & 0x10)
-    noted = {b"EXIF", b"XMP "} & set(kinds)
-    return Container("WebP", size, 8, "RGBA" if alpha else "RGB", turning(data, "WEBP") if noted else "")
+    notes = {kind: data[at : at + length] for kind, at, length in chunks if kind in {b"EXIF", b"XMP "}}
+    dispute = turning(data, "WEBP", notes.get(b"EXIF", b"")) if notes else ""
+    return Container("WebP", size, 8, "RGBA" if alpha else "RGB", dispute)
 
 
 def webp_size(data: bytes) -> Size:
@@ -69,12 +71,16 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         damage = "truncated" if length > len(data) else "bytes after its end"
         raise CodecError(f"WebP: {damage}: {len(data)} bytes, it declares {length}")
     at = HEAD
-    while at < len(data):
+    for _ in range(MOST + 1):
+        if at >= len(data):
+            break
         kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         if at + 8 + size > len(data):
             raise CodecError(f"WebP: truncated: chunk {kind!r} of {size} bytes at {at}, {len(data) - at - 8} follow")
         yield kind, at + 8, size
         at += 8 + size + size % 2
+    else:
+        raise CodecError(f"WebP: more than {MOST} chunks, expected a picture and what is said of it")
     if at == HEAD:
         raise CodecError("WebP: no chunk, expected a picture")
 

@@ -10,7 +10,7 @@ from segdata.errors import OptionError
 from segdata.pictures.containers.kinds import KEPT, format_of
 from segdata.raw.contents.picture import PictureFile, open_picture
 from segdata.raw.member import Member
-from segdata.raw.scene import AS_THEY_ARE, FrameRule
+from segdata.raw.scene import FrameRule
 
 COLORS = {"rgb": "RGB", "grey": "grey", "rgba": "RGBA"}  # channels of a rule: a picture's colour
 WORDS = {color: channels for channels, color in COLORS.items()}
@@ -50,11 +50,6 @@ def range_table(low: int, high: int) -> U8:
     return np.asarray((2 * 255 * (values - low) + (high - low)) // (2 * (high - low)), np.uint8)
 
 
-def keeps_pixels(rule: FrameRule) -> bool:
-    """Whether frames are stored as they are decoded, so that their bytes can pass."""
-    return rule == AS_THEY_ARE
-
-
 def can_be_kept(paths: Iterable[str]) -> bool:
     """Whether `--image-codec keep` passes the bytes of these frames on, by their names: not where all are TIFF, which
     no loader of shards reads.
@@ -64,7 +59,7 @@ def can_be_kept(paths: Iterable[str]) -> bool:
     suffixes = Counter(path.rpartition(".")[2].lower() for path in paths)
     formats = {found for suffix in suffixes if (found := format_of(f".{suffix}"))}
     if len(formats) > 1:
-        found = " and ".join(f"{count} frames .{suffix}" for suffix, count in suffixes.most_common())
+        found = " and ".join(f"{count} frame{'s' * (count > 1)} .{suffix}" for suffix, count in suffixes.most_common())
         raise OptionError(
             f"{found}: --image-codec keep passes the bytes of frames on, and those of one set are of one format. Give "
             "--image-codec png."

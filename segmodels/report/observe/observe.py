@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ class Shown(NamedTuple):
     """An image of the split and its ground truth; pictures are data URIs."""
 
     place: int  # in the split
+    row: int  # in the scores, which may be of a list of its frames
     key: str
     size: tuple[int, int]  # (H, W)
     image: str
@@ -95,20 +96,25 @@ def _sample(record: Record, shards: ShardSet) -> Sample:
 
 
 def choose_images(board: Board, count: int) -> tuple[Shown, ...]:
-    """Images of the board's split, spread evenly over it."""
+    """Images that the board's runs were scored on, spread evenly over them."""
     shards = board.dataset.open(board.split)
-    keys = digest_keys(map(shards.key, range(len(shards))))
+    places: Sequence[int] = range(len(shards))
+    if board.listed:
+        listed = {*board.results[0].listed}
+        places = [i for i in places if shards.key(i) in listed]
+    keys = digest_keys(map(shards.key, places))
     for result in board.results:
         if (result.images, result.keys_digest) != keys:
             raise SegmodelsError(
                 f"the scores of {result.name} are of other images than {shards.path} has. Score it again"
             )
-    return tuple(_shown(i, shards.read(i, scales=(1,)), shards) for i in _spread(len(shards), count))
+    rows = _spread(len(places), count)
+    return tuple(_shown(places[row], row, shards.read(places[row], scales=(1,)), shards) for row in rows)
 
 
-def _shown(index: int, record: Record, shards: ShardSet) -> Shown:
+def _shown(place: int, row: int, record: Record, shards: ShardSet) -> Shown:
     size = (record.image.shape[0], record.image.shape[1])
-    return Shown(index, record.key, size, photograph(record.image), label_map(record.targets[1], shards.taxonomy))
+    return Shown(place, row, record.key, size, photograph(record.image), label_map(record.targets[1], shards.taxonomy))
 
 
 def observe(result: Result, images: Iterable[Shown], *, width: int = WIDEST, staged: bool = True) -> Observation:

@@ -22,6 +22,7 @@ def _board(board: Board, observations: Mapping[str, Observation]) -> dict[str, A
     return {
         "set": board.dataset.name,
         "split": board.split,
+        **({"frames": board.listed} if board.listed else {}),
         "images": board.results[0].images,
         "shards": board.dataset.digest,
         "painted": board.dataset.painted,

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 def board_payload(board: Board, images: Sequence[Shown], observations: Mapping[str, Observation]) -> Row:
     """Of one board, for the comparison and the confusion matrices."""
     return {
-        "title": f"{board.dataset.name}, {board.split}",
+        "title": f"{board.dataset.name}, {board.part}",
         "classes": [
             {"name": row.name, "color": list(row.color), "evaluated": row.evaluated}
             for row in board.dataset.taxonomy.classes
@@ -41,7 +41,7 @@ def board_payload(board: Board, images: Sequence[Shown], observations: Mapping[s
 
 def _picture(result: Result, image: Shown) -> Row:
     """A network's answer to one image in numbers: the classes that occur, the largest in the truth first."""
-    matrix = result.confusions[image.place]
+    matrix = result.confusions[image.row]
     evaluated = [row.evaluated for row in result.taxonomy.classes]
     truth, found, whole = matrix.sum(1), matrix.sum(0), max(int(matrix.sum()), 1)
     iou = metrics.class_iou(matrix, evaluated)

@@ -120,7 +120,7 @@ def evaluated(dataset: Dataset, position: int) -> bool:
 def summary(board: Board) -> str:
     """What a board says, in a sentence."""
     best, ranking = board.rows[0], board.ranking
-    where = f"On {board.dataset.name} ({count(best.first.images)} images of {board.split})"
+    where = f"On {board.dataset.name} ({count(best.first.images)} images of {board.part})"
     if len(board.rows) == 1:
         return f"{where} {best.name} reaches {_reached(best)}."
     if ranking.not_ranked:

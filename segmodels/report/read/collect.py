@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segdata.base.files import parsing
+from segdata.splits.splitlist import digest_of
 from segmodels.errors import SegmodelsError
 from segmodels.networks import spec
 from segmodels.report.read.datasets import Dataset, read_datasets
@@ -44,6 +45,12 @@ class Board:
     ranking: Ranking  # of the rows
     sweeps: tuple[Sweep, ...]
     latencies: Mapping[str, Mapping[Size, Latency]]  # of the runs that were measured
+    listed: str = ""  # digest of the list of frames that was scored, "" of the whole split
+
+    @property
+    def part(self) -> str:
+        """What was scored, in words."""
+        return f"{self.split}, frames of the list {self.listed[:8]}" if self.listed else self.split
 
     @property
     def no_interval(self) -> str:
@@ -142,17 +149,18 @@ def _left_out(run: Run, scores: Path) -> str:
 def _boards(
     results: Sequence[Result], sweeps: Sequence[Sweep], latencies: Mapping[str, Mapping[Size, Latency]]
 ) -> tuple[Board, ...]:
-    """By set and split; the most results first."""
-    groups: dict[tuple[str, str], list[Result]] = {}
+    """By set, split and list of frames; the most results first."""
+    groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
-        groups.setdefault((result.dataset.digest, result.split), []).append(result)
+        listed = digest_of(result.listed) if result.listed else ""
+        groups.setdefault((result.dataset.digest, result.split, listed), []).append(result)
     boards = []
-    for (digest, split), rows in groups.items():
+    for (digest, split, listed), rows in groups.items():
         rows.sort(key=lambda row: (-row.miou, row.name))
         names = {row.name for row in rows}
-        here = [sweep for sweep in sweeps if (sweep.digest, sweep.split) == (digest, split)]
+        here = [sweep for sweep in sweeps if (sweep.digest, sweep.split, "") == (digest, split, listed)]
         ours = tuple(sweep for sweep in here if names >= {row.run for row in sweep.rows})
         of_seeds = rows_of(rows)
         times = {name: latencies[name] for name in sorted(names & latencies.keys())}
-        boards.append(Board(rows[0].dataset, split, tuple(rows), of_seeds, rank_rows(of_seeds), ours, times))
-    return tuple(sorted(boards, key=lambda board: (board.dataset.name, board.split, board.dataset.digest)))
+        boards.append(Board(rows[0].dataset, split, tuple(rows), of_seeds, rank_rows(of_seeds), ours, times, listed))
+    return tuple(sorted(boards, key=lambda board: (board.dataset.name, board.part, board.dataset.digest)))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from segdata.base.files import parsing
 from segdata.labels.taxonomy import Taxonomy
+from segdata.splits.splitlist import digest_of
 from segmodels.errors import SegmodelsError
 from segmodels.inference.views import Views
 from segmodels.networks import spec
@@ -70,6 +71,7 @@ class Result:
     steps: tuple[Step, ...]  # none where the network answers in one
     images: int
     keys_digest: str  # of the images' keys, in their order
+    listed: tuple[str, ...]  # these keys, where a list of frames was scored; none of a whole split
     groups: Groups  # of each image, by number; none where an older version scored
     confusions: ConfusionMatrix  # (N, K, K) in that order; on disk, for there may be many images
     step_confusions: ConfusionMatrix | None  # (S, N, K, K) of the steps; None where an older version scored
@@ -130,6 +132,7 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
         steps=_steps(sheet),
         images=images,
         keys_digest=keys_digest,
+        listed=_listed(sheet, rows),
         groups=_groups(rows),
         confusions=read_matrices(scores / CONFUSION, shape, sheet.advice),
         step_confusions=_step_confusions(sheet, scores / STEPS, shape),
@@ -148,6 +151,16 @@ def _dataset(sheet: Fields, scores: Path, datasets: Mapping[str, Dataset]) -> tu
             f"{scores} was scored on shards {shards.text('name')} {digest[:12]}, --shards has {have}. {sheet.advice}"
         )
     return datasets[digest], split
+
+
+def _listed(sheet: Fields, rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """The keys of a list that was scored; none of a whole split."""
+    if "frames" not in sheet.values:
+        return ()
+    keys = tuple(row.get("key", "") for row in rows)
+    if digest_of(keys) != sheet.inside("frames").text("sha256"):
+        raise SegmodelsError(f"{sheet.where}: it lists other frames than {IMAGES} has. {sheet.advice}")
+    return keys
 
 
 def _views(row: Fields) -> Views:

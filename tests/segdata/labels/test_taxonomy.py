@@ -95,8 +95,8 @@ def test_colors_and_names_are_the_datasets() -> None:
 
 def test_canonical_yaml_reads_back() -> None:
     """What a shard folder holds as taxonomy.yaml is the same taxonomy, with the same digest."""
-    for name in taxonomy_names():
-        taxonomy = load_taxonomy(name)
+    own = HEAD + ROAD + SKY.replace("name: sky", "name: grün 😀").replace("[sky]", "[😀]")
+    for taxonomy in [*map(load_taxonomy, taxonomy_names()), parse(own)]:
         again = read_taxonomy(taxonomy.yaml().encode(), "again")
         assert again == taxonomy
         assert again.digest == taxonomy.digest
@@ -186,6 +186,7 @@ def parse(text: str) -> Taxonomy:
             r"line 4: class 1 \(sky\): from: the rest has a",
         ),
         (HEAD + ROAD + SKY + "ignore: [dog]\n" + DOG.replace("[dog]", "rest"), "Expected plain YAML"),
+        (HEAD + ROAD + SKY.replace("name: sky", 'name: "\\ud83d"'), "line 4: .* is no value of its kind"),
         (
             HEAD + ROAD + SKY + DOG.replace("[dog]", "rest") + "ignore: [dog]\n",
             "line 5: no raw label is left for class 'dog'",

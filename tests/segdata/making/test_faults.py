@@ -353,7 +353,7 @@ CORPUS = [
           "place gtFine_trainvaltest.zip there, or name the splits that you want", frozenset(VAL)),
     Fault("files of another suffix", "camvid", both(copied((PLACES["camvid"][0], "train/a.tif")),
           copied((PLACES["camvid"][0], "train/b.tif"))), "unexpected-name", "train",
-          "2 files .tif (such as train/a.tif), not <name>.png"),
+          "2 files .tif (such as train/a.tif), not <name>.{png,jpg,jpeg}"),
     Fault("a file of no part", "camvid", copied((PLACES["camvid"][0], "drafts/a/b.png")), "unused-file",
           "drafts/a/b.png", "not read"),
     Fault("files of no part", "camvid", both(copied((PLACES["camvid"][0], "drafts/a/b.png")),
@@ -663,4 +663,5 @@ def test_a_planted_fault_in_a_shard_folder(code: str, shards: Callable[..., Path
 def test_the_corpus_covers_every_code() -> None:
     """No code is without a planted fault, and none is planted that is not defined."""
     of_lists = {"unknown-frame"}  # planted in tests/segdata/splits/test_division.py
-    assert {fault.code for fault in CORPUS} | set(FOLDER_FAULTS) | of_lists == set(CODES)
+    of_files = {"no-pair", "ambiguous-file", "no-split"}  # planted in tests/segdata/sources/test_own.py
+    assert {fault.code for fault in CORPUS} | set(FOLDER_FAULTS) | of_lists | of_files == set(CODES)

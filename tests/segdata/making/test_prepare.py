@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from segdata import ShardSet
 from segdata.base.lock import locked
 from segdata.errors import LockedError, SourceError
 from segdata.format.manifest import read_manifest
@@ -315,3 +318,16 @@ def test_real_camvid(camvid: Path, make_job: MakeJob, tmp_path: Path) -> None:
     published = {3: 31.7, 1: 23.3, 0: 16.9}  # road, building, sky; per cent
     for index, share in published.items():
         assert 100 * counts[index] / sum(counts) == pytest.approx(share, abs=0.1)
+
+
+@pytest.mark.parametrize(("fit", "size"), [("pad", (12, 20)), ("crop", (20, 28))])
+def test_a_fitted_size_that_is_the_frames_own(
+    fit: str, size: tuple[int, int], draw: Callable[[str], Path], make_job: MakeJob, tmp_path: Path
+) -> None:
+    """Frames of 16x24 that are resized, then padded or cropped to 16x24: labels are resized as the image is."""
+    prepare(make_job("camvid", draw("camvid"), tmp_path / "set", size=size, fit=fit, scales=(1, 8)))
+    record = ShardSet(tmp_path / "set", "train").read(0)
+    original = np.asarray(Image.open(tmp_path / "camvid" / str(record.meta["label_file"])))
+    y, x = (((2 * np.arange(new) + 1) * old) // (2 * new) for old, new in zip((16, 24), size, strict=True))
+    due = np.pad(original[y][:, x], [(0, max(0, 16 - size[0])), (0, max(0, 24 - size[1]))], constant_values=255)
+    assert np.array_equal(record.targets[1], np.where(due[:16, :24] == 11, 255, due[:16, :24]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from segdata.errors import CodecError, SizeError, UnsupportedError
 from segdata.pictures.containers.container import Container
@@ -102,6 +103,7 @@ WHOLE: dict[str, tuple[bytes, str, int, Pixels | None]] = {
            (f"{order} grey", GREY, "grey", 8), (f"{order} RGB", RGB, "RGB", 8),
            (f"{order} grey 16", DEEP[..., 0], "grey", 16), (f"{order} RGB 16", DEEP[..., :3], "RGB", 16))},
     "TIFF RGBA": (tiff(RGBA, t338=2), "RGBA", 8, RGBA),
+    "TIFF with long places": (saved("TIFF", RGB, big_tiff=True), "RGB", 8, RGB),
     "TIFF RGBA 16": (tiff(DEEP, t338=2), "RGBA", 16, DEEP),
     **{f"TIFF {how}": (saved("TIFF", RGB, compression=how), "RGB", 8, RGB)
        for how in ("tiff_lzw", "tiff_adobe_deflate", "packbits")},
@@ -117,6 +119,17 @@ def test_whole_files(name: str) -> None:
     expected = oracle(data)[..., :3] if pixels is None else pixels
     found = decode(data, container)
     assert found.dtype == expected.dtype and np.array_equal(found, expected)
+
+
+def overfull(rows: int = 3000) -> bytes:
+    """Tags that each name nearly all of these bytes as their value."""
+    size = 10 + 12 * rows
+    return (
+        b"II*\0\x08\0\0\0"
+        + struct.pack("<H", rows)
+        + b"".join(struct.pack("<HHII", tag, 7, size, 0) for tag in range(300, 300 + rows))
+        + bytes(4)
+    )
 
 
 DAMAGED: dict[str, tuple[bytes, type[CodecError], str]] = {
@@ -141,7 +154,7 @@ DAMAGED: dict[str, tuple[bytes, type[CodecError], str]] = {
     "WebP bomb": (webp((b"VP8X", CANVAS[:4] + b"\xff" * 6)), SizeError, "16777216x16777216 pixels"),
     "WebP between key frames": (patched(LOSSY, LOSSY[20:21], bytes([LOSSY[20] | 1])), CodecError, "whose header"),
     "TIFF that is a WebP": (LOSSY, CodecError, "begins as a WebP does, its name says TIFF"),
-    "TIFF that is none": (b"GIF89a", CodecError, "found b'GIF8'"),
+    "TIFF that is none": (b"GIF89a", CodecError, "begin with b'GIF8'"),
     "TIFF of two pages": (saved("TIFF", Image.fromarray(RGB), save_all=True, append_images=[Image.fromarray(RGB)]),
                           UnsupportedError, "several pages"),
     "TIFF of floats": (saved("TIFF", GREY.astype(np.float32)), UnsupportedError, "no whole numbers from 0"),
@@ -153,6 +166,7 @@ DAMAGED: dict[str, tuple[bytes, type[CodecError], str]] = {
     "TIFF of two colours": (saved("TIFF", Image.fromarray(GREY).convert("1")), UnsupportedError, "of 1 bits"),
     "TIFF in a JPEG": (saved("TIFF", RGB, compression="jpeg"), UnsupportedError, "compression 7"),
     "TIFF of planes": (tiff(DEEP[..., :3], t284=2), UnsupportedError, "channels lie apart"),
+    "TIFF of overlapping tags": (overfull(), SizeError, "tags of 36014 bytes whose values take 108030000"),
     "TIFF bomb": (tiff(GREY, t256=65535, t257=65535), SizeError, "65535x65535 pixels"),
 }  # fmt: skip
 
@@ -187,9 +201,15 @@ def test_turned_frames(kind: str) -> None:
 
 
 def test_disputes_of_webp_and_jpeg() -> None:
-    """An animation, and metadata that Pillow does not open."""
+    """An animation, and metadata whose tags would fill the memory of a reader."""
     moving = saved("WebP", Image.fromarray(RGB), save_all=True, append_images=[Image.fromarray(SMOOTH)], duration=40)
     assert "an animation" in inspect(moving, "WebP").dispute
+    exif = b"Exif\0\0" + overfull()
+    for kind in ("JPEG", "WebP", "PNG"):
+        assert "Pillow does not open it, for" in inspect(saved(kind, SMOOTH, exif=exif), kind).dispute
+    text = PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(exif)}\n{exif.hex()}", zip=True)
+    assert "Pillow does not open it, for" in inspect(saved("PNG", SMOOTH, pnginfo=text), "PNG").dispute
     assert "an animation" in inspect(patched(moving, b"ANIM", b"ANIN"), "WebP").dispute  # the flag alone says it
 
 

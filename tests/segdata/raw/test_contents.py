@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ Pixels = NDArray[Any]
 RGB = RNG.integers(0, 256, (9, 12, 3), np.uint8)
 GREY, DEEP = RGB[..., 0].copy(), RNG.integers(0, 1 << 16, (9, 12), np.uint16)
 CODES = RNG.choice(np.array([0, 1, 7], np.uint8), (9, 12))
+DEEPER = RNG.integers(0, 1 << 16, (9, 12, 4), np.uint16)
 COLOURED = np.zeros((256, 3), np.uint8)
 COLOURED[[label.id for label in LABELS[:3]]] = [label.color for label in LABELS[:3]]
 PALETTE, LABELME = Coding("palette"), Coding("labelme", background="void")
@@ -46,6 +48,11 @@ def written(folder: Path, name: str, content: Pixels | Image.Image | bytes | dic
     else:
         (folder / name).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return Member(name, folder, name)
+
+
+def encoded(suffix: str, pixels: Pixels) -> bytes:
+    """RGB or RGBA of 16 bits, which Pillow does not write."""
+    return bytes(cv2.imencode(suffix, pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])[1].tobytes())
 
 
 def told(call: Callable[[], object]) -> tuple[str, str]:
@@ -81,6 +88,13 @@ def test_ranges(low: int, high: int) -> None:
         ("a.png", np.dstack([RGB, GREY]), FrameRule("rgba"), RGB),
         ("a.tif", np.dstack([RGB, GREY]), FrameRule("rgba"), RGB),
         ("a.png", DEEP, FrameRule("grey", (256, 40000)), np.dstack([range_table(256, 40000)[DEEP]] * 3)),
+        (
+            "a.png",
+            encoded(".png", DEEPER[..., :3]),
+            FrameRule("rgb", (5, 60000)),
+            range_table(5, 60000)[DEEPER[..., :3]],
+        ),
+        ("a.tif", encoded(".tif", DEEPER), FrameRule("rgba", (5, 60000)), range_table(5, 60000)[DEEPER[..., :3]]),
         ("a.tif", DEEP, FrameRule("grey", (256, 40000)), np.dstack([range_table(256, 40000)[DEEP]] * 3)),
     ],
 )
@@ -130,7 +144,7 @@ def test_which_frames_can_be_kept() -> None:
     assert can_be_kept([]) and can_be_kept(["a.png", "b.PNG"]) and can_be_kept(["a.jpg", "b.jpeg", "c.JPG"])
     assert can_be_kept(["x/a.webp"]) and not can_be_kept(["a.tif", "b.tiff"])
     assert can_be_kept(["a.jpg", "b.bmp"])  # a finding tells of the second, as it does of all else that it may be
-    with pytest.raises(OptionError, match=r"3 frames \.jpg and 1 frames \.png: .* Give --image-codec png"):
+    with pytest.raises(OptionError, match=r"3 frames \.jpg and 1 frame \.png: .* Give --image-codec png"):
         can_be_kept(["a.jpg", "b.png", "c.jpg", "d.JPG"])
 
 

@@ -151,7 +151,7 @@ BAD: list[tuple[str, Lists, str]] = [
         {"train": ["train_0000", "", "nix", "nor_this"]},
         r"train\.txt line 3: there is no frame 'nix' in .*nor 1",
     ),
-    ("camvid", {"train": ["train_0000.jpg"]}, r"line 1: there is no frame 'train_0000\.jpg' .*such as train_0000\.$"),
+    ("camvid", {"train": ["train_0000.gif"]}, r"line 1: there is no frame 'train_0000\.gif' .*such as train_0000\.$"),
     ("camvid", {"train": ["train_0000 train_0001"]}, r"line 1: there is no frame 'train_0000 train_0001'"),
     ("camvid", {"train": ["val_0000"], "val": ["#", "val_0000"]}, r"val\.txt line 2: 'val_0000' .*train\.txt line 1"),
     ("camvid", {"train": ["val_0000", "val/val_0000.png"]}, r"train\.txt line 2: 'val_0000' stands in line 1 too"),

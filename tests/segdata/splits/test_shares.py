@@ -222,7 +222,7 @@ def test_a_share_that_is_missed_is_told() -> None:
     assert [note for note in notes if note.startswith("val has 12 % of the frames, 5 % were asked for")]
     assert all("the largest (a) has 20 of 50 frames" in note for note in notes if "asked" in note)
     assert not [note for note in divided(shares=["train=0.64", "val=0.36"]).notes() if "asked" in note]
-    with pytest.raises(SourceError, match=r"^5 folds need 5 groups .*, here are 4 groups \(a, b, c\), and"):
+    with pytest.raises(SourceError, match=r"^5 folds need 5 groups .*, here are 4 groups \(a, b, c, …\), and"):
         divided(fold="5/5")
 
 
@@ -278,7 +278,7 @@ def test_a_set_by_shares_and_the_same_by_lists(drives: Path, make_job: MakeJob, 
 
     made = run("--engine", "serial")
     assert made.exit_code == 0, made.output
-    assert "train: 6 frames in " in made.output and "(66.7 % for 2/3), from the official" in made.output
+    assert "groups by {drive} (66.7 % for 2/3), from the official" in made.output
     manifest = read_manifest(out)
     about = manifest.document["split_lists"]["shares"]
     assert about["split_shares"] == ["train 2/3", "val 1/3"] and (about["frames"], about["groups"]) == (9, 4)

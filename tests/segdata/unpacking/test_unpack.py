@@ -140,12 +140,15 @@ def test_the_way_back(name: str, ids: str, finished: Finished, tmp_path: Path, m
 
 
 def test_a_set_at_a_url(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same files as from the folder."""
+    """The same files as from the folder; the command's last line says what lies where."""
     monkeypatch.setenv("SEGDATA_CACHE", str(tmp_path / "cache"))
     url = Url(f"memory://{os.urandom(6).hex()}/set")
     publish(finished("camvid"), url)
-    unpack(url, tmp_path / "far")
-    unpack(finished("camvid"), tmp_path / "near")
+    unpack(url, tmp_path / "far", colors=True, splits=["val"])
+    near = ["unpack", str(finished("camvid")), "--out", str(tmp_path / "near"), "--colors", "--split", "val"]
+    last = f"{tmp_path / 'near'}: val 3 samples with target ids"
+    assert CliRunner().invoke(cli, near).stdout == f"{last}\n"
+    assert CliRunner().invoke(cli, near).stdout == f"{last}, unchanged\n"
     assert content(tmp_path / "far") == content(tmp_path / "near")
 
 

@@ -29,6 +29,7 @@ from PIL import Image
 from segdata import ShardSet
 from segdata.base.arrays import U8
 from segdata.labels.taxonomy import IGNORE, load_taxonomy
+from segdata.reading.listed import listed
 from segmodels.bench.summary import summarize
 from segmodels.cli import cli
 from segmodels.data.images import windows
@@ -48,8 +49,9 @@ from segmodels.report.read.ranking import rank_rows, ranks
 from segmodels.report.read.result import SCORES, Step
 from segmodels.report.read.rows import rows_of
 from segmodels.report.read.sweep import Sweep, Turned
-from segmodels.scoring.evaluate import predict_maps
+from segmodels.scoring.evaluate import evaluate, predict_maps
 from segmodels.scoring.intervals import OLDER
+from segmodels.scoring.metrics import confusion
 from tests.segmodels.report.seeded import seeded
 
 STYLE = files("segmodels.report") / "templates" / "style.css"
@@ -255,6 +257,36 @@ def test_the_shown_prediction_is_the_scored_one(pipeline: Folders) -> None:
         ids = predict_maps(segmenter, shards.read(image.place).image, result.views).full[-1]
         assert (decoded(uri)[..., :3] == shards.taxonomy.palette[ids]).all()
         assert image.key == shards.key(image.place)
+
+
+def test_scores_of_a_list_have_a_board_of_their_own(copied: Folders, tmp_path: Path) -> None:
+    """Beside the board of the whole split, named after the list, without its sweeps; its images are those of the list,
+    with their own rows of the scores. A list that is another than the images' is refused."""
+    run = copied.runs / "dilated_unet"
+    shards = ShardSet(copied.shards / "streets", "val")
+    (tmp_path / "frames.txt").write_text(f"{shards.key(2)}\n{shards.key(1)}\n")
+    frames = listed(shards, str(tmp_path / "frames.txt"))
+    scores = copied.scores / "dilated_unet"
+    evaluate(load_trained(run, torch.device("cpu")), shards, scores, frames=frames)
+    boards = [board for board in collect(copied).boards if board.dataset.digest == shards.digest]
+    whole, part = boards
+    assert [each.name for each in part.results] == ["dilated_unet"] and part.listed == frames.digest
+    assert [each.name for each in whole.results] == ["percentile"] and (whole.part, whole.listed) == ("val", "")
+    assert part.part == f"val, frames of the list {frames.digest[:8]}" and not part.sweeps
+    seen = {row.name: Observation(1, 1, (64, 128), (), ()) for row in part.results}
+    (row,) = leaderboard((part,), seen)["boards"]
+    assert (row["split"], row["frames"], row["images"]) == ("val", frames.digest, 2)
+    segmenter = load_trained(run, torch.device("cpu"))
+    images = choose_images(part, 2)
+    assert [(image.key, image.place, image.row) for image in images] == [(shards.key(i), i, i - 1) for i in (1, 2)]
+    for image in images:
+        record = shards.read(image.place)
+        ids = predict_maps(segmenter, record.image, part.results[0].views).full[-1]
+        counted = confusion(record.targets[1], ids, len(shards.taxonomy.classes))
+        assert (part.results[0].confusions[image.row] == counted).all()
+    (scores / "images.csv").write_text((scores / "images.csv").read_text().replace(shards.key(1), shards.key(0)))
+    with pytest.raises(SegmodelsError, match=r"metrics\.json: it lists other frames than images\.csv has"):
+        collect(copied)
 
 
 def test_the_stages_of_the_percentile_network_share_all_pixels(pipeline: Folders) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 import segmodels
 from segdata import ShardSet
+from segdata.errors import SourceError
 from segdata.labels.taxonomy import load_taxonomy
 from segdata.sources import groups
 from segmodels import SegmodelsError
@@ -146,6 +148,37 @@ def test_scores_against_a_loop(make_run: Make, make_street_shards: Make, tmp_pat
         assert int(of_classes[name]["pixels"]) == total[i].sum()
         recall = of_classes[name]["recall"]
         assert recall == "" if not total[i].sum() else float(recall) == pytest.approx(total[i, i] / total[i].sum())
+
+
+def test_scores_of_listed_frames(make_run: Make, make_street_shards: Make, tmp_path: Path) -> None:
+    """Every file has exactly the rows that the whole split has for these frames, in the split's order, whatever the
+    order and the names in the list; metrics.json and the printed line say that it was a list."""
+    folder, shards, listed = make_run("dilated_unet", **UNET), make_street_shards(), tmp_path / "frames.txt"
+    keys = ShardSet(shards, "val").keys
+    assert len(keys) == 3
+    listed.write_text(f"# two\nleftImg8bit/val/x/{keys[2]}_leftImg8bit.png\n{keys[0]}\n")
+    for name, options in (("whole", []), ("part", ["--frames", listed])):
+        said = run("evaluate", folder, "--shards", shards, "--out", tmp_path / name, *options)
+    assert "on 2 images of val, as listed, out of 3" in said
+    whole, part = (read_scores(tmp_path / name) for name in ("whole", "part"))
+    assert part.keys == (keys[0], keys[2]) and part.groups == (whole.groups[0], whole.groups[2])
+    assert np.array_equal(part.matrices, whole.matrices[[0, 2]])
+    digest = sha256("".join(f"{key}\n" for key in sorted(part.keys)).encode()).hexdigest()
+    assert part.document["frames"] == {"sha256": digest, "of": 3} and "frames" not in whole.document
+    assert part.document["images"] == 2 and part.document["shards"] == whole.document["shards"]
+    total = np.asarray(part.matrices).sum(0)
+    ious = iou_of(total, evaluated_of(ShardSet(shards, "val")))
+    assert part.document["miou"] == pytest.approx(np.mean(list(ious.values())), abs=1e-12) != whole.document["miou"]
+    wrong = f"{keys[1][:-1]}x"
+    listed.write_text(f"{keys[0]}\n\n{wrong}\nnix\n")
+    command = [str(each) for each in ("evaluate", folder, "--shards", shards, "--frames", listed)]
+    found = rf"^{listed} line 3: there is no frame '{wrong}' in the split val of .* \(nor 1 more of .*\w+_\d+\.$"
+    with pytest.raises(SourceError, match=found):
+        CliRunner().invoke(cli, command, catch_exceptions=False)
+    with pytest.raises(SourceError, match=r"^--frames: no file .*none.txt"):
+        CliRunner().invoke(cli, [*command[:-1], str(tmp_path / "none.txt")], catch_exceptions=False)
+    refused_line = CliRunner().invoke(cli, [*command, "--submission", str(tmp_path / "s")]).output
+    assert "--submission takes all frames of the split" in refused_line and not (tmp_path / "s").exists()
 
 
 def test_every_step_at_both_resolutions(make_run: Make, make_street_shards: Make, tmp_path: Path) -> None:

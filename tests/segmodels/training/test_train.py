@@ -19,8 +19,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from PIL import Image
 from torch import Tensor, nn
 
+import segdata
 import segmodels
 import segmodels.training.train
 from segdata import SegdataError, ShardSet
@@ -52,6 +54,31 @@ def history(run: Run) -> list[dict[str, str]]:
 
 
 # ---- a step --------------------------------------------------------------------------------------------------
+
+
+def test_a_step_on_jpeg_frames(lesson: Lesson, tmp_path: Path) -> None:
+    """A set that holds a camera's own JPEG files trains the weights of the same pixels stored as PNG."""
+    labels = "[{id: 0, name: road, color: [9, 9, 9]}, {id: 1, name: car, color: [0, 0, 9]}]"
+    source = tmp_path / "mine.yaml"
+    source.write_text(
+        f"name: mine\nlabels: {labels}\nsplits: [train, val]\n"
+        'image: "{split}/{frame}.jpg"\nannotation: "{split}/{frame}.png"\n'
+    )
+    for i in range(5):
+        folder = tmp_path / "raw" / ("val" if i == 4 else "train")
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = np.random.default_rng(i).integers(0, 256, (32, 64, 3), np.uint8)
+        Image.fromarray(picture).save(folder / f"{i}.jpg")
+        Image.fromarray(picture[..., 0] // 128).save(folder / f"{i}.png")
+    weights = []
+    for codec, part in ((None, "image.jpg"), ("png", "image.png")):
+        out = tmp_path / part
+        segdata.prepare(
+            segdata.make_job(str(source), root=tmp_path / "raw", out=out, image_codec=codec, engine="serial")
+        )
+        assert ShardSet(out, "train").bytes(0, part)
+        weights.append(load_weights(train(lesson(f"run of {part}", shards=out, steps=1)).run.weights)[0])
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
 def a_batch(stride: int = 1) -> Batch:

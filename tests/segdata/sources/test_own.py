@@ -1,0 +1,201 @@
+"""Datasets that nobody planned for, by a source file: what is found, what is told, and what the set keeps of it."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdata import ShardSet
+from segdata.cli import cli
+from segdata.errors import SegdataError
+from segdata.findings import FindingsError
+from segdata.format.manifest import SUMS
+from segdata.making.job import Job, make_job
+from segdata.making.prepare import prepare
+from segdata.making.survey import look
+from segdata.raw.tree import open_tree
+from segdata.sources import source
+
+LABELS = """\
+labels:
+  - {id: 0, name: nothing, color: [0, 0, 0], category: void}
+  - {id: 1, name: road, color: [128, 64, 128]}
+  - {id: 2, name: grass, color: [107, 142, 35]}
+"""
+COLORS = np.array([[0, 0, 0], [128, 64, 128], [107, 142, 35]], np.uint8)
+DRIVES = (
+    f"name: drives\n{LABELS}"
+    """\
+image: "{drive}/rgb/{frame}.jpg"
+annotation: {files: "{drive}/gt/{frame}.png", coding: colors}
+fields: {frame: '[0-9]+'}
+group: "{drive}"
+splits:
+  train: {where: {drive: [a_1, b_2]}}
+  val: {where: {drive: [c_3]}}
+"""
+)
+FLAT = f'name: flat\n{LABELS}image: "{{name}}.png"\nannotation: "{{name}}_mask.png"\nsafe_keys: true\nsplits: [all]\n'
+SHAPE = (16, 24)
+
+
+def ids(seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 3, SHAPE, np.uint8)
+
+
+def frame(seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 255, (*SHAPE, 3), np.uint8)
+
+
+def put(root: Path, files: Mapping[str, NDArray[np.uint8]]) -> Path:
+    for path, pixels in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / path)
+    return root
+
+
+@pytest.fixture
+def drives(tmp_path: Path) -> Path:
+    """Three drives of two frames, JPEG beside colours, and the source file."""
+    (tmp_path / "drives.yaml").write_text(DRIVES)
+    files = {}
+    for number, drive in enumerate(("a_1", "b_2", "c_3")):
+        for i in range(2):
+            seed = 2 * number + i
+            files |= {f"{drive}/rgb/{i:04d}.jpg": frame(seed), f"{drive}/gt/{i:04d}.png": COLORS[ids(seed)]}
+    return put(tmp_path / "drives", files)
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    """Two frames in one folder, whose labels are named alike, with names that no shard can hold."""
+    (tmp_path / "flat.yaml").write_text(FLAT)
+    files = {f"IMG {i}.{end}": pixels for i in range(2) for end, pixels in (("png", frame(i)),)}
+    return put(tmp_path / "flat", files | {f"IMG {i}_mask.png": ids(i) for i in range(2)})
+
+
+def job(root: Path, file: str = "", **options: object) -> Job:
+    return make_job(file or f"{root}.yaml", root=root, out=root.parent / "set", engine="serial", **options)  # type: ignore[arg-type]
+
+
+def test_drives(drives: Path) -> None:
+    """Images pass byte for byte, colours become classes, and each frame keeps its drive."""
+    made = prepare(job(drives))
+    assert made.samples == {"train": 4, "val": 2} and made.findings == ()
+    shards = ShardSet(drives.parent / "set", "train")
+    assert shards.groups and dict(zip(shards.keys, shards.groups, strict=True)) == {
+        f"{drive}_{i:04d}": drive for drive in ("a_1", "b_2") for i in range(2)
+    }
+    for i, key in enumerate(shards.keys):
+        drive, _, number = key.rpartition("_")
+        assert shards.bytes(i, "image.jpg") == (drives / drive / "rgb" / f"{number}.jpg").read_bytes()
+        raw = ids({"a_1": 0, "b_2": 2}[drive] + int(number))
+        assert np.array_equal(shards.read(i).targets[1], np.array([255, 0, 1], np.uint8)[raw])
+    assert (drives.parent / "set" / "source.yaml").read_text() == DRIVES
+
+
+def test_wherever_it_lies(drives: Path, tmp_path: Path) -> None:
+    """One folder down, in a zip, and in a zip of a folder: the same set."""
+    prepare(job(drives))
+    due = (tmp_path / "set" / SUMS).read_bytes()
+    above = tmp_path / "above"
+    above.mkdir()
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as plain, zipfile.ZipFile(tmp_path / "deep.zip", "w") as deep:
+        for path in sorted(path for path in drives.rglob("*") if path.is_file()):
+            plain.write(path, path.relative_to(drives))
+            deep.write(path, Path("x/y") / path.relative_to(drives))
+    drives.rename(above / "drives")
+    for root in (above, tmp_path / "all.zip", tmp_path / "deep.zip"):
+        found = make_job(str(tmp_path / "drives.yaml"), root=root, out=tmp_path / f"of-{root.stem}", engine="serial")
+        prepare(found)
+        assert (found.out / SUMS).read_bytes() == due, root
+
+
+def test_flat(flat: Path) -> None:
+    """The template that says more of a name has the file; keys become such as a shard can hold."""
+    assert prepare(job(flat)).samples == {"all": 2}
+    shards = ShardSet(flat.parent / "set", "all")
+    assert sorted(shards.keys) == ["IMG-0", "IMG-1"] and shards.groups is None
+
+
+def test_a_split_by_list_and_shares(drives: Path) -> None:
+    """A list takes its frames, shares take the others, and no drive is cut in two."""
+    (drives.parent / "mine.txt").write_text("c_3/rgb/0000.jpg\nc_3_0001\n")
+    rules = "  val: {list: mine.txt}\n  train: {share: 0.5}\n  test: {share: 0.5}\n"
+    (drives.parent / "drives.yaml").write_text(DRIVES[: DRIVES.index("  train:")] + rules)
+    found = look(source(f"{drives}.yaml"), open_tree(drives), ()).scenes
+    keys = {split: {scene.key for scene in scenes} for split, scenes in found.items()}
+    assert keys["val"] == {"c_3_0000", "c_3_0001"}
+    whole = [{f"{drive}_{i:04d}" for i in range(2)} for drive in ("a_1", "b_2")]
+    assert sorted([keys["train"], keys["test"]], key=min) == whole
+
+
+def change(old: str, new: str) -> Callable[[Path], None]:
+    def changed(root: Path) -> None:
+        text = Path(f"{root}.yaml").read_text()
+        assert old in text
+        Path(f"{root}.yaml").write_text(text.replace(old, new))
+
+    return changed
+
+
+def move(old: str, new: str) -> Callable[[Path], None]:
+    def moved(root: Path) -> None:
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / old).rename(root / new)
+
+    return moved
+
+
+NEAREST = "The nearest folders: "
+FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what is done to it, code, what is told
+    ("drives", change("/rgb/", "/RGB/"), "", rf"looked for as {{drive}}/RGB/.*{NEAREST}\w+/rgb"),
+    ("drives", change("jpg", "jpeg"), "", rf"no file {{drive}}/rgb/.* {NEAREST}.* \(2 files"),
+    ("drives", move("a_1/gt/0000.png", "a_1/gt/0007.png"), "missing-label", "no label for a_1_0000"),
+    ("drives", move("a_1/gt/0000.png", "a_1/gt/0007.png"), "missing-image", "no image for a_1_0007"),
+    ("drives", change("[c_3]", "[d_4]"), "missing-split", "none of the 6 frames belongs to val"),
+    ("drives", change("a_1, b_2", "a_1"), "no-split", "2 frames belong to none of train, val: b_2_0000, b_2_0001"),
+    ("drives", change("[c_3]", "[c_3, a_1]"), "", "a_1_0000 belongs to train and to val"),
+    ("drives", change("fields: {frame: '[0-9]+'}", "key: '{frame}_{drive}'"), "", "give back its field 'frame'"),
+    ("drives", change("[107, 142, 35]", "[107, 142, 36]"), "unknown-color", r"colour \(107, 142, 35\)"),
+    ("drives", change("coding: colors", "coding: ids"), "label-format", "RGB"),
+    ("flat", change('"{name}_mask.png"', '"{name}.png"'), "ambiguous-file", r"\(images of all\) and .*labels"),
+    ("flat", change('"{name}.png"', '"IMG {name}.png"'), "no-pair", "IMG 0.png has the key 0, IMG 0_mask.png has"),
+    ("flat", change("id: 2", "id: 3"), "unknown-id", r"id 2 \(\d+ pixels\), which flat does not define"),
+    ("flat", move("IMG 1.png", "IMG+0.png"), "duplicate-key", "IMG-0 also names IMG"),
+    ("flat", move("IMG 1.png", "sub/IMG 1.png"), "missing-image", "no image for IMG-1"),
+    ("flat", change("safe_keys: true\n", ""), "bad-key", "key 'IMG 0'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "fault", "code", "told"), FAULTS, ids=[f"{row[2]} {row[3][:30]}" for row in FAULTS])
+def test_planted_faults(
+    name: str, fault: Callable[[Path], None], code: str, told: str, request: pytest.FixtureRequest
+) -> None:
+    """Each is found, by its code or in one line; `check` tells the same, and nothing is published where it is one."""
+    root: Path = request.getfixturevalue(name)
+    fault(root)
+    try:
+        found = list(prepare(job(root)).findings)
+        lines = [str(finding) for finding in found]
+    except FindingsError as error:
+        found, lines = list(error.findings), [str(error), *map(str, error.findings)]
+        assert not (root.parent / "set").exists()
+    except SegdataError as error:
+        found, lines = [], [str(error)]
+        assert not (root.parent / "set").exists()
+    if code:
+        lines = [str(finding) for finding in found if finding.code == code]
+    assert any(re.search(told, line) for line in lines), lines
+    assert all("\n" not in line for line in lines)
+    done = CliRunner().invoke(cli, ["check", f"{root}.yaml", "--root", str(root)])
+    said = done.output if done.exception is None or done.exit_code == 2 else f"{done.output}{done.exception}"
+    assert not code or code == "unknown-id" or f"[{code}]" in said or re.search(told, said), said
