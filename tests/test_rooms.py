@@ -19,7 +19,7 @@ ORDER = {
     for package, rooms in {
         "segdata": """
             version errors documents requirements findings base sarif stores pictures labels raw sources
-            splits format decoders reading
+            splits drafting format decoders reading
             engines output making checking looking unpacking publishing synth segdata cli __main__
         """,
         "segmodels": """
@@ -28,7 +28,13 @@ ORDER = {
         """,
     }.items()
 }
-INNER = {"segdata.synth": ["canvas", "things", "places", "layouts"], "segmodels.report": ["read", "observe", "page"]}
+INNER = {
+    "segdata.drafting": [
+        *("finding", "census", "known", "layout", "narrow", "keys", "drawing", "strays", "draft", "text"),
+    ],
+    "segdata.synth": ["canvas", "things", "places", "layouts"],
+    "segmodels.report": ["read", "observe", "page"],
+}
 PUBLIC = {
     "segdata.pictures": {"ancillary", "chunks", "codecs", "container", "kinds", "marked", "png"}
 }  # the rest is for the room itself

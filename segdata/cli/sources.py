@@ -84,8 +84,8 @@ def _summary(draft: "Draft") -> Iterator[str]:
     if draft.layout_of:
         place = draft.inventory.place
         yield (
-            f"this is the layout of {draft.layout_of}: `segdata prepare {draft.layout_of} --root {place}` reads it without "
-            "a source file"
+            f"this is the layout of {draft.layout_of}: `segdata prepare {draft.layout_of} --root {place}` reads it "
+            "without a source file"
         )
     yield f"images: {draft.layout.image}"
     yield f"labels: {draft.layout.annotation} ({NAMES[draft.annotation.kind]})"

@@ -18,8 +18,9 @@ Color = tuple[int, int, int]
 class Census:
     """files: how many label files were opened. pixels, files_of, border: of each value. colors: of a palette, by index.
 
-    sizes: (H, W) of frames. channels: of frames. most: the largest sample of 16-bit frames. damaged: paths. unlike: frames
-    whose labels have another size. clashing: indices of palettes that have several colours.
+    sizes: (H, W) of frames. channels: of frames. most: the largest sample of 16-bit frames. damaged: paths. unlike:
+    frames whose labels have another size. clashing: indices of palettes that have several colours. seen: the values of
+    each label file.
     """
 
     files: int = 0
@@ -33,6 +34,7 @@ class Census:
     damaged: list[str] = field(default_factory=list)
     unlike: list[str] = field(default_factory=list)
     clashing: set[int] = field(default_factory=set)
+    seen: dict[str, frozenset[Any]] = field(default_factory=dict)
 
     @property
     def values(self) -> list[Any]:
@@ -64,6 +66,7 @@ def take_census(pairs: Iterable[tuple[Member, Member]]) -> Census:
             census.damaged.append(label.path)
             continue
         sizes[label.path] = look.size
+        census.seen[label.path] = frozenset(value for value, _, _ in look.values)
         _add(census, look)
     for path in list(sizes)[:FRAMES]:
         look = look_at(images[path])

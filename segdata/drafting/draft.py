@@ -15,13 +15,15 @@ from segdata.drafting.finding.pairing import RANKS, Annotation, find_annotations
 from segdata.drafting.finding.roles import Roles, find_roles
 from segdata.drafting.finding.words import SPLITS
 from segdata.drafting.known import Known, Row, find_known, rows_of
-from segdata.drafting.layout import Layout
+from segdata.drafting.layout import Layout, Pair
+from segdata.drafting.strays import endings_of, strays_of
 from segdata.errors import SourceError
 from segdata.raw.scene import Folder
 from segdata.sources import SOURCES
+from segdata.sources.source import Source
 
 SHOWN = 3
-TRIED = 200  # pairs by which a known layout is told
+TRIED, MOSTLY = 200, 0.95  # pairs by which a known layout is told, and share of them that lie so
 MOST_LISTS, LIST_BYTES = 60, 1 << 24
 LISTED = 0.8  # share of a list's lines that name a frame
 
@@ -30,9 +32,11 @@ LISTED = 0.8  # share of a list's lines that name a frame
 class Draft:
     """All that was found.
 
-    lists: split -> its frames by key, from a list file at `list_paths`. layout_of: a source that ships and has this layout.
-    spare: labels of other kinds, the best first. unlabelled: images in no pair; orphans: labels of the chosen kind without an
-    image. unread: files that were not understood, by suffix.
+    endings: how files end that lie beside the labels, and their kind. strays: files among the pairs that are neither.
+
+    lists: split -> its frames by key, from a list file at `list_paths`. layout_of: a source that ships and has this
+    layout. spare: labels of other kinds, the best first. unlabelled: images in no pair; orphans: labels of the chosen
+    kind without an image. unread: files that were not understood, by suffix.
     """
 
     inventory: Inventory
@@ -49,13 +53,30 @@ class Draft:
     orphans: Sequence[str] = ()
     damaged: Sequence[str] = ()
     unread: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    endings: Mapping[str, str] = field(default_factory=dict)
+    strays: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         """Of the set, after the folder or archive."""
         place = self.inventory.place.resolve()
         stem = place.name if place.is_dir() else place.name.partition(".")[0]
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._").lower() or "my-dataset"
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._").lower() or "dataset"
+        return f"my-{name}" if name in SOURCES else name
+
+    @property
+    def dummies(self) -> dict[str, list[object]]:
+        """Splits whose label files all hold the same few values, as those of Cityscapes' test do: these values."""
+        split_of = {pair.label: pair.split for pair in self.layout.pairs}
+        found: dict[str, list[frozenset[object]]] = {}
+        for path, values in self.census.seen.items():
+            found.setdefault(split_of[path], []).append(values)
+        names = {folder: name for name, folder in self.layout.splits.items()}
+        return {
+            names[folder]: sorted(each[0], key=str)
+            for folder, each in found.items()
+            if len(each) > 1 and len(set(each)) == 1 and 2 * len(each[0]) < len(self.census.values) and len(found) > 1
+        }
 
     @property
     def samples(self) -> dict[str, int]:
@@ -85,6 +106,7 @@ def draft_source(place: Path) -> Draft:
     known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)])
     rows = rows_of(best.kind, census, known)
     lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)
+    endings = endings_of(best, roles.all)
     paired = {path for pair in layout.pairs for path in (pair.image, pair.label)}
     images = {member.path for role in roles.of("image") for member in role.batch.files.values()}
     bare = {path for paths in layout.bare.values() for path in paths}
@@ -104,6 +126,8 @@ def draft_source(place: Path) -> Draft:
         sorted(labels - paired),
         sorted({*roles.damaged, *census.damaged}),
         _unread(inventory, roles, set(list_paths.values())),
+        endings,
+        strays_of(layout, endings, list(members)),
     )
 
 
@@ -133,7 +157,7 @@ def _nothing(inventory: Inventory, roles: Roles) -> SourceError:
         )
     other = next(iter(labels[0].batch.files.values())).path
     return SourceError(
-        f"{place}: no labels belong to the images by their names, such as the image {example} and the labels {other}{why}. "
+        f"{place}: no labels belong to images by their names, such as the image {example} and the labels {other}{why}. "
         "Expected names that are equal but for a word, such as a.png and a_mask.png."
     )
 
@@ -196,24 +220,25 @@ def _named(inventory: Inventory, path: str, keys: Mapping[str, str]) -> list[str
 
 def _layout_of(layout: Layout) -> str:
     """The source that ships under whose templates all pairs lie, or nearly all; "" for none."""
-    names = {pair.image: pair for pair in layout.pairs}
-    tried = sorted(names)[:: max(1, len(names) // TRIED)]
+    pairs = sorted(layout.pairs, key=lambda pair: pair.image)
+    tried = pairs[:: max(1, len(pairs) // TRIED)]
     for name, source in SOURCES.items():
-        images = [folder for folder in source.folders if folder.role == "image"]
-        labels = [folder for folder in source.folders if folder.role == "labels"]
-        keyed = [
-            (key := _key(names[path].image, images)) is not None and key == _key(names[path].label, labels)
-            for path in tried
-        ]
-        if sum(keyed) >= 0.95 * len(tried):
+        if sum(_lies_as(source, pair) for pair in tried) >= MOSTLY * len(tried):
             return name
     return ""
 
 
-def _key(path: str, folders: Sequence[Folder]) -> str | None:
-    """The key of a file in one of the folders, which stand at the top or below one more."""
+def _lies_as(source: Source, pair: Pair) -> bool:
+    """Whether image and labels are where the source has them; of a split without labels, the image."""
+    image, split = _key(pair.image, [folder for folder in source.folders if folder.role == "image"])
+    label, _ = _key(pair.label, [folder for folder in source.folders if folder.role == "labels"])
+    return bool(image) and (label == image or (not label and split in source.unlabelled_splits))
+
+
+def _key(path: str, folders: Sequence[Folder]) -> tuple[str, str]:
+    """(key, split) of a file in one of the folders, which stand at the top or below one more; ("", "") of others."""
     for each in (path, path.partition("/")[2]):
         for folder in folders:
             if each and (key := folder.key(each)) is not None:
-                return key
-    return None
+                return key, folder.split
+    return "", ""

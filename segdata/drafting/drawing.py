@@ -70,7 +70,9 @@ class _Columns:
 
     def __init__(self, images: Sequence[Values], labels: Sequence[Values]) -> None:
         self._named: dict[Values, str] = {}
-        self._count = len(images)
+        ours, theirs = (set(zip(*side, strict=True)) for side in (images, labels))
+        self._cores = {_stripped(each)[1] for each in ours} & {_stripped(each)[1] for each in theirs}
+        self._equal = ours & theirs
         self.images = [self._column(column, i) for i, column in enumerate(zip(*images, strict=True), start=1)]
         self.labels = [self._column(column, i) for i, column in enumerate(zip(*labels, strict=True), start=1)]
 
@@ -94,16 +96,11 @@ class _Columns:
             return split
         if len(set(column)) == 1:
             return re.sub(r"[{}*]", "*", column[0])
-        start = _whole_words(_common_start(column))
-        end = _whole_words(_common_start([value[len(start) :][::-1] for value in column]))[::-1]
-        inner = tuple(value[len(start) : len(value) - len(end)] for value in column)
-        if not all(inner):
-            start = end = ""
-            inner = column
+        start, inner, end = _stripped(column)
+        if column in self._equal or inner not in self._cores:
+            start, inner, end = "", column, ""
         if inner not in self._named:
-            self._named[inner] = self._free(_field_name(inner, start) or f"folder{level}")
-        elif start and self._named.get(column):
-            return f"{{{self._named[column]}}}"
+            self._named[inner] = self._free(_field_name(column) or f"folder{level}")
         return f"{start}{{{self._named[inner]}}}{end}"
 
     def _split(self, column: Values) -> str:
@@ -130,9 +127,17 @@ class _Columns:
         return name if name not in taken else next(f"{name}{i}" for i in range(2, 99) if f"{name}{i}" not in taken)
 
 
-def _field_name(values: Values, before: str) -> str:
+def _stripped(column: Values) -> tuple[str, Values, str]:
+    """(start, what varies, end) of names that begin and end with the same words: drive_1_images, drive_2_images."""
+    start = _whole_words(_common_start(column))
+    end = _whole_words(_common_start([value[len(start) :][::-1] for value in column]))[::-1]
+    inner = tuple(value[len(start) : len(value) - len(end)] for value in column)
+    return (start, inner, end) if all(inner) else ("", column, "")
+
+
+def _field_name(values: Values) -> str:
     """ "drive" of drive_01, drive_02; "" where the names do not say it."""
-    words = {re.sub(r"[^a-z]+$", "", re.sub(r"\d.*", "", f"{before}{value}".lower())) for value in values}
+    words = {re.sub(r"[^a-z]+$", "", re.sub(r"\d.*", "", value.lower())) for value in values}
     word = words.pop() if len(words) == 1 else ""
     return word if FIELD.fullmatch(word) and len(word) > 1 else ""
 

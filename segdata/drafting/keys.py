@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from segdata.drafting.layout import Layout, Pair, fields_of
 from segdata.drafting.narrow import telling
-from segdata.raw.template import Naming, Template
+from segdata.raw.template import Template
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")  # what `prepare` takes as a key
 FRAME = re.compile(r"(.+?)([_\-.])([A-Za-z]?\d+)")  # a drive and a running number
@@ -68,21 +68,28 @@ def _add_split(layout: Layout) -> None:
 
 
 def _tell_apart(layout: Layout) -> None:
-    """The group is read from the key alone: a regular expression says where it ends, if the name does not."""
-    if not layout.group or _is_read(layout):
+    """Fields are read from the key again: regular expressions say where each ends, if the names do not."""
+    if not (layout.group or layout.where) or _is_read(layout):
         return
+    before = layout.fields
+    rules = {}
     for field in reversed(layout.naming.fields):
         values = {pair.fields[field] for pair in layout.pairs}
-        if field not in layout.fields and (rule := telling(values, set(), listed=f"{{{field}}}" in layout.group)):
-            before, layout.fields = layout.fields, {**layout.fields, field: rule}
-            if _is_read(layout):
-                return
-            layout.fields = before
+        if field not in before and (rule := telling(values, set(), listed=f"{{{field}}}" in layout.group)):
+            rules[field] = rule
+    for tried in [*({field: rule} for field, rule in rules.items()), rules]:
+        layout.fields = {**before, **tried}
+        if _is_read(layout):
+            return
+    layout.fields = before
+    layout.group = ""
 
 
 def _is_read(layout: Layout) -> bool:
-    """Whether every key gives the group of its pair back."""
-    pattern, name = Template.parse(layout.naming.text, layout.fields).pattern, Naming(layout.group)
+    """Whether every key gives back the fields that it is made of."""
     plain = replace(layout, safe=False).naming
+    pattern = Template.parse(plain.text, layout.fields).pattern
     found = ((pair, pattern.fullmatch(plain.of(pair.fields))) for pair in layout.pairs)
-    return all(each is not None and name.of(each.groupdict()) == name.of(pair.fields) for pair, each in found)
+    return all(
+        each is not None and each.groupdict() == {n: pair.fields[n] for n in plain.fields} for pair, each in found
+    )

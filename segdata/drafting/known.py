@@ -1,10 +1,12 @@
 """The label table of a draft: that of a known dataset which has the same ids, colours or names, else what was met."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
-from segdata.documents.yaml import read_yaml
+from segdata.documents.yaml import Entry, read_yaml
 from segdata.drafting.census import Census, Color
 from segdata.errors import SourceError
 from segdata.labels.label import Label
@@ -17,6 +19,7 @@ COVERED = 0.8  # share of a table's ids that are met, where ids alone speak for 
 NAMED = 0.4  # the same, where the folder has the dataset's name
 FEWEST_IDS = 8
 VOID = 255
+BACKGROUNDS = ("unlabeled", "unlabelled", "background", "_background_", "void")
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,32 @@ class Known:
 
 def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
     """The best of all tables; `names` are those of the folders, which may name the dataset."""
-    written = " ".join(names).lower().replace("_", "-")
+    written = " ".join(names).lower()
     tables = [(name, _labels_of(name)) for name in table_names() if name not in RULES]
     fitting = [
         (quality, Known(name, labels, matched, met, by))
         for name, labels in tables
-        for quality, matched, met, by in _fits(kind, census, labels, is_named=name.partition("-")[0] in written)
+        for quality, matched, met, by in _fits(kind, census, labels, is_named=_is_named(name, written))
     ]
     if not fitting:
         return None
-    fitting.sort(key=lambda each: (each[0], -len(each[1].name), each[1].name), reverse=True)
+    fitting.sort(key=lambda each: (each[0], each[1].name in SOURCES, not _is_alias(each[1].name)), reverse=True)
     best = fitting[0][1]
     same = tuple(
         found.name for quality, found in fitting[1:] if found.labels != best.labels and quality[0] == fitting[0][0][0]
     )
     return Known(best.name, best.labels, best.matched, best.met, best.by, same)
+
+
+def _is_named(table: str, written: str) -> bool:
+    word = re.escape(table.partition("-")[0])
+    return re.search(rf"(?<![a-z]){word}(?![a-z])", written) is not None
+
+
+def _is_alias(name: str) -> bool:
+    """Whether the table is another one's."""
+    found = _document(name).get("labels")
+    return found is None or isinstance(found.value, str)
 
 
 def _labels_of(name: str) -> tuple[Label, ...]:
@@ -125,7 +139,8 @@ def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
     labels = known.labels if known else ()
     if kind in {"polygons", "labelme"}:
         rows = [Row(each.id, each.name, each.color, each.category, _met(each.name, census)) for each in labels]
-        met, there = census.values, {each.name for each in labels} | {f"{each.name}group" for each in labels}
+        there: set[object] = {name for each in labels for name in (each.name, f"{each.name}group")}
+        met = census.values
     elif kind == "colors":
         rows = [Row(each.id, each.name, each.color, each.category, _met(_code(each.color), census)) for each in labels]
         met, there = (
@@ -138,7 +153,16 @@ def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
     rows = [row for row in rows if row.id >= 0 or kind in {"polygons", "labelme"}]
     for value in (value for value in met if value not in there):
         rows.append(_unknown(kind, value, census, rows))
+    if kind in {"polygons", "labelme"} and not background_of(rows):
+        free = next(i for i in (VOID, *range(VOID)) if i not in {row.id for row in rows})
+        rows.append(Row(free, BACKGROUNDS[0], (0, 0, 0), "void"))
     return rows
+
+
+def background_of(rows: Sequence[Row]) -> str:
+    """The label that is meant for pixels without one; "" where there is none."""
+    names = {row.name for row in rows}
+    return next((name for name in BACKGROUNDS if name in names), "")
 
 
 def _met(value: object, census: Census) -> object:
@@ -173,11 +197,14 @@ def _distinct(number: int, taken: set[Color]) -> Color:
 
 def title_of(name: str) -> str:
     """What a table says that it is; its name where it says nothing."""
-    from importlib.resources import files
+    title = _document(name).get("title")
+    return str(title.value) if title else name
 
+
+def _document(name: str) -> Mapping[str, Entry]:
+    """The keys of a table's file."""
     home = files("segdata.sources")
-    for place in (home / "tables" / f"{name}.yaml", home / f"{name}.yaml"):
-        if place.is_file():
-            entry = read_yaml(place.read_bytes(), name, SourceError).value.get("title")
-            return str(entry.value) if entry else name
-    return name
+    places = (home / "tables" / f"{name}.yaml", home / f"{name}.yaml")
+    place = next(each for each in places if each.is_file())
+    found: Mapping[str, Entry] = read_yaml(place.read_bytes(), name, SourceError).value
+    return found

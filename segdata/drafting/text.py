@@ -3,18 +3,18 @@
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from segdata.drafting.draft import Draft
 from segdata.drafting.finding.looks import NAMES
 from segdata.drafting.finding.pairing import Annotation
-from segdata.drafting.known import Row, title_of
+from segdata.drafting.known import Row, background_of, title_of
+from segdata.raw.template import Naming
 
 OPEN = "???"
 WIDTH = 118
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.()/-]*( [A-Za-z0-9_.()/-]+)*")  # text that YAML reads as text
 WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
-BACKGROUNDS = ("unlabeled", "unlabelled", "background", "void", "_background_")
 SHARES = (("train", 0.8), ("val", 0.2))
 
 
@@ -22,8 +22,8 @@ def source_text(draft: Draft, root: str, file: str, lists: dict[str, str]) -> st
     """`root` and `file` as a command line has them; lists: split -> the name of its list beside the file."""
     lines = [
         *_comment(
-            f"Drafted by `segdata init` from {root}. Look it through and fill in every {OPEN}. Then look at what would be "
-            f"prepared: segdata check {file} --root {root}"
+            f"Drafted by `segdata init` from {root}. Look it through and fill in every {OPEN}. Then look at what would "
+            f"be prepared: segdata check {file} --root {root}"
         ),
         *_known_layout(draft, root),
         f"name: {_quoted(draft.name)}",
@@ -44,8 +44,8 @@ def source_text(draft: Draft, root: str, file: str, lists: dict[str, str]) -> st
 def _known_layout(draft: Draft, root: str) -> Iterator[str]:
     if draft.layout_of:
         yield from _comment(
-            f"This is the layout of {draft.layout_of}, which segdata knows: `segdata prepare {draft.layout_of} --root {root} "
-            "--out SHARDS` reads it without this file."
+            f"This is the layout of {draft.layout_of}, which segdata knows: `segdata prepare {draft.layout_of} "
+            f"--root {root} --out SHARDS` reads it without this file."
         )
 
 
@@ -87,12 +87,17 @@ def _annotation(draft: Draft) -> Iterator[str]:
     if kind == "ids16":
         yield "  divisor: 256 # an id is the value divided by this"
     if kind in {"polygons", "labelme"}:
-        yield f"  background: {_quoted(_background(draft.rows) or OPEN)} # the label of pixels that no object covers"
-
-
-def _background(rows: Sequence[Row]) -> str:
-    names = {row.name for row in rows}
-    return next((name for name in BACKGROUNDS if name in names), "")
+        yield f"  background: {_quoted(background_of(draft.rows) or OPEN)} # the label of pixels that no object covers"
+    if draft.endings:
+        yield "  instead: # files beside the labels, which are not read"
+        for ending, what in draft.endings.items():
+            told = f"These are {NAMES.get(what, 'other files')}; the labels are other files"
+            yield f"    {_quoted(ending, always=True)}: {_quoted(told, always=True)}"
+    for path in draft.strays[:1]:
+        yield from _comment(
+            f"{len(draft.strays)} more files lie among these, such as {path}: `prepare` refuses them. Move them away, "
+            "or write templates whose folders do not hold them."
+        )
 
 
 def _fields(draft: Draft) -> Iterator[str]:
@@ -105,29 +110,23 @@ def _fields(draft: Draft) -> Iterator[str]:
     if layout.safe:
         yield "safe_keys: true # names hold characters that no key may have: they become hyphens"
     if layout.group:
-        groups = {replaced(layout.group, pair.fields) for pair in layout.pairs}
+        groups = {Naming(layout.group).of(pair.fields) for pair in layout.pairs}
         yield f"group: {_quoted(layout.group, always=True)} # frames that belong together: {len(groups)} groups"
     else:
         yield from _comment(
-            "group: a name made of fields, by which frames belong together, such as a drive. Frames of one drive resemble each "
-            "other: intervals of scores and own splits then take whole drives. Nothing in the names says it here."
+            "group: a name made of fields, by which frames belong together, such as a drive. Frames of one are alike: "
+            "intervals of scores and own splits then take whole drives. Nothing in the names says it here."
         )
-
-
-def replaced(text: str, fields: "dict[str, str] | object") -> str:
-    """A name made of fields."""
-    values = dict(fields)  # type: ignore[call-overload]
-    return re.sub(r"\{([a-z][a-z0-9_]*)\}", lambda found: str(values[found[1]]), text)
 
 
 # ---- splits -------------------------------------------------------------------------------------------------
 
 
 def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
-    layout, samples = draft.layout, draft.samples
+    layout, samples, dummies = draft.layout, draft.samples, draft.dummies
     if draft.list_paths:
-        paths = ", ".join(draft.list_paths.values())
-        yield from _comment(f"The frames of each split are those that {paths} list.")
+        listed = ", ".join(draft.list_paths.values())
+        yield from _comment(f"The frames of each split are those that {listed} list.")
     elif layout.splits == {"": ""}:
         yield from _comment(
             "Nothing says which frames are for training: these shares are a suggestion. They keep groups whole."
@@ -137,7 +136,7 @@ def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
     yield "splits:"
     if draft.list_paths:
         for split in draft.list_paths:
-            yield f"  {split}: {{list: {_quoted(lists.get(split, OPEN))}}} # {samples[split]} frames"
+            yield f"  {split}: {{list: {_quoted(lists.get(split, OPEN))}}} # frames: {samples[split]}"
     elif layout.splits == {"": ""}:
         for split, share in SHARES:
             yield f"  {split}: {{share: {share}}}"
@@ -145,9 +144,13 @@ def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
         for split, folder in layout.splits.items():
             row = [f"folder: {_quoted(folder)}"] * (folder != split and not layout.where)
             row += [f"where: {{{layout.where}: [{_quoted(folder, always=True)}]}}"] * bool(layout.where)
-            row += ["annotated: false"] * (split in layout.bare)
-            what = "images without labels" if split in layout.bare else "pairs"
-            yield f"  {split}: {{{', '.join(row)}}} # {samples[split]} {what}"
+            row += ["annotated: false"] * (split in layout.bare or split in dummies)
+            what = " without labels" if split in layout.bare else ""
+            if split in dummies:
+                what += (
+                    f" whose label files all hold {', '.join(map(str, dummies[split]))} and no more: dummies, it seems"
+                )
+            yield f"  {split}: {{{', '.join(row)}}} # frames{what}: {samples[split]}"
 
 
 # ---- labels -------------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ class Look:
     """What one file is.
 
     kind: "image", a coding of CODINGS, or "other". size: (H, W). channels: rgb, grey or rgba. values: of labels, ids or
-    colours as 0xRRGGBB, each (value, pixels, pixels on the frame's border); of polygons (name, objects, 0). colors: of a
-    palette, those of the indices that occur. most: the largest sample of a 16-bit image.
+    colours as 0xRRGGBB, each (value, pixels, pixels on the frame's border); of polygons (name, objects, 0). colors:
+    those of a palette whose indices occur. most: the largest sample of a 16-bit image.
     """
 
     kind: str

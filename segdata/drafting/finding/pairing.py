@@ -1,7 +1,7 @@
 """Which labels belong to which images: by folders that differ in a word alone, and names that do.
 
-A folder of labels is compared with the folders of images that have the same names around it, so that the work grows with the
-number of files. How a label's name differs from its image's is a rule, found from a few files and tried on all.
+A folder of labels is compared with the folders of images that have the same names around it, so that the work grows
+with the number of files. How a label's name differs from its image's is a rule, found from a few and tried on all.
 """
 
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from functools import cached_property
 
 from segdata.drafting.finding.batches import Batch
 from segdata.drafting.finding.roles import Role, Roles, spread
-from segdata.drafting.finding.words import LABEL, LESS, boundaries, split_of
+from segdata.drafting.finding.words import LABEL, LESS, SEPARATORS, boundaries, split_of
 from segdata.raw.member import Member
 
 RANKS = ("ids", "palette", "ids16", "colors", "polygons", "labelme")  # the best labels first
@@ -23,7 +23,7 @@ MANY = 40  # folders of images that are tried for one of labels, where names do 
 
 @dataclass(frozen=True)
 class Rule:
-    """How names differ: `label` of a label's name stands where `image` stands of the image's; "start", "end", "middle"."""
+    """How names differ: where a label's has `label`, the image's has `image`; place: "start", "end" or "middle"."""
 
     place: str
     label: str
@@ -49,6 +49,16 @@ class Match:
     label: Role
     rule: Rule
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What names have around and between what varies, of images and of labels."""
+        rule, image, label = self.rule, self.image.batch, self.label.batch
+        at = ("start", "end", "middle").index(rule.place)
+        found = []
+        for batch, own in ((image, rule.image), (label, rule.label)):
+            found += [batch.head + own * (at == 0), own * (at == 1) + batch.tail, own * (at == 2)]
+        return tuple(found)
+
     @cached_property
     def pairs(self) -> list[tuple[str, Member, Member]]:
         images = self.image.batch.files
@@ -70,7 +80,8 @@ class Annotation:
     @property
     def name(self) -> str:
         """For people, with one folder of several."""
-        more = f" and {len(self.matches) - 1} more folders" if len(self.matches) > 1 else ""
+        others = len(self.matches) - 1
+        more = f" (and in {others} other folder{'s' * (others > 1)})" if others else ""
         return f"{self.matches[0].label.batch.name}{more}"
 
 
@@ -82,7 +93,7 @@ def find_annotations(roles: Roles) -> list[Annotation]:
     stems = _owners(images)
     found: dict[object, list[Match]] = defaultdict(list)
     rules = Counter[Rule]({SAME: 1})
-    for label in labels:
+    for label in sorted(labels, key=lambda role: -len(role.batch.files)):  # of many files, a rule is sure
         for match in _matched(label, signed.near(label), stems, rules):
             rules[match.rule] += 1
             found[_kind(match)].append(match)
@@ -104,14 +115,14 @@ def _worth(annotation: Annotation, most: int) -> tuple[int, ...]:
 
 
 def _kind(match: Match) -> object:
-    """What labels of one kind have in common: coding, name, rule, and their folders but for names of splits and drives."""
+    """What labels of one kind share: coding, name, rule, and their folders but for names of splits and drives."""
     image, label = match.image.batch, match.label.batch
     shared = set(image.parts)
     parts = []
     for part in label.parts:
         split = split_of(part)
         parts.append(f"{split[0]}{{split}}{split[2]}" if split else "*" if part in shared else part)
-    return (match.label.kind, label.head, label.tail, label.suffixes, match.rule, *parts)
+    return (match.label.kind, label.suffixes, *match.words, *parts)
 
 
 # ---- folders that belong together ---------------------------------------------------------------------------
@@ -200,7 +211,8 @@ def _found_rule(image: Batch, label: Batch) -> Rule | None:
                 votes[rule] += 1
     for rule, count in votes.most_common(3):
         is_word = bool(LABEL.search(rule.label)) and not any(map(str.isdigit, rule.image))
-        if count > 1 or is_word:
+        is_single = len(image.files) == len(label.files) == 1 and not (rule.label + rule.image).strip("_-. ").isdigit()
+        if count > 1 or is_word or is_single:
             return rule
     return None
 
@@ -229,4 +241,7 @@ def _difference(image: str, label: str) -> Rule | None:
         return None
     if not end:
         return Rule("end", other, mine)
-    return Rule("start", other, mine) if not same else Rule("middle", other, mine) if other else None
+    if not same:
+        return Rule("start", other, mine)
+    before, after = (label[at] if label[at] in SEPARATORS else "" for at in (same - 1, len(label) - end))
+    return Rule("middle", f"{before}{other}{after}", f"{before}{mine}{after}") if other else None

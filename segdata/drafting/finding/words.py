@@ -26,6 +26,7 @@ _SPLIT = re.compile(
 )
 _BOUNDARY = re.compile(r"(?<=[_\-. ])|(?=[_\-. ])|(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)|^|$")
 _TAIL_CUT = re.compile(r"[_\-. ](?=[A-Za-z])")
+SEPARATORS = "_-. "
 MOST_WORDS = 4  # in a tail such as _gtFine_labelIds
 
 
@@ -37,7 +38,7 @@ def split_of(part: str) -> tuple[str, str, str] | None:
 
 def tails(stem: str) -> list[tuple[str, str]]:
     """(core, tail) for each way to cut words without digits off the end: "0001_gt_ids" has the tails _ids, _gt_ids."""
-    found = []
+    found = list[tuple[str, str]]()
     for cut in reversed([each.start() for each in _TAIL_CUT.finditer(stem)]):
         if not cut or len(found) == MOST_WORDS or any(map(str.isdigit, stem[cut:])):
             break

@@ -1,0 +1,40 @@
+"""Files that lie among those of the pairs and are none of them: `prepare` asks that somebody says what they are."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from segdata.drafting.finding.pairing import Annotation
+from segdata.drafting.finding.roles import Role
+from segdata.drafting.layout import Layout
+from segdata.raw.listing import DOCUMENT
+
+
+def endings_of(annotation: Annotation, roles: Iterable[Role]) -> dict[str, str]:
+    """How the names of other files end that lie beside the labels, from their last underscore on, and their kind:
+    color.png beside labelIds.png."""
+    own = {match.label.batch.folder: match.label.batch for match in annotation.matches}
+    found: dict[str, str] = {}
+    for role in roles:
+        batch = role.batch
+        chosen = own.get(batch.folder)
+        if chosen is None or batch is chosen or role.kind == "image" or batch.head != chosen.head:
+            continue
+        start, underscore, _ = f"{chosen.tail}.{chosen.suffixes[0]}".rpartition("_")
+        ending = f"{batch.tail}.{batch.suffixes[0]}"
+        if underscore and ending.startswith(f"{start}_"):
+            found[ending[len(start) + 1 :]] = role.kind
+    return dict(sorted(found.items()))
+
+
+def strays_of(layout: Layout, endings: Iterable[str], paths: Sequence[str]) -> list[str]:
+    """Files below the folders that the templates name, which neither the templates nor the endings take."""
+    folders, taken = set[str](), set[str]()
+    for split in layout.splits:
+        roles = ("image",) if split in layout.bare else ("image", "annotation")
+        for role in roles:
+            folders.add(layout.template(role, split).folder)
+            taken |= set(layout.matched(role, split, paths))
+    places = tuple(f"{folder}/" for folder in folders - {""})
+    told = re.compile("|".join(rf".*_{re.escape(ending)}" for ending in endings) or r"(?!)", re.IGNORECASE | re.DOTALL)
+    found = (path for path in paths if places and path.startswith(places) and path not in taken)
+    return [path for path in found if not told.fullmatch(path) and not DOCUMENT.fullmatch(path.rpartition("/")[2])]

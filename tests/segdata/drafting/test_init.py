@@ -1,0 +1,228 @@
+"""`segdata init`: what the draft says, what is told, and bad input in one line each."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import segdata.cli
+from segdata.documents.yaml import read_yaml
+from segdata.drafting.draft import draft_source
+from segdata.errors import SegdataError, SourceError
+from segdata.sources import source
+from segdata.sources.file import load_source
+from tests.support.planting import (
+    MET,
+    RUGD,
+    Planted,
+    codes,
+    colors,
+    filled_in,
+    ids,
+    photo,
+    saved,
+    surveyed,
+)
+
+Painted = Callable[..., Path]
+
+
+def init(*arguments: object) -> Result:
+    return CliRunner().invoke(segdata.cli.cli, ["init", *map(str, arguments)])
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Callable[[str], Path]:
+    """planted("flat"): the folder of one of the layouts."""
+    return lambda name: MET[name]().write(tmp_path / name)
+
+
+# ---- known layouts -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "tas500"])
+def test_a_painted_dataset_is_known_again(name: str, painted: Painted, tmp_path: Path) -> None:
+    """Its own source is named; the draft has the same frames, the best of its label files, and the whole table."""
+    root = painted(name)
+    draft = draft_source(root)
+    assert (draft.layout_of, draft.annotation.kind) == (name, "ids")
+    assert draft.known and draft.known.name == name
+    assert not [row for row in draft.rows if not row.name]
+    assert {split: draft.samples[split] for split in ("train", "val")} == {"train": 6, "val": 3}
+    kinds = {"cityscapes": {"ids16", "colors", "polygons"}, "tas500": {"colors"}}
+    assert {each.kind for each in draft.spare} == kinds[name]
+    found = surveyed(draft, root, tmp_path)
+    assert len(found) == 9 and draft.dummies == ({"test": [0, 1, 2, 3]} if name == "cityscapes" else {})
+    assert ("test" in draft.layout.bare) == (name == "tas500")
+    assert all(image.rpartition("/")[2].startswith(key.rpartition("/")[2]) for key, (image, _) in found.items())
+
+
+def test_real_camvid_as_if_it_were_unknown(camvid: Path, tmp_path: Path) -> None:
+    """All 701 pairs, three splits, twelve ids with their names, and the four drives as groups."""
+    draft = draft_source(camvid)
+    assert draft.samples == {"train": 367, "val": 101, "test": 233}
+    assert (draft.layout_of, draft.layout.group, draft.layout.safe) == ("camvid", "{drive}", False)
+    assert [row.name for row in draft.rows] == [label.name for label in source("camvid").labels]
+    assert {pair.fields["drive"] for pair in draft.layout.pairs} == {"0001TP", "0006R0", "0016E5", "Seq05VD"}
+    assert len(surveyed(draft, camvid, tmp_path)) == 701
+
+
+# ---- what a draft says ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "annotation", "coding", "group", "splits"),
+    [
+        ("drives", "{drive}/images/{name}.jpg", "{drive}/masks/{name}.png", "colors", "{drive}", {"": 12}),
+        ("flat", "{name}.png", "{name}_mask.png", "ids", "", {"": 4}),
+        ("heads", "data/img_{name}.png", "data/mask_{name}.png", "ids", "", {"": 5}),
+        ("several", "images/{split}/{folder3}/{folder3}_{name}_windshield_vis.png",
+         "labels/{split}/{folder3}/{folder3}_{name}_labelids.png", "ids", "{folder3}", {"train": 6, "val": 6}),
+        ("mapillary", "{split}/images/{name}.jpg", "{split}/v1.2/labels/{name}.png", "palette", "",
+         {"train": 2, "val": 2, "test": 1}),
+        ("mixed", "images/{name}.{jpg,png}", "annotations/{name}.png", "ids", "", {"": 4}),
+        ("repeated", "{part}/rgb/{name}.png", "{part}/gt/{name}.png", "ids", "", {"train": 3, "val": 3}),
+        ("labelme", "{name}.jpg", "{name}.json", "labelme", "", {"": 4}),
+    ],
+)  # fmt: skip
+def test_templates(
+    name: str,
+    image: str,
+    annotation: str,
+    coding: str,
+    group: str,
+    splits: dict[str, int],
+    planted: Callable[[str], Path],
+) -> None:
+    """As a person would write them."""
+    draft = draft_source(planted(name))
+    assert (draft.layout.image, draft.layout.annotation) == (image, annotation)
+    assert (draft.annotation.kind, draft.layout.group, draft.samples) == (coding, group, splits)
+
+
+def test_a_zip_with_lists(tmp_path: Path) -> None:
+    """Palette PNGs in a zip, whose list files become the splits; the draft with its lists is prepared as it stands."""
+    file = tmp_path / "voc.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for path, data in MET["voc"]().files.items():
+            archive.writestr(path, data)
+    draft = draft_source(file)
+    assert (draft.name, draft.annotation.kind, draft.samples) == ("voc", "palette", {"train": 4, "val": 2})
+    assert draft.known and (draft.known.name, draft.known.matched, draft.known.met) == ("pascal-voc", 4, 4)
+    assert [each.name for each in draft.spare] == ["VOCdevkit/VOC2012/SegmentationObject/*.png"]
+    (tmp_path / "home").mkdir()
+    done = init(file, "--out", tmp_path / "home" / "mine.yaml")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "home" / "mine_val.txt").read_text() == "2007_000004\n2007_000005\n"
+    text = (tmp_path / "home" / "mine.yaml").read_text()
+    (tmp_path / "home" / "mine.yaml").write_text(filled_in(text))
+    read = load_source(tmp_path / "home" / "mine.yaml")
+    assert read.splits == ("train", "val") and len(read.labels) == 22
+    assert sorted(surveyed(draft, file, tmp_path / "home")) == [f"2007_{i:06d}" for i in range(6)]
+
+
+def test_what_is_not_known_is_open(planted: Callable[[str], Path], tmp_path: Path) -> None:
+    """Unknown ids have a row with ??? and a colour of their own; the reader refuses the first with its line."""
+    out = tmp_path / "mine.yaml"
+    done = init(planted("flat"), "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "label table: 4 rows, 4 without a name" in done.output
+    assert done.output.splitlines()[-1].startswith(
+        f"{out}: 4 pairs. Fill in every ???, then: segdata check {out} --root "
+    )
+    rows = read_yaml(out.read_bytes(), "mine.yaml", SegdataError).plain()["labels"]
+    assert [row["id"] for row in rows] == [0, 7, 9, 30] and {row["name"] for row in rows} == {"???"}
+    assert len({tuple(row["color"]) for row in rows}) == 4
+    line = out.read_text().splitlines().index("licence: ??? # who may use the frames, and for what") + 1
+    with pytest.raises(SourceError, match=rf"mine\.yaml, line {line} .*: \?\?\?"):
+        load_source(out)
+
+
+def test_almost_all_colours_of_a_table(tmp_path: Path) -> None:
+    """24 of 25 colours are RUGD's: its whole table, and the 25th without a name."""
+    found = Planted()
+    wanted = [*RUGD[1:], (1, 2, 3)]
+    for i in range(3):
+        found.pair(str(i), f"images/{i}.jpg", f"masks/{i}.png", lambda seed: colors(seed, wanted))
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert draft.known and str(draft.known) == "24 of the 25 colours met are among the 25 of rugd"
+    assert [(row.id, row.color) for row in draft.rows if not row.name] == [(25, (1, 2, 3))]
+
+
+def test_void_on_the_border(tmp_path: Path) -> None:
+    """An unknown 255 that frames the picture is said to be void, perhaps."""
+
+    def framed(seed: int) -> bytes:
+        values = codes(seed, [3, 4, 255]).astype(np.uint8)
+        values[0], values[-1], values[:, 0], values[:, -1] = 255, 255, 255, 255
+        return saved(Image.fromarray(values), "png")
+
+    found = Planted()
+    for i in range(3):
+        found.pair(str(i), f"images/{i}.jpg", f"masks/{i}.png", framed)
+    done = init(found.write(tmp_path / "x"), "--out", "-")
+    assert "100 % of the frames' borders: it may be void" in done.stdout
+
+
+# ---- bad input -----------------------------------------------------------------------------------------------
+
+
+def bad(root: Path, **files: bytes) -> Path:
+    root.mkdir()
+    for name, data in files.items():
+        path = root / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "no files. Expected a folder or archive with images and their labels."),
+        ({"notes_dot_txt": b"x", "more_dot_csv": b""}, "no images among 2 files (1 .csv, 1 .txt). Expected frames."),
+        ({"a_dot_jpg": photo(1, "jpg")}, "1 images, such as a.jpg, and no labels. Expected also pictures of ids"),
+        ({"masks__a_dot_png": ids(1, [1, 2])}, "masks/*.png are grey pictures of ids. Expected frames."),
+        (
+            {"images__a_dot_jpg": photo(1, "jpg"), "masks__zz9_dot_png": ids(1, [1, 2])},
+            "no labels belong to images by their names, such as the image images/a.jpg and the labels masks/zz9.png.",
+        ),
+        ({"a_dot_jpg": b"\xff\xd8damaged"}, "(1 files could not be read, such as a.jpg)"),
+        ({"set_dot_zip": b"PK damaged"}, "set.zip"),
+    ],
+)  # fmt: skip
+def test_bad_folders(files: dict[str, bytes], said: str, tmp_path: Path) -> None:
+    """One line that says what was found and what was expected; no file is written."""
+    root = bad(tmp_path / "root", **files)
+    done = init(root, "--out", tmp_path / "mine.yaml")
+    assert isinstance(done.exception, SegdataError) and said in str(done.exception), done.exception
+    assert "\n" not in str(done.exception) and not (tmp_path / "mine.yaml").exists()
+
+
+def test_bad_places(tmp_path: Path, planted: Callable[[str], Path]) -> None:
+    """A single file, nothing, and an --out that is there already."""
+    (tmp_path / "one.png").write_bytes(ids(1, [1, 2]))
+    (tmp_path / "mine.yaml").write_text("mine")
+    for arguments, said in (
+        ([tmp_path / "one.png"], "a single file, expected a folder, a zip or a tar"),
+        ([tmp_path / "none"], "there is no such folder"),
+        ([planted("flat"), "--out", tmp_path / "mine.yaml"], "is there already, and is left as it is"),
+    ):
+        done = init(*arguments)
+        assert isinstance(done.exception, SegdataError) and said in str(done.exception)
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_damaged_files_are_counted(tmp_path: Path) -> None:
+    """A label that is cut off is told, and the others make the draft."""
+    found = MET["heads"]()
+    found.files["data/mask_002.png"] = found.files["data/mask_002.png"][:40]
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert len(draft.layout.pairs) == 5 and list(draft.damaged) == ["data/mask_002.png"]
+    assert draft.census.files == 4
