@@ -29,8 +29,8 @@ def scene(seed: int) -> Scene:
     """Road below, grass on one side, nothing on the other: image and ids."""
     rng = np.random.default_rng(seed)
     ids = np.full(SHAPE, 2, np.uint8)
-    ids[: rng.integers(20, 40), : rng.integers(30, 80)] = 1
-    ids[40:] = 0
+    ids[:28, : rng.integers(60, 90)] = 1
+    ids[28:] = 0
     return (COLORS[ids] + rng.integers(0, 20, (*SHAPE, 3))).astype(np.uint8), ids
 
 
