@@ -83,7 +83,8 @@ def list_() -> None:
 
     for source in SOURCES.values():
         tell(f"source    {source.name:20}{source.title}")
-        tell(f"{'':30}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
+        classes = f"taxonomy {source.default_taxonomy}" if source.default_taxonomy else "each label is a class"
+        tell(f"{'':30}splits {', '.join(source.splits)}; {classes}")
         for split, caution in source.cautions(source.splits).items():
             tell(f"{'':30}official {split}: {caution}")
         for name, division in source.divisions.items():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 3
 NOWHERE = "shards"  # a job needs a place for its set, where nothing is written
 CORRECT = "Mend the source file or the files that are named, then check again."
+LEAVE = " Or leave these frames out: `segdata prepare` does so with --on-error quarantine."
 
 
 @click.command(cls=Command)
@@ -50,6 +51,8 @@ def init(folder: Path, out: Path | None) -> None:
     else:
         _write_all(file, text, {file.parent / lists[split]: keys for split, keys in draft.lists.items()})
     tell(*_summary(draft), err=is_printed)
+    if lists:
+        tell(f"{', '.join(lists.values())}: the frames of each split, beside the source file, which names them")
     tell(_next(draft, str(folder), "FILE" if is_printed else str(file)), err=is_printed)
 
 
@@ -173,7 +176,9 @@ def check(
             tell(f"{path}: a list of its frames")
     total = sum(map(len, found.survey.scenes.values()))
     if found.errors or found.survey.halves:
-        raise SegdataError(f"{found.job.source.name} in {found.job.root}: {len(found.errors)} errors. {CORRECT}")
+        do = CORRECT + LEAVE * (not found.survey.halves)
+        count = f"{len(found.errors)} error{'s' * (len(found.errors) != 1)}"
+        raise SegdataError(f"{found.job.source.name} in {found.job.root}: {count}. {do}")
     name, by = found.job.source.name, found.job.conversion.taxonomy.name
     tell(f"{name}: {total} frames can be prepared, {found.seen.opened} of them were opened; classes by {by}")
 
@@ -185,8 +190,8 @@ def _checked(found: "Checked") -> Iterator[str]:
         count = groups[split]
         of = f" in {count} group{'s' * (count != 1)}" if source.clips else ""
         yield f"{split}: {len(scenes)} frames{of}; {found.survey.origins.get(split, '')}"
-    sizes = ", ".join(f"{width}x{height} ({count})" for (height, width), count in found.seen.sizes.most_common(SHOWN))
-    yield f"sizes of the opened frames: {sizes}{', …' if len(found.seen.sizes) > SHOWN else ''}"
+    sizes = ", ".join(f"{height}x{width} ({count})" for (height, width), count in found.seen.sizes.most_common(SHOWN))
+    yield f"sizes of the opened frames (height x width): {sizes}{', …' if len(found.seen.sizes) > SHOWN else ''}"
     if found.seen.pixels.any():
         yield f"{'id':>4} {'label':22}{'pixels':>8}{'files':>7}  class"
         for label, share, files, name in found.rows():

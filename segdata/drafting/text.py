@@ -69,7 +69,9 @@ def _files(draft: Draft) -> Iterator[str]:
     image = _quoted(layout.image, always=True)
     yield f"image: {{{', '.join([f'files: {image}', *rule])}}}" if rule else f"image: {image}"
     for path in layout.alone[:1]:
-        yield from _comment(f"{len(layout.alone)} images have no labels, such as {path}: `prepare` tells of each.")
+        yield from _comment(
+            f"{len(layout.alone)} images have no labels, such as {path}: `prepare` stops at them. With --on-error quarantine it leaves them out."
+        )
     for path in layout.over[:1]:
         yield from _comment(f"The templates match {len(layout.over)} other files too, such as {path}: see `fields`.")
     for path in layout.left[:1]:

@@ -54,6 +54,7 @@ class Prepared:
     origins: Mapping[str, str]
 
 
+OF_A_FRAME = {"missing-label", "missing-image", "bad-key", "duplicate-key"}  # by which a survey gives up a frame
 Outcomes = dict[str, Outcome]  # by shard
 Tallies = dict[str, Tally]  # by split
 Progress = Callable[[int, int], None]  # samples done, samples in all
@@ -239,7 +240,9 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         reused=sum(outcome.reused for outcome in outcomes.values()),
         changed=changed,
         change=change,
-        left_out=sum(map(len, survey.scenes.values())) - sum(entry.samples for _, entry in built),
+        left_out=len({each.where for each in survey.errors if each.code in OF_A_FRAME})  # of these no shard was planned
+        + sum(map(len, survey.scenes.values()))
+        - sum(entry.samples for _, entry in built),
         findings=tuple(findings),
         origins=survey.origins,
     )

@@ -64,12 +64,19 @@ def parse_list(split: str, name: str, text: str, folders: Sequence[Folder]) -> S
         if not (words := COMMENT.sub("", line).split()):
             continue
         keys = {key_of(word, folders) for word in words}  # of an image and its label, as in SegNet's lists
-        key = keys.pop() if len(keys) == 1 else " ".join(words)  # which is no frame's key, and told as such
+        key = keys.pop() if len(keys) == 1 else _key_with_spaces(words, line, folders)
         if (first := lines.setdefault(key, number)) != number:
             raise SourceError(f"{name} line {number}: {shortened(key)} stands in line {first} too. Remove one of both.")
     if not lines:
         raise SourceError(f"{name}: no frame in it, expected one a line. Name its frames, or leave the list out.")
     return SplitList(split, name, lines)
+
+
+def _key_with_spaces(words: Sequence[str], line: str, folders: Sequence[Folder]) -> str:
+    """The key of the file that the whole line names; the words, which are no frame's key, where each is a file's name."""
+    path = COMMENT.sub("", line).strip()
+    are_files = all(key_of(word, folders) != word for word in words)
+    return " ".join(words) if are_files else key_of(path, folders)
 
 
 def key_of(word: str, folders: Sequence[Folder]) -> str:

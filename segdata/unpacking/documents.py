@@ -15,8 +15,9 @@ from segdata.unpacking.ids import PART, Ids
 
 SOURCE, TAXONOMY, CARD = "source.yaml", "taxonomy.yaml", "README.md"
 GROUPS = (
-    " The set says which frames belong together by a rule of its own source: to keep it, copy `fields`, `group` and "
-    f"`split_by` from the `{SOURCE}` in its folder."
+    " The set says which frames belong together by a rule of its own source. To keep it, add `group: {key: KEY, name: "
+    f"GROUP}}` to the `{SOURCE}` here: KEY is the template of the keys in the `{SOURCE}` of the set, such as "
+    '`"{drive}_{frame}"`, and GROUP its `group`. Copy `fields` too, and `split_by` in the same form.'
 )
 COLORS = "* `colors/SPLIT/NAME.png`: the labels in the colours below, for people; ignored pixels are black.\n"
 

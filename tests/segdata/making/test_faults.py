@@ -406,9 +406,11 @@ def test_a_planted_fault(
         assert place(stopped.value.findings) == due
         assert not job.out.exists()
         return
-    (finding,) = prepare(job).findings
+    result = prepare(job)
+    (finding,) = result.findings
     assert place([finding]) == due
     assert fault.found in finding.found
+    assert not fault.lost or result.left_out == len(fault.lost)
     assert keys(job.out) == expected_keys(finished(fault.source), fault)
     assert listed(job.out) == (due if fault.code not in AROUND else [])
     assert verify(job.out, pixels=True) == []

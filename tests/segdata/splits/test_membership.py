@@ -10,9 +10,11 @@ import pytest
 from segdata.findings import Finding
 from segdata.raw.member import Member
 from segdata.raw.scene import Listing, Scene
+from segdata.sources import source
 from segdata.sources.file import read_source
 from segdata.sources.source import Source
 from segdata.splits.membership import by_split
+from segdata.splits.splitlist import parse_list
 
 KEYS = tuple(f"{drive}-{i:02d}" for drive in "abcde" for i in range(6))
 
@@ -61,3 +63,16 @@ def test_lines_of_a_list_that_name_no_frame(path: str, tmp_path: Path) -> None:
     unknown = [each.found for each in findings if each.code == "unknown-frame"]
     wrong = "line 2: no frame 'a-09' in the dataset; the nearest is a-05"
     assert unknown == [*([] if path else [wrong]), "line 3: no frame 'nix' in the dataset"]
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("train/run 1/0016E5_00390.png  # fog", "0016E5_00390"),
+        ("/SegNet/train/0016E5_00390.png /SegNet/trainannot/0016E5_00390.png", "0016E5_00390"),
+        ("train/0016E5_00390.png trainannot/0016E5_00420.png", "train/0016E5_00390.png trainannot/0016E5_00420.png"),
+    ],
+)
+def test_a_line_with_spaces(line: str, key: str) -> None:
+    """A path with spaces, an image and its label, or files of two frames, which the message shows as they stand."""
+    assert parse_list("train", "list.txt", line, source("camvid").folders).lines == {key: 1}
