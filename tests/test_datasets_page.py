@@ -159,12 +159,15 @@ def test_other_folders(kind: object, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def assert_back_again(home: Path) -> None:
-    """What was unpacked to `plain` is prepared to the same keys and pixels."""
+    """What was unpacked to `plain` is prepared to the same keys, pixels and groups."""
     out = home / "again"
     run("prepare", home / "plain/source.yaml", "--root", home / "plain", "--out", out, "--engine", "serial")
     for split in ("train", "val"):
         one, other = ShardSet(home / "shards", split), ShardSet(out, split)
         assert sorted(one.keys) == sorted(other.keys)
+        assert dict(zip(one.keys, one.groups or one.keys, strict=True)) == dict(
+            zip(other.keys, other.groups or other.keys, strict=True)
+        )
         for i, key in enumerate(one.keys):
             ours, theirs = one.read(i), other.read(other.keys.index(key))
             assert np.array_equal(ours.image, theirs.image) and np.array_equal(ours.targets[1], theirs.targets[1])

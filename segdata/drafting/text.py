@@ -70,7 +70,8 @@ def _files(draft: Draft) -> Iterator[str]:
     yield f"image: {{{', '.join([f'files: {image}', *rule])}}}" if rule else f"image: {image}"
     for path in layout.alone[:1]:
         yield from _comment(
-            f"{len(layout.alone)} images have no labels, such as {path}: `prepare` stops at them. With --on-error quarantine it leaves them out."
+            f"{len(layout.alone)} images have no labels, such as {path}: `prepare` stops at them. With --on-error "
+            "quarantine it leaves them out."
         )
     for path in layout.over[:1]:
         yield from _comment(f"The templates match {len(layout.over)} other files too, such as {path}: see `fields`.")

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from segdata.errors import SourceError
 from segdata.raw.scene import Folder
 from segdata.reading.shardset import ShardSet
 from segdata.sources import SOURCES
 from segdata.sources.file import read_source
+from segdata.sources.source import Source
 from segdata.splits.splitlist import parse_list, read_list
 from segdata.splits.unknown import no_frame
 
@@ -37,9 +37,15 @@ def listed(shards: ShardSet, path: str, option: str = "--frames") -> Listed:
 
 def _folders(shards: ShardSet) -> Sequence[Folder]:
     """Where the set's source has its files, so that a line may name one; none where it is not known any more."""
+    source = source_of(shards)
+    return source.folders if source else ()
+
+
+def source_of(shards: ShardSet) -> Source | None:
+    """The source of the set: one that ships, or the file that the set holds; None where neither is there."""
     name = shards.manifest.document["source"]["name"]
     if name in SOURCES:
-        return SOURCES[name].folders
-    with suppress(SourceError):  # a file that names others which lie beside it
-        return read_source(shards.source_file, name, Path()).folders if shards.source_file else ()
-    return ()
+        return SOURCES[name]
+    with suppress(SourceError):  # a file of another version of segdata
+        return read_source(shards.source_file, name, None) if shards.source_file else None
+    return None

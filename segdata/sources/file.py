@@ -56,8 +56,10 @@ def load_source(path: Path) -> Source:
     return read_source(data, str(path), path.absolute().parent)
 
 
-def read_source(data: bytes, where: str, home: Path, *, ships: bool = False) -> Source:
+def read_source(data: bytes, where: str, home: Path | None, *, ships: bool = False) -> Source:
     """Parse and check; `where` names the file in messages, and paths in it are relative to the folder `home`.
+
+    None as `home`: the files that it names are not at hand, as those of the copy in a set, and nothing of them is read.
 
     Raises SourceError that says what is wrong in which line.
     """
@@ -108,7 +110,7 @@ def _extended(document: Entry, left: int) -> Entry:
     return Entry(base.value | own, document.place, document.error)
 
 
-def _source(document: Entry, home: Path, *, ships: bool) -> Source:
+def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
     table = document.table("", REQUIRED, OPTIONAL)
     name = table["name"].typed(str, "name")
     if not NAME.fullmatch(name):
@@ -127,7 +129,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
     facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
-    official = {split: read_official(row, split, home) for split, row in splits.items()}
+    official = {split: read_official(row, split, home) if home else None for split, row in splits.items()}
     source = Source(
         name=name,
         table=read_table_name(table["labels"])
@@ -142,7 +144,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
         unlabelled_splits=unlabelled,
         members={split: read_members(row, split, naming, home) for split, row in splits.items()},
         official={split: found for split, found in official.items() if found},
-        divisions=read_divisions(table.get("divisions"), home),
+        divisions=read_divisions(table.get("divisions"), home) if home else {},
         frames=read_frames(table["image"]),
         clips=read_clips(table.get("group"), "group", naming, fields),
         parts=read_clips(table.get("split_by"), "split_by", naming, fields),
@@ -181,12 +183,12 @@ def _annotations(table: Table, labelled: Splits) -> list[tuple[str, Entry]]:
     return [("annotation", table["annotation"]), *mapping(table.get("other_annotations"), "other_annotations").items()]
 
 
-def _taxonomy(table: Table, home: Path) -> str:
+def _taxonomy(table: Table, home: Path | None) -> str:
     """The name of a taxonomy, or the path of one; "" where none is named."""
     if "taxonomy" not in table:
         return ""
     name = table["taxonomy"].typed(str, "taxonomy")
-    return str(home / name) if Path(name).suffix in {".yaml", ".yml"} else name
+    return str((home or Path()) / name) if Path(name).suffix in {".yaml", ".yml"} else name
 
 
 def _check_names(source: Source, table: Table) -> None:

@@ -130,8 +130,8 @@ def read_naming(table: Table, files: Collection[Files], fields: Mapping[str, str
     return Naming("_".join(f"{{{name}}}" for name in shared), safe)
 
 
-def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membership:
-    """Which frames are the split's, where several share their files."""
+def read_members(row: Table, split: str, naming: Naming, home: Path | None) -> Membership:
+    """Which frames are the split's, where several share their files. Without `home` no list is looked for."""
     given = [key for key in ("where", "list", "share") if key in row]
     if len(given) > 1:
         raise row[given[1]].wrong(f"split {split}: {' and '.join(given)}; expected one of them.")
@@ -145,8 +145,9 @@ def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membersh
                 raise each.wrong(f"split {split}: where: the key has no field {name!r}; it has {known}.")
         return Membership(where=where)
     if "list" in row:
-        path = listed(home, row["list"].typed(str, f"split {split}: list"))
-        if not path.is_file():
+        name = row["list"].typed(str, f"split {split}: list")
+        path = listed(home, name) if home else Path(name)
+        if home and not path.is_file():
             raise row["list"].wrong(f"split {split}: no list {path}. Name a text file with one frame a line.")
         return Membership(list=str(path))
     if "share" in row:

@@ -73,7 +73,7 @@ def parse_list(split: str, name: str, text: str, folders: Sequence[Folder]) -> S
 
 
 def _key_with_spaces(words: Sequence[str], line: str, folders: Sequence[Folder]) -> str:
-    """The key of the file that the whole line names; the words, which are no frame's key, where each is a file's name."""
+    """The key of the file that the whole line names; where each word names a file, the words, which are no key."""
     path = COMMENT.sub("", line).strip()
     are_files = all(key_of(word, folders) != word for word in words)
     return " ".join(words) if are_files else key_of(path, folders)

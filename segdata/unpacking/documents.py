@@ -9,8 +9,9 @@ from shlex import quote
 from segdata.base.canonical import pretty_json
 from segdata.labels.taxonomy import Taxonomy
 from segdata.making.survey import PAINTED
+from segdata.reading.listed import source_of
 from segdata.reading.shardset import ShardSet
-from segdata.sources import SOURCES
+from segdata.sources.source import Clips
 from segdata.unpacking.ids import PART, Ids
 
 SOURCE, TAXONOMY, CARD = "source.yaml", "taxonomy.yaml", "README.md"
@@ -51,6 +52,8 @@ def _source(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
     manifest = next(iter(sets.values())).manifest
     suffixes = sorted({suffix(shards) for shards in sets.values()})
     image = suffixes[0] if len(suffixes) == 1 else f"{{{','.join(suffixes)}}}"
+    rules, fields = _rules(sets)
+    name = next(each for each in ("name", "key", *map("name{}".format, range(len(fields)))) if each not in fields)
     rows = {split: "" if PART in shards.parts else "annotated: false" for split, shards in sets.items()}
     return "\n".join(
         [
@@ -62,10 +65,10 @@ def _source(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
             f"taxonomy: {TAXONOMY}",
             "labels:",
             *_labels(next(iter(sets.values())).taxonomy, ids),
-            f'image: "images/{{split}}/{{name}}.{image}"',
-            'annotation: "labels/{split}/{name}.png"',
-            'key: "{name}"',
-            *_groups(str(manifest.document["source"]["name"])),
+            f'image: "images/{{split}}/{{{name}}}.{image}"',
+            f'annotation: "labels/{{split}}/{{{name}}}.png"',
+            f'key: "{{{name}}}"',
+            *_groups(rules, fields),
             "splits:",
             *(f"  {_text(split)}: {{{row}}}" for split, row in rows.items()),
             f"others: [{SOURCE}, {TAXONOMY}{', colors/' * colors}]",
@@ -84,15 +87,27 @@ def _labels(taxonomy: Taxonomy, ids: Ids) -> list[str]:
     ]
 
 
-def _groups(name: str) -> list[str]:
-    """Which frames belong together, by the keys of a source that ships: intervals and shares go by it as before."""
-    source = SOURCES.get(name)
-    rules = {"group": source.clips, "split_by": source.parts} if source else {}
-    said = {key: rule for key, rule in rules.items() if rule}
-    used = {field: text for field, text in source.fields.items() if said} if source else {}
+def _rules(sets: Mapping[str, ShardSet]) -> tuple[Mapping[str, Clips], Mapping[str, str]]:
+    """Which frames belong together, by their keys, and what fields are: intervals and shares go by it as before.
+
+    Nothing where the set's source does not give the groups that the set has noted, or means something else by `split`.
+    """
+    source = source_of(next(iter(sets.values())))
+    if source is None or "split" in source.fields or not all(_gives(source.clips, shards) for shards in sets.values()):
+        return {}, {}
+    rules = {key: rule for key, rule in (("group", source.clips), ("split_by", source.parts)) if rule}
+    return rules, source.fields if rules else {}
+
+
+def _gives(rule: Clips | None, shards: ShardSet) -> bool:
+    """Whether the rule makes the groups that the set has noted, as sets of sources of one's own do."""
+    return shards.groups is None or (rule is not None and [rule.of(key) for key in shards.keys] == shards.groups)
+
+
+def _groups(rules: Mapping[str, Clips], used: Mapping[str, str]) -> list[str]:
     lines = [f"fields: {{{', '.join(f'{field}: {_text(text)}' for field, text in used.items())}}}"] if used else []
     return lines + [
-        f"{key}: {{key: {_text(rule.template)}, name: {_text(rule.naming.text)}}}" for key, rule in said.items()
+        f"{key}: {{key: {_text(rule.template)}, name: {_text(rule.naming.text)}}}" for key, rule in rules.items()
     ]
 
 
@@ -138,7 +153,7 @@ def _card(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
         for code, row in zip(ids.classes, taxonomy.classes, strict=True)
     )
     ignored = f"| {ids.ignored} | (ignored) | | |\n" if ids.ignored is not None else ""
-    groups = GROUPS if first.groups is not None else ""
+    groups = GROUPS if first.groups is not None and not _rules(sets)[0] else ""
     return (
         f"# {_cell(first.manifest.name)}, as plain folders\n\n"
         f"Images and labels of a shard set of {_cell(str(document['source']['name']))}{painted}. Licence of the "

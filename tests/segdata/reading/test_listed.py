@@ -20,16 +20,28 @@ image: "{split}/{name}.png"
 annotation: "{split}annot/{name}.png"
 splits: [train, val]
 """
+BY_LISTS = """
+name: drives
+labels: camvid
+image: "train/{name}.png"
+annotation: "trainannot/{name}.png"
+splits: {train: {list: train.txt}, val: {list: val.txt}}
+"""
 
 
-@pytest.mark.parametrize("is_own", [False, True])
+@pytest.mark.parametrize("own", ["", OWN, BY_LISTS], ids=["ships", "own", "by lists"])
 def test_a_line_is_a_key_or_a_file_name(
-    is_own: bool, draw: Callable[[str], Path], make_job: Callable[..., Job], tmp_path: Path
+    own: str, draw: Callable[[str], Path], make_job: Callable[..., Job], tmp_path: Path
 ) -> None:
     """By the rules of the set's source, which a set of one's own dataset holds; the order of lines does not count."""
-    (tmp_path / "drives.yaml").write_text(OWN)
-    source = str(tmp_path / "drives.yaml") if is_own else "camvid"
-    prepare(make_job(source, draw("camvid"), tmp_path / "set", scales=(1,)))
+    (tmp_path / "drives.yaml").write_text(own)
+    root = draw("camvid")
+    for split in ("train", "val"):  # lists beside the source file, which no set holds
+        (tmp_path / f"{split}.txt").write_text("\n".join(path.stem for path in root.glob(f"{split}/*.png")))
+    for path in [*root.glob("val/*"), *root.glob("valannot/*")] if own == BY_LISTS else []:
+        path.rename(root / path.parent.name.replace("val", "train") / path.name)
+    source = str(tmp_path / "drives.yaml") if own else "camvid"
+    prepare(make_job(source, root, tmp_path / "set", scales=(1,)))
     shards = ShardSet(tmp_path / "set", "val")
     found = []
     for lines in (["/data/val/val_0002.png", "val_0000"], ["val_0000.PNG # first", "val_0002"]):
