@@ -12,6 +12,7 @@ from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, w
 from segdata.cli.parameters import ANY_PATH, COUNT
 from segdata.cli.prepare import dataset_options
 from segdata.errors import OptionError, SegdataError, SourceError
+from segdata.stores.url import Url, place
 
 if TYPE_CHECKING:
     from segdata.drafting.draft import Draft
@@ -54,7 +55,9 @@ def init(folder: Path, out: Path | None) -> None:
 
 
 def _check_free(file: Path) -> None:
-    """Raise SegdataError where something is that would be written over."""
+    """Raise SegdataError for a URL, and where something is that would be written over."""
+    if isinstance(place(str(file)), Url):
+        raise SegdataError(f"{place(str(file))}: a URL, expected the path of a file on this machine.")
     if str(file) != "-" and (file.exists() or file.is_symlink()):
         raise SegdataError(
             f"{file} is there already, and is left as it is. Name another file with --out, or remove it."
@@ -82,9 +85,9 @@ def _summary(draft: "Draft") -> Iterator[str]:
     from segdata.drafting.finding.looks import NAMES
 
     if draft.layout_of:
-        place = draft.inventory.place
+        root = draft.inventory.place
         yield (
-            f"this is the layout of {draft.layout_of}: `segdata prepare {draft.layout_of} --root {place}` reads it "
+            f"this is the layout of {draft.layout_of}: `segdata prepare {draft.layout_of} --root {root}` reads it "
             "without a source file"
         )
     yield f"images: {draft.layout.image}"
