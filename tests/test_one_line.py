@@ -27,7 +27,7 @@ LINES = {
     "segdata list": "",
     "segdata taxonomy": "cityscapes-20",
     "segdata synth": "camvid --out new --size 32x32 --train 1 --val 1 --test 0 --workers 1",
-    "segdata init": "raw --out draft.yaml",
+    "segdata init": "raw --out new.yaml",
     "segdata check": "camvid --root raw",
     "segdata prepare": "camvid --root raw --out new --engine serial",
     "segdata verify": "shards --workers 1",

@@ -76,16 +76,20 @@ def _print_gaps(found: "Taxonomy", labels: "Sequence[Label]") -> None:
 
 @click.command("list", cls=Command)
 def list_() -> None:
-    """The sources, divisions into splits, and taxonomies that ship with segdata."""
+    """The sources, divisions into splits, taxonomies and label tables that ship with segdata."""
     from segdata.labels.taxonomy import load_taxonomy, taxonomy_names
     from segdata.sources import SOURCES
+    from segdata.sources.tables import table_names
 
     for source in SOURCES.values():
-        tell(f"source    {source.name:20}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
+        tell(f"source    {source.name:20}{source.title}")
+        tell(f"{'':30}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
         for split, caution in source.cautions(source.splits).items():
             tell(f"{'':30}official {split}: {caution}")
         for name, division in source.divisions.items():
             tell(f"division  {name:20}of {source.name}, with --split-list {name}: {division.about}")
     for name in taxonomy_names():
         tell(f"taxonomy  {name:20}{load_taxonomy(name).description}")
-    tell(f"{len(SOURCES)} sources, {len(taxonomy_names())} taxonomies")
+    tables = [name for name in table_names() if name not in SOURCES]
+    tell(f"labels    {'tables':20}{', '.join(tables)}")
+    tell(f"{len(SOURCES)} sources, {len(taxonomy_names())} taxonomies; your own dataset: segdata init FOLDER")

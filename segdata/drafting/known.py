@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from segdata.documents.yaml import Entry, read_yaml
@@ -11,6 +10,7 @@ from segdata.drafting.census import Census, Color
 from segdata.errors import SourceError
 from segdata.labels.label import Label
 from segdata.sources import SOURCES
+from segdata.sources.home import HOME
 from segdata.sources.tables import RULES, label_table, table_names
 
 FEWEST = 4  # values by which a table may be known again
@@ -203,8 +203,7 @@ def title_of(name: str) -> str:
 
 def _document(name: str) -> Mapping[str, Entry]:
     """The keys of a table's file."""
-    home = files("segdata.sources")
-    places = (home / "tables" / f"{name}.yaml", home / f"{name}.yaml")
+    places = (HOME / "tables" / f"{name}.yaml", HOME / f"{name}.yaml")
     place = next(each for each in places if each.is_file())
     found: Mapping[str, Entry] = read_yaml(place.read_bytes(), name, SourceError).value
     return found

@@ -12,6 +12,7 @@ from segdata.base.files import parsing, read_file
 from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
 from segdata.errors import SourceError
 from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
+from segdata.sources.home import HOME
 from segdata.sources.places import (
     OF_FRAMES,
     Splits,
@@ -69,7 +70,7 @@ def read_source(data: bytes, where: str, home: Path, *, ships: bool = False) -> 
 
 def shipped(name: str) -> Path:
     """Where the file of a source that ships would be."""
-    return Path(__file__).parent / f"{name}.yaml"
+    return HOME / f"{name}.yaml"
 
 
 def _document(data: bytes, where: str) -> Entry:

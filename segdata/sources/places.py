@@ -9,6 +9,7 @@ from typing import TypeVar
 from segdata.documents.yaml import Entry
 from segdata.labels.label import CODINGS, Coding
 from segdata.raw.template import Naming, Template
+from segdata.sources.home import HOME
 from segdata.sources.source import Annotation, Clips, Files, Membership
 
 T = TypeVar("T")
@@ -172,7 +173,7 @@ def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[s
 
 def listed(home: Path, name: str) -> Path:
     """Where a list of a source file in the folder `home` lies: there, or where that of an extended source does."""
-    own, shipped = home / name, Path(__file__).parent / name
+    own, shipped = home / name, HOME / name
     return shipped if shipped.is_file() and not own.is_file() else own
 
 

@@ -4,12 +4,12 @@ A name is a source that ships, a table in `tables/`, or a rule of RULES, for tab
 """
 
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from pathlib import Path
 
 from segdata.documents.yaml import Entry, nearest, read_yaml
 from segdata.errors import SourceError
 from segdata.labels.label import Label
+from segdata.sources.home import HOME
 
 LOWEST, HIGHEST = -1, 255  # of an id. -1: the dataset defines the label, and its files never hold it
 MOST = 256  # ids that a label file can hold
@@ -30,21 +30,19 @@ def label_table(name: str) -> tuple[Label, ...]:
     if name in RULES:
         return RULES[name]()
     file = _file(name)
-    entry = read_yaml(file.read_bytes(), file.name, SourceError).value["labels"]
+    document = read_yaml(file.read_bytes(), file.name, SourceError).value
+    entry = document.get("labels") or document["extends"]
     return label_table(entry.value) if isinstance(entry.value, str) else read_labels(entry)
 
 
 def table_names() -> list[str]:
     """All names: sources, tables, rules."""
-    home = files("segdata.sources")
-    places = [each for each in (home, home / "tables") if each.is_dir()]
-    found = [Path(each.name).stem for place in places for each in place.iterdir() if each.name.endswith(".yaml")]
+    found = [path.stem for place in (HOME, HOME / "tables") for path in place.glob("*.yaml")]
     return sorted({*found, *RULES})
 
 
 def _file(name: str) -> Path:
-    home = Path(str(files("segdata.sources")))
-    for path in (home / f"{name}.yaml", home / "tables" / f"{name}.yaml"):
+    for path in (HOME / f"{name}.yaml", HOME / "tables" / f"{name}.yaml"):
         if path.is_file():
             return path
     raise KeyError(name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import pytest
 
 from segdata.documents.yaml import read_yaml
 from segdata.errors import SourceError
 from segdata.labels.label import Label
+from segdata.sources.home import HOME
 from segdata.sources.tables import label_table
 
 # Labels of each as its publisher counts them, and void where that is no class of its own.
@@ -38,14 +37,14 @@ def voc_color(index: int) -> tuple[int, ...]:
 
 def test_every_table_is_counted() -> None:
     """No table ships whose size nobody has looked up."""
-    names = {each.name.removesuffix(".yaml") for each in (files("segdata.sources") / "tables").iterdir()}
+    names = {each.name.removesuffix(".yaml") for each in (HOME / "tables").iterdir()}
     assert names == set(COUNTS)
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_table_is_sane(name: str) -> None:
     """Its name, homepage and count; no id and no name twice; colours that are none, and none twice where they code."""
-    document = read_yaml((files("segdata.sources") / "tables" / f"{name}.yaml").read_bytes(), name, SourceError).plain()
+    document = read_yaml((HOME / "tables" / f"{name}.yaml").read_bytes(), name, SourceError).plain()
     assert document["name"] == name and document["title"] and document["homepage"].startswith("http")
     labels = label_table(name)
     assert len(labels) == COUNTS[name]
@@ -56,7 +55,7 @@ def test_a_table_is_sane(name: str) -> None:
 
 
 def test_tables_against_other_sources() -> None:
-    """Train ids, WildDash against cityscapesScripts; VOC's palette against its rule; RUGD against RELLIS-3D."""
+    """Train ids and WildDash's first ids: cityscapesScripts; VOC's palette: its rule; RUGD and RELLIS-3D."""
     from cityscapesscripts.helpers.labels import labels as published
 
     train = {row.trainId: (row.name, row.color, row.category) for row in published if 0 <= row.trainId < 255}
