@@ -101,6 +101,7 @@ def _summary(draft: "Draft") -> Iterator[str]:
     for what, paths in (
         ("images without labels", draft.unlabelled),
         ("labels without an image", draft.orphans),
+        ("label files of another kind than the rest", draft.census.foreign),
         ("damaged files", draft.damaged),
         *(
             (f"files {suffix or 'without a suffix'} that were not understood", each)

@@ -11,6 +11,7 @@ from segdata.raw.member import Member
 
 LABELS, FRAMES = 40, 8  # files that are opened
 LARGE = 256  # no id of 8 bits
+ALIKE = {kind: {"ids", "palette"} for kind in ("ids", "palette")}  # one reader takes both
 EDGE = 0.3  # share of the frame's border that void covers where it is that of a camera or a rectification
 Color = tuple[int, int, int]
 
@@ -21,7 +22,8 @@ class Census:
 
     sizes: (H, W) of frames. channels: of frames. most: the largest sample of 16-bit frames. damaged: paths. unlike:
     frames whose labels have another size. clashing: indices of palettes that have several colours. seen: the values of
-    each label file. divisor: of 16-bit labels, by which their values are divided.
+    each label file. kinds: how many label files are of each kind. foreign: those of another kind than the rest.
+    divisor: of 16-bit labels, by which their values are divided.
     """
 
     files: int = 0
@@ -36,7 +38,8 @@ class Census:
     unlike: list[str] = field(default_factory=list)
     clashing: set[int] = field(default_factory=set)
     seen: dict[str, frozenset[Any]] = field(default_factory=dict)
-    is_deep: bool = False
+    kinds: Counter[str] = field(default_factory=Counter)
+    foreign: list[str] = field(default_factory=list)
     divisor: int = 256
 
     @property
@@ -57,8 +60,8 @@ class Census:
         return self.edge(value) >= EDGE and self.edge(value) > 1.5 * self.share(value)
 
 
-def take_census(pairs: Iterable[tuple[Member, Member]]) -> Census:
-    """Of (image, label) pairs: the same ones every time, from all folders."""
+def take_census(kind: str, pairs: Iterable[tuple[Member, Member]]) -> Census:
+    """Of (image, label) pairs, whose labels are of this kind: the same ones every time, from all folders."""
     images = {label.path: image for image, label in pairs}
     labels = {label.path: label for _, label in pairs}
     census = Census()
@@ -67,6 +70,9 @@ def take_census(pairs: Iterable[tuple[Member, Member]]) -> Census:
         look = look_at(label)
         if look is None:
             census.damaged.append(label.path)
+            continue
+        if look.kind not in ALIKE.get(kind, {kind}):
+            census.foreign.append(label.path)
             continue
         sizes[label.path] = look.size
         census.seen[label.path] = frozenset(value for value, _, _ in look.values)
@@ -87,7 +93,10 @@ def take_census(pairs: Iterable[tuple[Member, Member]]) -> Census:
 
 def _divide(census: Census) -> None:
     """Ids for the values of 16-bit labels: the lower byte counts the objects of an id, where values are no ids."""
-    if max((value for value in census.values if isinstance(value, int)), default=0) < LARGE or not census.is_deep:
+    if (
+        max((value for value in census.values if isinstance(value, int)), default=0) < LARGE
+        or not census.kinds["ids16"]
+    ):
         census.divisor = 1
         return
     for counter in (census.pixels, census.border):
@@ -102,7 +111,7 @@ def _divide(census: Census) -> None:
 
 def _add(census: Census, look: Look) -> None:
     census.files += 1
-    census.is_deep |= look.kind == "ids16"
+    census.kinds[look.kind] += 1
     for value, pixels, border in look.values:
         census.pixels[value] += pixels
         census.border[value] += border

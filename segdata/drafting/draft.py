@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from segdata.drafting.census import Census, take_census
@@ -98,11 +98,13 @@ def draft_source(place: Path) -> Draft:
     best, *spare = annotations
     layout = find_layout(best, roles.of("image"), list(inventory.members))
     members = inventory.members
-    census = take_census([(members[pair.image], members[pair.label]) for pair in layout.pairs])
+    census = take_census(best.kind, [(members[pair.image], members[pair.label]) for pair in layout.pairs])
     if not census.files:
         raise SourceError(
             f"{place}: the labels {best.name} cannot be read ({len(census.damaged)} were tried). Mend them."
         )
+    if best.kind == "ids" and census.kinds["palette"]:
+        best = replace(best, kind="palette")
     known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)])
     rows = rows_of(best.kind, census, known)
     lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)

@@ -97,7 +97,10 @@ def find_annotations(roles: Roles) -> list[Annotation]:
         for match in _matched(label, signed.near(label), stems, rules):
             rules[match.rule] += 1
             found[_kind(match)].append(match)
-    annotations = [Annotation(matches[0].label.kind, tuple(matches)) for matches in found.values()]
+    annotations = [
+        Annotation(max((match.label.kind for match in matches), key=RANKS.index), tuple(matches))
+        for matches in found.values()
+    ]
     most = max((each.count for each in annotations), default=0)
     return sorted(annotations, key=lambda each: (*_worth(each, most), each.name))
 
@@ -123,7 +126,8 @@ def _kind(match: Match) -> object:
     for part in label.parts:
         split = split_of(part)
         parts.append(f"{split[0]}{{split}}{split[2]}" if split else "*" if part in shared else part)
-    return (match.label.kind, label.suffixes, *match.words, *parts)
+    kind = "palette" if match.label.kind == "ids" else match.label.kind  # some folders may have one, some the other
+    return (kind, label.suffixes, *match.words, *parts)
 
 
 # ---- folders that belong together ---------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from tests.support.planting import (
     colors,
     filled_in,
     ids,
+    palette,
     photo,
     saved,
     surveyed,
@@ -61,6 +62,13 @@ def test_a_painted_dataset_is_known_again(name: str, painted: Painted, tmp_path:
     assert len(found) == 9 and draft.dummies == ({"test": [0, 1, 2, 3]} if name == "cityscapes" else {})
     assert ("test" in draft.layout.bare) == (name == "tas500")
     assert all(image.rpartition("/")[2].startswith(key.rpartition("/")[2]) for key, (image, _) in found.items())
+
+
+def test_a_folder_of_zips(painted: Painted, tmp_path: Path) -> None:
+    """The same draft as of the folders."""
+    draft, unpacked = draft_source(painted("cityscapes", zips=True)), draft_source(painted("cityscapes"))
+    assert (draft.layout.image, draft.layout.annotation) == (unpacked.layout.image, unpacked.layout.annotation)
+    assert (draft.samples, draft.rows, draft.layout_of) == (unpacked.samples, unpacked.rows, "cityscapes")
 
 
 def test_real_camvid_as_if_it_were_unknown(camvid: Path, tmp_path: Path) -> None:
@@ -217,6 +225,22 @@ def test_bad_places(tmp_path: Path, planted: Callable[[str], Path]) -> None:
         done = init(*arguments)
         assert isinstance(done.exception, SegdataError) and said in str(done.exception)
     assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_palettes_and_greys_together(tmp_path: Path) -> None:
+    """Label files of either kind are one annotation, read as palette; one of colours among them is told."""
+    found, table = Planted(), {0: (0, 0, 0), 3: (9, 9, 0)}
+    for i in range(8):
+        greys = i % 2 == 0
+        holds = (lambda seed: ids(seed, [0, 3])) if greys else (lambda seed: palette(seed, [0, 3], table))
+        found.pair(str(i), f"images/{i}.jpg", f"masks/{i}.png", colors_of_three if i == 7 else holds)
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert (draft.annotation.kind, len(draft.layout.pairs)) == ("palette", 8)
+    assert (draft.census.foreign, draft.census.values) == (["masks/7.png"], [0, 3])
+
+
+def colors_of_three(seed: int) -> bytes:
+    return colors(seed, RUGD[:3])
 
 
 def test_damaged_files_are_counted(tmp_path: Path) -> None:
