@@ -221,6 +221,11 @@ def test_bad_places(tmp_path: Path, planted: Callable[[str], Path]) -> None:
         ([tmp_path / "one.png"], "a single file, expected a folder, a zip or a tar"),
         ([tmp_path / "none"], "there is no such folder"),
         ([planted("flat"), "--out", tmp_path / "mine.yaml"], "is there already, and is left as it is"),
+        ([planted("heads"), "--out", tmp_path / "heads" / "data" / "x.yaml"], "which is left as it is"),
+        (
+            [planted("rugd"), "--out", "s3://bucket/x.yaml"],
+            "s3://bucket/x.yaml: a URL, expected a path of this machine",
+        ),
     ):
         done = init(*arguments)
         assert isinstance(done.exception, SegdataError) and said in str(done.exception)
@@ -250,3 +255,17 @@ def test_damaged_files_are_counted(tmp_path: Path) -> None:
     draft = draft_source(found.write(tmp_path / "x"))
     assert len(draft.layout.pairs) == 5 and list(draft.damaged) == ["data/mask_002.png"]
     assert draft.census.files == 4
+
+
+def test_strays_are_told(tmp_path: Path) -> None:
+    """Files that `prepare` would refuse among the images: how many, and the first."""
+    found = Planted()
+    for i in range(3):
+        found.pair(f"d_{i}", f"train/d/rgb/{i}.jpg", f"train/d/gt/{i}_ids.png", lambda seed: ids(seed, [0, 3]))
+        found.files[f"train/d/gt/{i}_color.png"] = colors(i, RUGD[:3])
+        found.files[f"train/d/rgb/{i}.xml"] = b"<a/>"
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert len(draft.layout.pairs) == 3 and draft.layout.annotation == "{split}/d/gt/{name}_ids.png"
+    assert list(draft.strays) == [f"train/d/rgb/{i}.xml" for i in range(3)] and list(draft.endings) == ["color.png"]
+    done = init(tmp_path / "x", "--out", "-")
+    assert "# 3 more files lie among these, such as train/d/rgb/0.xml" in done.stdout
