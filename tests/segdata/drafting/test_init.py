@@ -269,3 +269,20 @@ def test_strays_are_told(tmp_path: Path) -> None:
     assert list(draft.strays) == [f"train/d/rgb/{i}.xml" for i in range(3)] and list(draft.endings) == ["color.png"]
     done = init(tmp_path / "x", "--out", "-")
     assert "# 3 more files lie among these, such as train/d/rgb/0.xml" in done.stdout
+
+
+def test_lists_of_paths(tmp_path: Path) -> None:
+    """Lists that name images by paths, here below another folder, though all drives have the same frames."""
+    found = Planted()
+    for drive in ("a", "b"):
+        for i in range(4):
+            found.pair(f"{drive}_{i}", f"rgb/{drive}/{i}.jpg", f"gt/{drive}/{i}.png", lambda seed: ids(seed, [0, 3]))
+    for split, numbers in (("train", range(3)), ("val", range(3, 4))):
+        lines = [f"/data/set/rgb/{drive}/{i}.jpg /data/set/gt/{drive}/{i}.png\n" for drive in "ab" for i in numbers]
+        found.files[f"lists/{split}.txt"] = "".join(lines).encode()
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert {split: list(keys) for split, keys in draft.lists.items()} == {
+        "train": ["a_0", "a_1", "a_2", "b_0", "b_1", "b_2"],
+        "val": ["a_3", "b_3"],
+    }
+    assert surveyed(draft, tmp_path / "x", tmp_path) == found.pairs
