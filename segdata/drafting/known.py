@@ -1,17 +1,14 @@
 """The label table of a draft: that of a known dataset which has the same ids, colours or names, else what was met."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segdata.documents.yaml import Entry, read_yaml
 from segdata.drafting.census import Census, Color
-from segdata.errors import SourceError
 from segdata.labels.label import Label
 from segdata.sources import SOURCES
-from segdata.sources.home import HOME
-from segdata.sources.tables import RULES, label_table, table_names
+from segdata.sources.tables import RULES, label_table, table_document, table_names
 
 FEWEST = 4  # values by which a table may be known again
 ALIKE = 0.8  # share of the colours or names met that a table has
@@ -60,7 +57,7 @@ class Known:
 def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
     """The best of all tables; `names` are those of the folders, which may name the dataset."""
     written = " ".join(names).lower()
-    tables = [(name, _labels_of(name)) for name in table_names() if name not in RULES]
+    tables = [(name, label_table(name)) for name in table_names() if name not in RULES]
     fitting = [
         (quality, Known(name, labels, matched, met, by))
         for name, labels in tables
@@ -83,12 +80,8 @@ def _is_named(table: str, written: str) -> bool:
 
 def _is_alias(name: str) -> bool:
     """Whether the table is another one's."""
-    found = _document(name).get("labels")
+    found = table_document(name).get("labels")
     return found is None or isinstance(found.value, str)
-
-
-def _labels_of(name: str) -> tuple[Label, ...]:
-    return SOURCES[name].labels if name in SOURCES else label_table(name)
 
 
 def _fits(
@@ -197,13 +190,5 @@ def _distinct(number: int, taken: set[Color]) -> Color:
 
 def title_of(name: str) -> str:
     """What a table says that it is; its name where it says nothing."""
-    title = _document(name).get("title")
+    title = table_document(name).get("title")
     return str(title.value) if title else name
-
-
-def _document(name: str) -> Mapping[str, Entry]:
-    """The keys of a table's file."""
-    places = (HOME / "tables" / f"{name}.yaml", HOME / f"{name}.yaml")
-    place = next(each for each in places if each.is_file())
-    found: Mapping[str, Entry] = read_yaml(place.read_bytes(), name, SourceError).value
-    return found

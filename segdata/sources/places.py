@@ -20,7 +20,8 @@ SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # goes into the names of shard
 FIELD = re.compile(r"[a-z][a-z0-9_]*")
 THE_SPLIT = "{split}"
 OF_SPLIT = ("folder", "annotated", "where", "list", "share", "official", "caution", "image", "annotation")
-OF_FILES = ("package", "instead")
+OF_FILES = ("files", "package", "instead")
+OF_SPLIT_FILES = ("files", "package")  # what a split may say of its own; coding and channels are those of all
 OF_FRAMES = ("channels", "range")
 OF_ANNOTATION = ("coding", "divisor", "background", "fallback")
 DRAWN = frozenset({"polygons", "labelme"})
@@ -65,11 +66,10 @@ def read_files(
     key: how a split's row calls the role; more: what the entry may say besides.
     """
     templates, packages = dict[str, str](), dict[str, str]()
-    instead: Mapping[str, str] = {}
+    common = of_files(entry, what, (*OF_FILES, *more))
     for split, row in splits.items():
-        table = of_files(entry, what, more)
-        if own := row.get(key):
-            table = {**table, **of_files(own, f"split {split}: {key}", more)}
+        own = of_files(row[key], f"split {split}: {key}", OF_SPLIT_FILES) if key in row else {}
+        table = {**common, **own}
         if "files" not in table:
             raise entry.wrong(f"{what}: missing key 'files', the template of its files.")
         text = table["files"].typed(str, f"{what}: files")
@@ -77,21 +77,19 @@ def read_files(
         templates[split] = text.replace(THE_SPLIT, folder)
         _checked(table["files"], f"{what}: {text}", partial(Template.parse, templates[split], fields))
         packages[split] = table["package"].typed(str, f"{what}: package") if "package" in table else ""
-        instead = {end: each.typed(str, f"{what}: {end}") for end, each in mapping(table.get("instead"), what).items()}
+    instead = {end: each.typed(str, f"{what}: {end}") for end, each in mapping(common.get("instead"), what).items()}
     return Files(templates, packages, instead)
 
 
-def of_files(entry: Entry, what: str, more: Collection[str]) -> dict[str, Entry]:
-    """The row of a role; a text alone is its template."""
-    if isinstance(entry.value, str):
-        return {"files": entry}
-    return entry.table(what, (), ("files", *OF_FILES, *more))
+def of_files(entry: Entry, what: str, known: Collection[str]) -> dict[str, Entry]:
+    """What is said of the files of one role, with these keys at most; a text alone is their template."""
+    return {"files": entry} if isinstance(entry.value, str) else entry.table(what, (), known)
 
 
 def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str]) -> Annotation:
     """Label files and their coding."""
     files = read_files(entry, what, key, splits, fields, OF_ANNOTATION)
-    table = of_files(entry, what, OF_ANNOTATION)
+    table = of_files(entry, what, (*OF_FILES, *OF_ANNOTATION))
     kind = table["coding"].typed(str, f"{what}: coding") if "coding" in table else "ids"
     if kind not in CODINGS:
         raise table["coding"].wrong(f"{what}: coding {kind!r}; expected one of {', '.join(CODINGS)}.")
@@ -185,9 +183,14 @@ def mapping(entry: Entry | None, what: str) -> dict[str, Entry]:
     return found
 
 
+def rows(entry: Entry | None, what: str) -> list[Entry]:
+    """A list of anything; nothing where nothing is said."""
+    return [] if entry is None else entry.typed(list, what)
+
+
 def words(entry: Entry | None, what: str) -> list[str]:
     """A list of texts; nothing where nothing is said."""
-    return [] if entry is None else [each.typed(str, what) for each in entry.typed(list, what)]
+    return [each.typed(str, what) for each in rows(entry, what)]
 
 
 def _checked(entry: Entry, what: str, made: Callable[[], T]) -> T:
