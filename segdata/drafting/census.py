@@ -7,11 +7,11 @@ from typing import Any
 
 from segdata.drafting.finding.looks import Look, look_at
 from segdata.drafting.finding.roles import spread
+from segdata.labels.colors import Color
 from segdata.raw.member import Member
 
 LABELS, FRAMES = 40, 8  # files that are opened
 EDGE = 0.3  # share of the frame's border that void covers where it is that of a camera or a rectification
-Color = tuple[int, int, int]
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """What is asked for: a dataset, where its shards go, and everything that decides what they hold."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,6 @@ from segdata.splits.division import Division, read_division
 from segdata.stores.url import Place, Url, place
 
 FITS = ("", "pad", "crop")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from segdata.documents.yaml import Entry
-from segdata.labels.label import CODINGS, Coding
-from segdata.raw.template import Naming, Template
+from segdata.labels.label import CODINGS, DRAWN, Coding
+from segdata.raw.template import FIELD, Naming, Template
 from segdata.sources.home import HOME
 from segdata.sources.source import Annotation, Clips, Files, Membership
 
@@ -17,14 +17,12 @@ Table = Mapping[str, Entry]
 Splits = Mapping[str, Table]  # split -> what its row says
 
 SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # goes into the names of shards
-FIELD = re.compile(r"[a-z][a-z0-9_]*")
 THE_SPLIT = "{split}"
 OF_SPLIT = ("folder", "annotated", "where", "list", "share", "official", "caution", "image", "annotation")
 OF_FILES = ("files", "package", "instead")
 OF_SPLIT_FILES = ("files", "package")  # what a split may say of its own; coding and channels are those of all
 OF_FRAMES = ("channels", "range")
 OF_ANNOTATION = ("coding", "divisor", "background", "fallback")
-DRAWN = frozenset({"polygons", "labelme"})
 
 
 def read_splits(entry: Entry) -> dict[str, Table]:
