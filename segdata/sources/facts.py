@@ -9,7 +9,7 @@ from segdata.labels.label import Lookalike
 from segdata.raw.scene import CHANNELS, NEVER, FrameRule, Official
 from segdata.raw.template import glob
 from segdata.sources.places import Table, listed, mapping, rows
-from segdata.sources.source import Division
+from segdata.sources.source import NamedDivision
 
 HIGHEST = 65535  # of a 16-bit sample
 
@@ -35,7 +35,7 @@ def read_official(row: Table, split: str, home: Path) -> Official | None:
     return Official(entry.typed(int, f"split {split}: official"), caution=caution)
 
 
-def read_divisions(entry: Entry | None, home: Path) -> dict[str, Division]:
+def read_divisions(entry: Entry | None, home: Path) -> dict[str, NamedDivision]:
     """Other splits than the official ones, by the name of the division: a list of frames for each split."""
     found = {}
     for name, each in mapping(entry, "divisions").items():
@@ -46,7 +46,7 @@ def read_divisions(entry: Entry | None, home: Path) -> dict[str, Division]:
             if not path.is_file():
                 raise row.wrong(f"division {name}: no list {path}. Name a text file with one frame a line.")
             lists[split] = path.name, path.read_text(encoding="utf-8")
-        found[name] = Division(table["about"].typed(str, f"division {name}: about"), lists)
+        found[name] = NamedDivision(table["about"].typed(str, f"division {name}: about"), lists)
     return found
 
 

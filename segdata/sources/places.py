@@ -10,7 +10,7 @@ from segdata.documents.yaml import Entry
 from segdata.labels.label import CODINGS, DRAWN, Coding
 from segdata.raw.template import FIELD, Naming, Template
 from segdata.sources.home import HOME
-from segdata.sources.source import Annotation, Clips, Files, Membership
+from segdata.sources.source import Annotation, GroupRule, Membership, RoleFiles
 
 T = TypeVar("T")
 Table = Mapping[str, Entry]
@@ -58,7 +58,7 @@ def read_fields(entry: Entry | None) -> dict[str, str]:
 
 def read_files(
     entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str], more: Collection[str]
-) -> Files:
+) -> RoleFiles:
     """The files of one role, for each of the splits: the templates of the entry, or those of a split's own row.
 
     key: how a split's row calls the role; more: what the entry may say besides.
@@ -76,7 +76,7 @@ def read_files(
         _checked(table["files"], f"{what}: {text}", partial(Template.parse, templates[split], fields))
         packages[split] = table["package"].typed(str, f"{what}: package") if "package" in table else ""
     instead = {end: each.typed(str, f"{what}: {end}") for end, each in mapping(common.get("instead"), what).items()}
-    return Files(templates, packages, instead)
+    return RoleFiles(templates, packages, instead)
 
 
 def of_files(entry: Entry, what: str, known: Collection[str]) -> dict[str, Entry]:
@@ -109,7 +109,7 @@ def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: M
     return Annotation(files, Coding(kind, divisor, background), fallback)
 
 
-def read_naming(table: Table, files: Collection[Files], fields: Mapping[str, str]) -> Naming:
+def read_naming(table: Table, files: Collection[RoleFiles], fields: Mapping[str, str]) -> Naming:
     """How keys are made. Every template must have the fields of the key: by these, images and labels join."""
     safe = table["safe_keys"].typed(bool, "safe_keys") if "safe_keys" in table else False
     templates = [Template.parse(text, fields) for each in files for text in each.templates.values()]
@@ -153,7 +153,7 @@ def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membersh
     return Membership()
 
 
-def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[str, str]) -> Clips | None:
+def read_group_rule(entry: Entry | None, what: str, naming: Naming, fields: Mapping[str, str]) -> GroupRule | None:
     """Which frames belong together: a name made of the key's fields, or of those of another reading of the key."""
     if entry is None:
         return None
@@ -164,7 +164,7 @@ def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[s
     name = Naming(entry.typed(str, what) if isinstance(entry.value, str) else str(text))
     template = _checked(entry, f"{what}: {key}", lambda: Template.parse(key, fields))
     _checked(entry, f"{what}: {name.text}", lambda: name.check(template.fields))
-    return Clips(template.pattern, name, key)
+    return GroupRule(template.pattern, name, key)
 
 
 def listed(home: Path, name: str) -> Path:
