@@ -17,7 +17,7 @@ from segdata.stores.url import Place, Url, place
 
 if TYPE_CHECKING:
     from segdata.drafting.draft import Draft
-    from segdata.making.check import Checked
+    from segdata.making.check import DryRun
 
 SHOWN = 3
 NOWHERE = "shards"  # a job needs a place for its set, where nothing is written
@@ -197,12 +197,12 @@ def check(
     tell(f"{name}: {total} frames can be prepared, {found.seen.opened} of them were opened; classes by {by}")
 
 
-def _checked(found: "Checked") -> Iterator[str]:
+def _checked(found: "DryRun") -> Iterator[str]:
     """What would be prepared: splits, sizes, and a line for each label."""
     source, groups = found.job.source, found.groups
     for split, scenes in found.survey.scenes.items():
         count = groups[split]
-        of = f" in {count} group{'s' * (count != 1)}" if source.clips else ""
+        of = f" in {count} group{'s' * (count != 1)}" if source.group_rule else ""
         yield f"{split}: {len(scenes)} frames{of}; {found.survey.origins.get(split, '')}"
     sizes = ", ".join(f"{width}x{height} ({count})" for (height, width), count in found.seen.sizes.most_common(SHOWN))
     yield f"sizes of the opened frames: {sizes}{', …' if len(found.seen.sizes) > SHOWN else ''}"

@@ -7,13 +7,13 @@ from typing import Any
 
 from segdata.drafting.finding.looks import Look, look_at
 from segdata.drafting.finding.roles import spread
+from segdata.labels.colors import Color
 from segdata.raw.member import Member
 
 LABELS, FRAMES = 40, 8  # files that are opened
 LARGE = 256  # no id of 8 bits
 ALIKE = {kind: {"ids", "palette"} for kind in ("ids", "palette")}  # one reader takes both
 EDGE = 0.3  # share of the frame's border that void covers where it is that of a camera or a rectification
-Color = tuple[int, int, int]
 
 
 @dataclass

@@ -258,5 +258,5 @@ def _key(path: str, folders: Sequence[Folder]) -> tuple[str, str]:
     for each in (path, path.partition("/")[2]):
         for folder in folders:
             if each and (key := folder.key(each)) is not None:
-                return key, folder.split
+                return key, folder.pool
     return "", ""

@@ -16,8 +16,8 @@ from segdata.drafting.finding.words import SPLITS, split_of
 from segdata.drafting.keys import name_frames
 from segdata.drafting.layout import Layout, Pair
 from segdata.drafting.narrow import keep_out
+from segdata.raw.template import FIELD
 
-FIELD = re.compile(r"[a-z][a-z0-9_]*")
 MANY = 40  # folders in the place of splits, at most
 Values = tuple[str, ...]
 

@@ -66,7 +66,7 @@ def _other(source: Source, tree: Tree) -> str:
 
 
 def _is_there(source: Source, tree: Tree) -> bool:
-    wanted = [folder.path for folder in source.folders if folder.split == "train" and folder.role != "colors"]
+    wanted = [folder.path for folder in source.folders if folder.pool == "train" and folder.role != "colors"]
     return bool(wanted) and tree.contents(wanted).keys() == set(wanted)
 
 
@@ -77,7 +77,7 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
     survey, absent = Survey(), list[Finding]()
     wanted = source.splits if division else splits or source.default_splits
     folders = {
-        pool: [each for each in source.folders if each.split == pool]
+        pool: [each for each in source.folders if each.pool == pool]
         for pool, members in source.pools.items()
         if set(members) & set(wanted)
     }

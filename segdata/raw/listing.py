@@ -78,18 +78,18 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
         lacking = image.folder
         there = tree.storage.description()
         found = f"{name}: no {_where(lacking)} in {tree.root} (found: {there}). {_advice(lacking, tree)}."
-        return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
+        return Listing((), (), "not there", Finding("missing-split", lacking.pool, found))
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
     if labels and image.keyed and not annotated:
         return Listing((), findings, origin, _absent("missing-label", name, tree, labels[0].folder, image, labels[0]))
     if not labels:
         scenes = tuple(
-            Scene(key, image.folder.split, member) for key, member in sorted(image.keyed, key=lambda each: each[0])
+            Scene(key, image.folder.pool, member) for key, member in sorted(image.keyed, key=lambda each: each[0])
         )
         return Listing(scenes, findings, origin)
     ids, colors = (used[role].keyed if role in used else () for role in ("labels", "colors"))
-    scenes, unpaired = pair(image.folder.split, image.keyed, ids, colors)
+    scenes, unpaired = pair(image.folder.pool, image.keyed, ids, colors)
     if not scenes and (kind := _other_kind(labels[0])):
         lacking = labels[0].folder
         found = (
@@ -107,7 +107,7 @@ def _no_pair(name: str, image: Used, labels: Used) -> Finding:
     (one, picture), (other, label) = image.keyed[0], labels.keyed[0]
     return Finding(
         "no-pair",
-        image.folder.split,
+        image.folder.pool,
         f"{name}: none of the {len(image.keyed)} images has the key of one of the {len(labels.keyed)} labels: "
         f"{picture.path} has the key {one}, {label.path} has {other}",
     )
@@ -139,7 +139,7 @@ def _other_kind(labels: Used) -> str:
 def _advice(lacking: Folder, tree: Tree) -> str:
     if lacking.package:
         return f"Unpack or place {lacking.package} there"
-    near = nearest_folders(tree, [lacking])
+    near = nearest_folders(tree, lacking)
     looked = f"Files were looked for as {lacking.template.text}"
     return f"{looked}. {near}. Mend the template, or point --root at the folder above them" if near else looked
 
@@ -213,7 +213,7 @@ def _is_used(folder: Folder, member: Member) -> bool:
 
 
 def _role(folder: Folder) -> str:
-    return f"{NOUNS[folder.role]} of {folder.split}"
+    return f"{NOUNS[folder.role]} of {folder.pool}"
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segdata.documents.json import load_json
 from segdata.errors import SegdataError
+from segdata.labels.colors import Color, codes_of
 from segdata.pictures import png
 from segdata.pictures.chunks import GREY, GREY_ALPHA, PALETTE, RGBA
 from segdata.raw.member import Member
@@ -43,7 +44,7 @@ class Look:
     size: tuple[int, int] = (0, 0)
     channels: str = "rgb"
     values: Sequence[tuple[Any, int, int]] = ()
-    colors: Sequence[tuple[int, tuple[int, int, int]]] = ()
+    colors: Sequence[tuple[int, Color]] = ()
     most: int = 0
 
 
@@ -102,8 +103,7 @@ def _png(data: bytes) -> Look:
     channels = "rgba" if header.color_type == RGBA else "rgb"
     if header.color_type == GREY_ALPHA or deep:
         return Look("image" if deep else "other", size, channels, most=int(pixels.max()) if deep else 0)
-    wide = pixels[..., :3].astype(np.uint32)
-    codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    codes = codes_of(pixels[..., :3])
     return _labels("colors", size, codes) if _is_flat(codes, FEW_COLORS) else Look("image", size, channels)
 
 

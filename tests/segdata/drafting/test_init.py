@@ -286,3 +286,13 @@ def test_lists_of_paths(tmp_path: Path) -> None:
         "val": ["a_3", "b_3"],
     }
     assert surveyed(draft, tmp_path / "x", tmp_path) == found.pairs
+
+
+def test_pictures_of_more_colours_than_labels(tmp_path: Path) -> None:
+    """No label table holds 300 colours: one line says so, and what to do."""
+    found = Planted()
+    for i in range(6):
+        table = [(i, 4 * cell, 7) for cell in range(50)]
+        found.pair(str(i), f"images/{i}.jpg", f"masks/{i}.png", lambda seed, table=table: colors(seed, table))  # type: ignore[misc]
+    with pytest.raises(SourceError, match=r"^300 labels by pictures of few colours, .*; expected 256 at most\. Label"):
+        draft_source(found.write(tmp_path / "x"))
