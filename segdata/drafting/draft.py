@@ -109,6 +109,7 @@ def draft_source(place: Path) -> Draft:
     rows = rows_of(best.kind, census, known)
     lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)
     endings = endings_of(best, roles.all)
+    told = {path for each in spare for match in each.matches for path in match.label.batch.paths}  # by `others`
     paired = {path for pair in layout.pairs for path in (pair.image, pair.label)}
     images = {member.path for role in roles.of("image") for member in role.batch.files.values()}
     bare = {path for paths in layout.bare.values() for path in paths}
@@ -129,7 +130,7 @@ def draft_source(place: Path) -> Draft:
         sorted({*roles.damaged, *census.damaged}),
         _unread(inventory, roles, set(list_paths.values())),
         endings,
-        strays_of(layout, endings, list(members)),
+        strays_of(layout, endings, [path for path in members if path not in told]),
     )
 
 

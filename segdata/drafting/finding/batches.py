@@ -31,6 +31,10 @@ class Batch:
         return tuple(self.folder.split("/")) if self.folder else ()
 
     @property
+    def paths(self) -> list[str]:
+        return [member.path for member in self.files.values()]
+
+    @property
     def name(self) -> str:
         """For people: "train/*_mask.png"."""
         suffix = self.suffixes[0] if len(self.suffixes) == 1 else "{" + ",".join(self.suffixes) + "}"
