@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+FIELD = re.compile(r"[a-z][a-z0-9_]*")  # its name
 TOKEN = re.compile(r"\{(?P<braces>[^{}]*)\}|(?P<deep>\*\*/)|(?P<any>\*)|(?P<text>[^{}*]+)|(?P<wrong>.)", re.DOTALL)
 ANYTHING = r"[^/]+"  # what a field is where nothing else is said
-DIVIDED = re.compile(r"\{([a-z][a-z0-9_]*)\s*//\s*(\d+)\}")
-UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+PLAIN = re.compile(rf"\{{({FIELD.pattern})\}}")
+DIVIDED = re.compile(rf"\{{({FIELD.pattern})\s*//\s*(\d+)\}}")
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what the names of a sample's parts can begin with
+UNSAFE = re.compile(r"[^A-Za-z0-9_-]")  # what no key has
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Template:
         folder, rest = "/".join(names[:plain]), "/".join(names[plain:])
         tokens = list(_tokens(rest))
         given = [token.value for token in tokens if token.kind == "field"]
-        rule = re.sub(r"\{([a-z0-9_]+)\}", r"<\1>", rest.removeprefix("**/").rpartition("/")[2])
+        rule = PLAIN.sub(r"<\1>", rest.removeprefix("**/").rpartition("/")[2])
         letters = len(folder) + sum(len(token.value) for token in tokens if token.kind == "text")
         return cls(text, folder, _pattern(tokens, fields), tuple(dict.fromkeys(given)), rule, letters)
 
@@ -74,7 +76,8 @@ class Naming:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        return tuple(re.findall(r"\{([a-z][a-z0-9_]*)[^{}]*\}", self.text))
+        """Those that it is made of, also the divided ones."""
+        return tuple(re.findall(rf"\{{({FIELD.pattern})[^{{}}]*\}}", self.text))
 
     @cached_property
     def _parsed(self) -> tuple[dict[str, tuple[str, int]], str]:
@@ -84,7 +87,7 @@ class Naming:
 
     def check(self, known: Collection[str]) -> None:
         """Raise ValueError for what is no name made of these fields."""
-        plain = re.sub(r"\{[a-z][a-z0-9_]*\}", "", DIVIDED.sub("", self.text))
+        plain = PLAIN.sub("", DIVIDED.sub("", self.text))
         if set(plain) & set("{}*") or not self.fields or any(int(by) == 0 for _, by in DIVIDED.findall(self.text)):
             raise ValueError("expected text and fields in braces, such as {drive}_{frame} or {drive}/{frame//600}")
         if foreign := [field for field in self.fields if field not in known]:
@@ -121,7 +124,7 @@ def _tokens(text: str) -> Iterator[Token]:
             yield Token(kind, found[0])
         elif "," in found["braces"]:
             yield Token("choice", "", tuple(found["braces"].split(",")))
-        elif NAME.fullmatch(found["braces"]):
+        elif FIELD.fullmatch(found["braces"]):
             yield Token("field", found["braces"])
         else:
             raise ValueError(f"{{{found['braces']}}} is no field: expected letters, digits and _, or {{a,b}}")

@@ -6,6 +6,7 @@ says, key by key. docs/datasets.md describes the form.
 
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from segdata.base.files import parsing, read_file
@@ -19,16 +20,17 @@ from segdata.sources.places import (
     Table,
     mapping,
     read_annotation,
-    read_clips,
     read_fields,
     read_files,
+    read_group_rule,
     read_members,
     read_naming,
     read_splits,
+    rows,
     words,
 )
 from segdata.sources.source import Source
-from segdata.sources.tables import read_labels, read_table_name
+from segdata.sources.tables import read_table
 
 MAX_BYTES = 1 << 20  # a hundred times the longest here
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
@@ -50,9 +52,8 @@ def load_source(path: Path) -> Source:
         data = read_file(path, MAX_BYTES, SourceError)
     except FileNotFoundError:
         raise SourceError(f"no source file {path}.") from None
-    for known in shipped("any").parent.glob("*.yaml"):
-        if known.read_bytes() == data:
-            return read_source(data, str(path), known.parent, ships=True)
+    if any(shipped(name).read_bytes() == data for name in shipped_names()):
+        return read_source(data, str(path), HOME, ships=True)
     return read_source(data, str(path), path.absolute().parent)
 
 
@@ -73,6 +74,12 @@ def read_source(data: bytes, where: str, home: Path | None, *, ships: bool = Fal
 def shipped(name: str) -> Path:
     """Where the file of a source that ships would be."""
     return HOME / f"{name}.yaml"
+
+
+@cache
+def shipped_names() -> tuple[str, ...]:
+    """The sources that ship, in order."""
+    return tuple(sorted(path.stem for path in HOME.glob("*.yaml")))
 
 
 def _document(data: bytes, where: str) -> Entry:
@@ -102,8 +109,7 @@ def _extended(document: Entry, left: int) -> Entry:
     name = own["extends"].typed(str, "extends")
     path = shipped(name)
     if not NAME.fullmatch(name) or not path.is_file():
-        names = [each.stem for each in path.parent.glob("*.yaml")]
-        raise own["extends"].wrong(f"extends: no source {name!r} ships{nearest(name, names)}.")
+        raise own["extends"].wrong(f"extends: no source {name!r} ships{nearest(name, shipped_names())}.")
     if not left:
         raise own["extends"].wrong(f"extends: more than {DEEPEST} sources that extend each other.")
     base = _extended(_document(path.read_bytes(), path.name), left - 1)
@@ -122,22 +128,20 @@ def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
     unlabelled = _unlabelled(table, splits)
     labelled = {split: row for split, row in splits.items() if split not in unlabelled}
     image = read_files(table["image"], "image", "image", splits, fields, OF_FRAMES)
-    annotations = {
-        key: read_annotation(each, key, "annotation", labelled, fields) for key, each in _annotations(table, labelled)
-    }
-    annotation = annotations.pop("annotation", None)
+    annotation = (
+        read_annotation(table["annotation"], "annotation", "annotation", labelled, fields) if labelled else None
+    )
+    others = mapping(table.get("other_annotations"), "other_annotations").items() if labelled else ()
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
     facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
     official = {split: read_official(row, split, home) if home else None for split, row in splits.items()}
     source = Source(
         name=name,
-        table=read_table_name(table["labels"])
-        if isinstance(table["labels"].value, str)
-        else read_labels(table["labels"]),
+        table=read_table(table["labels"]),
         image=image,
         annotation=annotation,
-        annotations=annotations,
+        annotations={key: read_annotation(each, key, "", labelled, fields) for key, each in others},
         naming=naming,
         fields=fields,
         splits=tuple(splits),
@@ -146,14 +150,12 @@ def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
         official={split: found for split, found in official.items() if found},
         divisions=read_divisions(table.get("divisions"), home) if home else {},
         frames=read_frames(table["image"]),
-        clips=read_clips(table.get("group"), "group", naming, fields),
-        parts=read_clips(table.get("split_by"), "split_by", naming, fields),
+        group_rule=read_group_rule(table.get("group"), "group", naming, fields),
+        split_by_rule=read_group_rule(table.get("split_by"), "split_by", naming, fields),
         default_taxonomy=_taxonomy(table, home),
         landmark_names=tuple(words(table.get("landmarks"), "landmarks")),
-        lookalikes=tuple(map(read_lookalike, table["lookalikes"].typed(list, "lookalikes")))
-        if "lookalikes" in table
-        else (),
-        others=re.compile(read_others(table.get("others"))),
+        lookalikes=tuple(map(read_lookalike, rows(table.get("lookalikes"), "lookalikes"))),
+        others=read_others(table.get("others")),
         title=facts["title"],
         licence=facts["licence"],
         homepage=facts["homepage"],
@@ -174,13 +176,6 @@ def _unlabelled(table: Table, splits: Splits) -> frozenset[str]:
         if "annotated" in row and not row["annotated"].typed(bool, f"split {split}: annotated")
     }
     return frozenset(found if "annotation" in table else splits)
-
-
-def _annotations(table: Table, labelled: Splits) -> list[tuple[str, Entry]]:
-    """The usual annotation and the others, by their names."""
-    if not labelled:
-        return []
-    return [("annotation", table["annotation"]), *mapping(table.get("other_annotations"), "other_annotations").items()]
 
 
 def _taxonomy(table: Table, home: Path | None) -> str:

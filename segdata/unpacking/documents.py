@@ -11,7 +11,7 @@ from segdata.labels.taxonomy import Taxonomy
 from segdata.making.survey import PAINTED
 from segdata.reading.listed import source_of
 from segdata.reading.shardset import ShardSet
-from segdata.sources.source import Clips
+from segdata.sources.source import GroupRule
 from segdata.unpacking.ids import PART, Ids
 
 SOURCE, TAXONOMY, CARD = "source.yaml", "taxonomy.yaml", "README.md"
@@ -87,24 +87,28 @@ def _labels(taxonomy: Taxonomy, ids: Ids) -> list[str]:
     ]
 
 
-def _rules(sets: Mapping[str, ShardSet]) -> tuple[Mapping[str, Clips], Mapping[str, str]]:
+def _rules(sets: Mapping[str, ShardSet]) -> tuple[Mapping[str, GroupRule], Mapping[str, str]]:
     """Which frames belong together, by their keys, and what fields are: intervals and shares go by it as before.
 
     Nothing where the set's source does not give the groups that the set has noted, or means something else by `split`.
     """
     source = source_of(next(iter(sets.values())))
-    if source is None or "split" in source.fields or not all(_gives(source.clips, shards) for shards in sets.values()):
+    if (
+        source is None
+        or "split" in source.fields
+        or not all(_gives(source.group_rule, shards) for shards in sets.values())
+    ):
         return {}, {}
-    rules = {key: rule for key, rule in (("group", source.clips), ("split_by", source.parts)) if rule}
+    rules = {key: rule for key, rule in (("group", source.group_rule), ("split_by", source.split_by_rule)) if rule}
     return rules, source.fields if rules else {}
 
 
-def _gives(rule: Clips | None, shards: ShardSet) -> bool:
+def _gives(rule: GroupRule | None, shards: ShardSet) -> bool:
     """Whether the rule makes the groups that the set has noted, as sets of sources of one's own do."""
     return shards.groups is None or (rule is not None and [rule.of(key) for key in shards.keys] == shards.groups)
 
 
-def _groups(rules: Mapping[str, Clips], used: Mapping[str, str]) -> list[str]:
+def _groups(rules: Mapping[str, GroupRule], used: Mapping[str, str]) -> list[str]:
     lines = [f"fields: {{{', '.join(f'{field}: {_text(text)}' for field, text in used.items())}}}"] if used else []
     return lines + [
         f"{key}: {{key: {_text(rule.template)}, name: {_text(rule.naming.text)}}}" for key, rule in rules.items()

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from segdata.base.arrays import U8
 from segdata.findings import SampleError
+from segdata.labels.colors import Color, code_of, codes_of, color_of
 from segdata.labels.label import Coding, Label
 from segdata.pictures.containers.kinds import format_of
 from segdata.raw.contents.picture import PictureFile, open_picture, problem
 from segdata.raw.member import Member
 
 SHOWN = 5
-Color = tuple[int, int, int]
 BLURRED = {"JPEG": "a JPEG", "WebP": "a WebP"}
 INSTEAD = {  # by what a pixel is: the coding that reads such files
     ("palette", 8): "`coding: palette` reads it, by the colours of the labels",
@@ -69,8 +69,8 @@ class LabelReader:
         shared = Counter(label.color for label in held)
         self.color_of = {label.id: label.color for label in held}
         self.colors = {label.color: label.id for label in held if shared[label.color] == 1}
-        self._codes = np.array(sorted(map(_code, self.colors)), np.uint32)
-        self._ids_of_codes = np.array([self.colors[_color(int(code))] for code in self._codes], np.uint8)
+        self._codes = np.array(sorted(map(code_of, self.colors)), np.uint32)
+        self._ids_of_codes = np.array([self.colors[color_of(int(code))] for code in self._codes], np.uint8)
 
     def open(self, member: Member) -> LabelPicture:
         """Raises SampleError with the finding that keeps the file from being used."""
@@ -137,12 +137,11 @@ class LabelReader:
         return table
 
     def _looked_up(self, file: PictureFile, colors: U8) -> U8:
-        wide = colors.astype(np.uint32)
-        codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+        codes = codes_of(colors)
         at = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
         if (foreign := self._codes[at] != codes).any():
             values, pixels = np.unique(codes[foreign], return_counts=True)
-            shown = [f"{_color(int(v))} ({n} pixels)" for v, n in zip(values, pixels, strict=True)]
+            shown = [f"{color_of(int(v))} ({n} pixels)" for v, n in zip(values, pixels, strict=True)]
             raise file.problem("unknown-color", f"colour {_some(shown)}")
         return np.asarray(self._ids_of_codes[at], np.uint8)
 
@@ -183,11 +182,3 @@ def _check_opaque(file: PictureFile, pixels: NDArray[Any]) -> None:
 
 def _some(texts: Sequence[str]) -> str:
     return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
-
-
-def _code(color: Sequence[int]) -> int:
-    return (color[0] << 16) | (color[1] << 8) | color[2]
-
-
-def _color(code: int) -> Color:
-    return code >> 16, code >> 8 & 255, code & 255

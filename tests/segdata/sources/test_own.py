@@ -66,7 +66,7 @@ def put(root: Path, files: Mapping[str, NDArray[np.uint8]]) -> Path:
 def drives(tmp_path: Path) -> Path:
     """Three drives of two frames, JPEG beside colours, and the source file."""
     (tmp_path / "drives.yaml").write_text(DRIVES)
-    files = {}
+    files: dict[str, NDArray[np.uint8]] = {}
     for number, drive in enumerate(("a_1", "b_2", "c_3")):
         for i in range(2):
             seed = 2 * number + i
