@@ -12,10 +12,12 @@ from pathlib import Path
 from segdata.base.files import parsing, read_file
 from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
 from segdata.errors import SourceError
+from segdata.raw.template import PLAIN_FIELD
 from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
 from segdata.sources.home import HOME
 from segdata.sources.places import (
     OF_FRAMES,
+    THE_SPLIT,
     Splits,
     Table,
     mapping,
@@ -162,7 +164,8 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     )
     if not ships:  # a table that ships may take another package, and is tested
         _check_names(source, table)
-    _check_pools(source, table, splits)
+    _check_used(source, table, splits)
+    _check_pools(source, table)
     return source
 
 
@@ -188,14 +191,34 @@ def _check_names(source: Source, table: Table) -> None:
     """Raise the error for labels that are named and not in the table."""
     names = {label.name for label in source.labels}
     told = [("landmarks", name) for name in source.landmark_names]
-    chain = [source.annotation, *source.annotations.values()]
+    chain = [
+        part for each in (source.annotation, *source.annotations.values()) if each for part in (each, each.fallback)
+    ]
     told += [("annotation", each.coding.background) for each in chain if each and each.coding.background]
     for key, name in told:
         if name not in names:
             raise table[key].wrong(f"{key}: the label table has no {name!r}{nearest(name, names)}.")
 
 
-def _check_pools(source: Source, table: Table, splits: Splits) -> None:
+def _check_used(source: Source, table: Table, splits: Splits) -> None:
+    """Raise the error for what changes nothing: a folder that no template names, a field that stands nowhere."""
+    places = str([table[key].plain() for key in ("image", "annotation", "other_annotations", "splits") if key in table])
+    for split, row in splits.items():
+        if "folder" in row and THE_SPLIT not in places:
+            raise row["folder"].wrong(f"split {split}: a folder, and no template has {THE_SPLIT} where it would stand.")
+    rules = [rule.key.groupindex for rule in (source.group_rule, source.split_by_rule) if rule]
+    used = {*PLAIN_FIELD.findall(places), *(name for rule in rules for name in rule)}
+    for name, entry in mapping(table.get("fields"), "fields").items():
+        if name not in used and _is_own(entry, table):  # one that is extended may have templates of other fields
+            raise entry.wrong(f"fields: {name} stands in no template{nearest(name, used)}.")
+
+
+def _is_own(entry: Entry, table: Table) -> bool:
+    """Whether it stands in this file, as the name does, and not in one that it extends."""
+    return entry.place.partition(", line")[0] == table["name"].place.partition(", line")[0]
+
+
+def _check_pools(source: Source, table: Table) -> None:
     """Raise the error where splits share their files and do not say which frames are whose."""
     for pool in source.pools.values():
         ruled = [split for split in pool if source.members[split].is_rule]

@@ -22,7 +22,8 @@ OF_SPLIT = ("folder", "annotated", "where", "list", "share", "official", "cautio
 OF_FILES = ("files", "package", "instead")
 OF_SPLIT_FILES = ("files", "package")  # what a split may say of its own; coding and channels are those of all
 OF_FRAMES = ("channels", "range")
-OF_ANNOTATION = ("coding", "divisor", "background", "fallback")
+OF_FALLBACK = ("coding", "divisor", "background")
+OF_ANNOTATION = (*OF_FALLBACK, "fallback")
 
 
 def read_splits(entry: Entry) -> dict[str, Table]:
@@ -61,7 +62,7 @@ def read_files(
 ) -> RoleFiles:
     """The files of one role, for each of the splits: the templates of the entry, or those of a split's own row.
 
-    key: how a split's row calls the role; more: what the entry may say besides.
+    key: how a split's row calls the role, "" where it says nothing of it; more: what the entry may say besides.
     """
     templates, packages = dict[str, str](), dict[str, str]()
     common = of_files(entry, what, (*OF_FILES, *more))
@@ -84,10 +85,17 @@ def of_files(entry: Entry, what: str, known: Collection[str]) -> dict[str, Entry
     return {"files": entry} if isinstance(entry.value, str) else entry.table(what, (), known)
 
 
-def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str]) -> Annotation:
-    """Label files and their coding."""
-    files = read_files(entry, what, key, splits, fields, OF_ANNOTATION)
-    table = of_files(entry, what, (*OF_FILES, *OF_ANNOTATION))
+def read_annotation(
+    entry: Entry,
+    what: str,
+    key: str,
+    splits: Splits,
+    fields: Mapping[str, str],
+    more: Collection[str] = OF_ANNOTATION,
+) -> Annotation:
+    """Label files and their coding; key and more: as in `read_files`."""
+    files = read_files(entry, what, key, splits, fields, more)
+    table = of_files(entry, what, (*OF_FILES, *more))
     kind = table["coding"].typed(str, f"{what}: coding") if "coding" in table else "ids"
     if kind not in CODINGS:
         raise table["coding"].wrong(f"{what}: coding {kind!r}; expected one of {', '.join(CODINGS)}.")
@@ -103,9 +111,9 @@ def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: M
     if not 1 <= divisor <= 65535:
         raise table["divisor"].wrong(f"{what}: divisor {divisor}; expected 1 to 65535.")
     background = table["background"].typed(str, f"{what}: background") if "background" in table else ""
-    fallback = (
-        read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields) if "fallback" in table else None
-    )
+    fallback = None
+    if "fallback" in table:
+        fallback = read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields, OF_FALLBACK)
     return Annotation(files, Coding(kind, divisor, background), fallback)
 
 
