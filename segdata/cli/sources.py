@@ -1,6 +1,6 @@
 """`segdata init` and `segdata check`: source files of one's own datasets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def _check_free(file: Path) -> None:
         )
 
 
-def _write_all(file: Path, text: str, lists: "Mapping[Path, object]") -> None:
+def _write_all(file: Path, text: str, lists: Mapping[Path, Sequence[str]]) -> None:
     """The source file last: where it is, its lists are."""
     from segdata.base.files import write_file
     from segdata.base.ownership import check_home
@@ -70,7 +70,7 @@ def _write_all(file: Path, text: str, lists: "Mapping[Path, object]") -> None:
     for path in (*lists, file):
         _check_free(path)
     for path, keys in lists.items():
-        write_file(path, "".join(f"{key}\n" for key in keys).encode())  # type: ignore[attr-defined]
+        write_file(path, "".join(f"{key}\n" for key in keys).encode())
     write_file(file, text.encode("utf-8", "backslashreplace"))
 
 

@@ -3,6 +3,7 @@
 Tags and objects are refused, and aliases where nobody needs them: a few lines can stand for more than memory holds.
 """
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -83,6 +84,12 @@ def nearest(name: str, names: Collection[str]) -> str:
     """The rest of a sentence about a name that is not among those that are known; "" where none is like it."""
     near = get_close_matches(name, names, n=1)
     return f" (nearest: {near[0]!r})" if near else ""
+
+
+def flow(value: object) -> str:
+    """A value as YAML has it on one line: JSON is YAML; only the ASCII subset, so that no locale or YAML dumper version
+    matters."""
+    return json.dumps(value)
 
 
 def read_yaml(data: bytes, file: str, error: type[SegdataError], *, aliases: bool = False) -> Entry:

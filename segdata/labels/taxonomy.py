@@ -18,7 +18,7 @@ import numpy as np
 
 from segdata.base.arrays import U8
 from segdata.base.files import parsing, read_file
-from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
+from segdata.documents.yaml import PLAIN, Entry, flow, nearest, read_yaml
 from segdata.errors import TaxonomyError
 from segdata.labels.label import Label
 
@@ -113,8 +113,8 @@ class Taxonomy:
     def yaml(self) -> str:
         """The canonical YAML text: a class a line."""
         document = self.document()
-        lines = [f"{key}: {_flow(document[key])}" for key in ("name", "description", "ignore")]
-        rows = [f"  - {_flow(row)}" for row in document["classes"]]
+        lines = [f"{key}: {flow(document[key])}" for key in ("name", "description", "ignore")]
+        rows = [f"  - {flow(row)}" for row in document["classes"]]
         return "\n".join([*lines, "classes:", *rows, ""])
 
     @cached_property
@@ -123,11 +123,6 @@ class Taxonomy:
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self.classes)] = [row.color for row in self.classes]
         return palette
-
-
-def _flow(value: object) -> str:
-    """JSON is YAML; only the ASCII subset, so that no locale or YAML dumper version matters."""
-    return json.dumps(value)
 
 
 @dataclass(frozen=True)
