@@ -8,10 +8,10 @@ import click
 
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_sarif
+from segdata.cli.output import SARIF, ProgressBar, findings_told, report_findings, sarif_option, say, tell
 from segdata.cli.parameters import ANY_PATH, COUNT
-from segdata.cli.prepare import dataset_options
-from segdata.errors import OptionError, SegdataError, SourceError
+from segdata.cli.prepare import dataset_options, job_of
+from segdata.errors import SegdataError
 
 if TYPE_CHECKING:
     from segdata.drafting.draft import Draft
@@ -136,7 +136,7 @@ def _next(draft: "Draft", folder: str, file: str) -> str:
     type=ANY_PATH,
     help="Write a list of the frames of each split into this folder, which `prepare --split-list` takes again.",
 )
-@click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
+@sarif_option
 def check(
     source: str, coarse: bool, files: int, is_all: bool, lists: Path | None, sarif: Path | None, **options: Any
 ) -> None:  # fmt: skip
@@ -145,25 +145,12 @@ def check(
     SOURCE is a dataset that `segdata list` shows, or your own source file (see `segdata init`). The exit status is 1 if
     something is wrong.
     """
-    from segdata.findings import FindingsError
     from segdata.making.check import check as run
-    from segdata.making.job import make_job
     from segdata.splits.splitlist import write_lists
 
     check_file("--sarif", sarif, SARIF)
-    scales = tuple(map(int, options.pop("scales")))
-    try:
-        job = make_job(f"{source}-coarse" if coarse else source, out=Path(NOWHERE), scales=scales, **options)
-        with ProgressBar("frames") as progress:
-            found = run(job, None if is_all else files, progress)
-    except OptionError as error:
-        raise click.UsageError(str(error)) from None
-    except FindingsError as error:
-        report_findings(error.findings, sarif)
-        raise
-    except SourceError as error:
-        write_sarif(error.findings, sarif)  # the message tells them
-        raise
+    with findings_told(sarif), ProgressBar("frames") as progress:
+        found = run(job_of(source, coarse, {**options, "out": Path(NOWHERE)}), None if is_all else files, progress)
     for note in found.survey.notes:
         say(note)
     report_findings(found.findings, sarif)
