@@ -4,7 +4,7 @@ Tags and objects are refused, and aliases where nobody needs them: a few lines c
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from reprlib import repr as short
@@ -78,6 +78,11 @@ class Entry:
         if self.written and not isinstance(self.value, str):
             return self.written if len(self.written) <= 40 else f"{self.written[:40]}…"
         return short(self.plain())
+
+
+def optional(table: Mapping[str, Entry], key: str, what: str, default: T) -> T:
+    """The value of a key that may be missing, of the type of its default; `what` names the table ("class 0")."""
+    return table[key].typed(type(default), f"{what}: {key}" if what else key) if key in table else default
 
 
 def nearest(name: str, names: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from segdata.base.files import parsing, read_file
-from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
+from segdata.documents.yaml import PLAIN, Entry, nearest, optional, read_yaml
 from segdata.errors import SourceError
 from segdata.raw.template import PLAIN_FIELD
 from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
@@ -134,7 +134,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     others = mapping(table.get("other_annotations"), "other_annotations").items() if labelled else ()
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
-    facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
+    facts = {fact: optional(table, fact, "", "") for fact in FACTS}
     official = {split: read_official(row, split, home) for split, row in splits.items()}
     source = Source(
         name=name,
@@ -171,19 +171,13 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
 
 def _unlabelled(table: Table, splits: Splits) -> frozenset[str]:
     """Splits that say `annotated: false`; all of a source that says nothing of annotations."""
-    found = {
-        split
-        for split, row in splits.items()
-        if "annotated" in row and not row["annotated"].typed(bool, f"split {split}: annotated")
-    }
+    found = {split for split, row in splits.items() if not optional(row, "annotated", f"split {split}", True)}
     return frozenset(found if "annotation" in table else splits)
 
 
 def _taxonomy(table: Table, home: Path) -> str:
     """The name of a taxonomy, or the path of one; "" where none is named."""
-    if "taxonomy" not in table:
-        return ""
-    name = table["taxonomy"].typed(str, "taxonomy")
+    name = optional(table, "taxonomy", "", "")
     return str(home / name) if Path(name).suffix in {".yaml", ".yml"} else name
 
 
