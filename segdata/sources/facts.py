@@ -50,7 +50,7 @@ def read_divisions(entry: Entry | None, home: Path) -> dict[str, NamedDivision]:
     return found
 
 
-def read_frames(entry: Entry) -> FrameRule:
+def read_frame_rule(entry: Entry) -> FrameRule:
     """What frames are where they are not 8-bit RGB."""
     table: Mapping[str, Entry] = entry.value if isinstance(entry.value, dict) else {}
     channels = optional(table, "channels", "image", FrameRule.channels)

@@ -13,7 +13,7 @@ from segdata.base.files import parsing, read_file
 from segdata.documents.yaml import PLAIN, Entry, nearest, optional, read_yaml
 from segdata.errors import SourceError
 from segdata.raw.template import PLAIN_FIELD
-from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
+from segdata.sources.facts import read_divisions, read_frame_rule, read_lookalike, read_official, read_others
 from segdata.sources.home import HOME
 from segdata.sources.places import (
     OF_FRAMES,
@@ -149,7 +149,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
         members={split: read_members(row, split, naming, home) for split, row in splits.items()},
         official={split: found for split, found in official.items() if found},
         divisions=read_divisions(table.get("divisions"), home),
-        frames=read_frames(table["image"]),
+        frame_rule=read_frame_rule(table["image"]),
         group_rule=read_group_rule(table.get("group"), "group", naming, fields),
         split_by_rule=read_group_rule(table.get("split_by"), "split_by", naming, fields),
         default_taxonomy=_taxonomy(table, home),

@@ -43,7 +43,7 @@ def test_what_a_file_says() -> None:
     }
     assert found.naming.text == "{drive}_{frame}"  # all fields that images and labels share
     assert found.group("a_b_0017") == "a_b" and found.split_group("a_b_0017") == "a_b" and found.group("x") == "x"
-    assert (found.coding, found.frames) == (Coding("ids"), FrameRule())
+    assert (found.coding, found.frame_rule) == (Coding("ids"), FrameRule())
     assert [(each.path, each.role, each.key("a/rgb/7.png"), each.key("a/gt/7.png")) for each in found.folders] == [
         ("", "image", "a_7", None), ("", "labels", None, "a_7"),
     ]  # fmt: skip
