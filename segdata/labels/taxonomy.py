@@ -20,6 +20,7 @@ from segdata.base.arrays import U8
 from segdata.base.files import parsing, read_file
 from segdata.documents.yaml import PLAIN, Entry, flow, nearest, read_yaml
 from segdata.errors import TaxonomyError
+from segdata.findings import first_few
 from segdata.labels.label import Label
 
 REST = "rest"  # `from: rest`: all raw labels that are named nowhere else in the file
@@ -168,8 +169,8 @@ def problems_between(labels: Sequence[Label], taxonomy: Taxonomy) -> list[str]:
     codes = {label.id for label in labels if label.id >= 0}
     problems = []
     if missing := [repr(label.name) for label in gaps(labels, taxonomy)]:
-        few = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
-        many = f"s {few} have" if len(missing) > 1 else f" {few} has"
+        some = first_few(missing, SHOWN)
+        many = f"s {some} have" if len(missing) > 1 else f" {some} has"
         problems.append(f"raw label{many} no destination")
     for name in sorted(taxonomy.placed - names.keys()):
         hint = " (for all others write `from: rest`, without brackets)" if name == REST else nearest(name, names)
