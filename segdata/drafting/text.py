@@ -86,7 +86,7 @@ def _annotation(draft: Draft) -> Iterator[str]:
     yield f"  files: {files}"
     yield f"  coding: {kind} # {NAMES[kind]}"
     if kind == "ids16":
-        yield "  divisor: 256 # an id is the value divided by this"
+        yield f"  divisor: {draft.census.divisor} # an id is the value divided by this"
     if kind in DRAWN:
         yield f"  background: {_quoted(background_of(draft.rows) or OPEN)} # the label of pixels that no object covers"
     if draft.endings:

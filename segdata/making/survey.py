@@ -13,7 +13,7 @@ from segdata.findings import ERROR, Finding, first_few
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, Shelf, list_split, suffix_of
-from segdata.raw.scene import Folder, Listing, Scene, uncommon
+from segdata.raw.scene import NEVER, Folder, Listing, Scene, uncommon
 from segdata.raw.tree import Tree
 from segdata.sources.source import Source
 from segdata.splits.divide import divide
@@ -121,7 +121,9 @@ def _listings(
     """The official splits one after the other; where a division makes others, those in which its frames lie."""
     wanted = [folder for each in folders.values() for folder in each]
     contents = tree.contents(list(dict.fromkeys(folder.path for folder in wanted)), partial(_fits, wanted))
-    shelf = Shelf(contents, wanted, source.folders)
+    # Those of a source that ships begin the paths of whole splits: they speak of what is beside its folders alone.
+    others = NEVER if source.ships else source.others
+    shelf = Shelf(contents, wanted, source.folders, others)
     listings = (
         each
         for pool, of_pool in folders.items()

@@ -14,7 +14,7 @@ from segdata.errors import SourceError
 from segdata.findings import Finding
 from segdata.raw.member import Member, Twin
 from segdata.raw.nearest import nearest_folders
-from segdata.raw.scene import Folder, Listing, Scene
+from segdata.raw.scene import NEVER, Folder, Listing, Scene
 from segdata.raw.tree import Contents, Tree
 from segdata.stores.url import Place
 
@@ -54,6 +54,7 @@ class Shelf:
     contents: dict[str, list[Contents]]
     wanted: Sequence[Folder]
     folders: Sequence[Folder]
+    others: re.Pattern[str] = NEVER  # what begins the paths of files that lie there too and are not used
 
     def __post_init__(self) -> None:
         self._left = Counter(folder.path for folder in self.wanted)
@@ -69,7 +70,7 @@ class Shelf:
 
 def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -> Listing:
     """The scenes of the pool whose folders these are. Raises SourceError where a file lies twice, and differs."""
-    used = {folder.role: _use(folder, shelf.take(folder), shelf.rivals(folder)) for folder in folders}
+    used = {folder.role: _use(folder, shelf.take(folder), shelf.rivals(folder), shelf.others) for folder in folders}
     image, labels = used["image"], [used[role] for role in ("labels", "colors") if role in used]
     findings = tuple(finding for each in used.values() for finding in each.findings)
     annotated = [each for each in labels if each.keyed]
@@ -151,7 +152,7 @@ def _where(folder: Folder) -> str:
 # ---- the files of a folder ----------------------------------------------------------------------------------
 
 
-def _use(folder: Folder, contents: Sequence[Contents], rivals: Sequence[Folder]) -> Used:
+def _use(folder: Folder, contents: Sequence[Contents], rivals: Sequence[Folder], others: re.Pattern[str]) -> Used:
     unpacked, zipped = _chosen(folder, contents)
     keyed, strays, beside = list[tuple[str, Member]](), dict[str, list[str]](), Counter[str]()
     findings = []
@@ -168,7 +169,9 @@ def _use(folder: Folder, contents: Sequence[Contents], rivals: Sequence[Folder])
             continue  # another folder's, whose template says more of its name
         elif match := folder.beside.fullmatch(name):
             beside.update([match["its_ending"]])
-        elif not DOCUMENT.fullmatch(name) and folder.path:  # the dataset's own folder may hold anything
+        elif (
+            not DOCUMENT.fullmatch(name) and not others.match(member.path) and folder.path
+        ):  # the dataset's own folder may hold anything
             strays.setdefault(suffix_of(name), []).append(member.path)
     used = {member.container for _, member in keyed}
     places = [each.place for each in contents if any(member.container in used for member in each.members)]
