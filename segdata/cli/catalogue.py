@@ -83,6 +83,7 @@ def list_() -> None:
 
     for source in SOURCES.values():
         tell(f"source    {source.name:20}{source.title}")
+        tell(f"{'':30}{source.homepage}; licence: {source.licence}")
         classes = f"taxonomy {source.default_taxonomy}" if source.default_taxonomy else "each label is a class"
         tell(f"{'':30}splits {', '.join(source.splits)}; {classes}")
         for split, caution in source.cautions(source.splits).items():

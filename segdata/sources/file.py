@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from segdata.base.files import parsing, read_file
-from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
+from segdata.documents.yaml import PLAIN, Entry, nearest, optional, read_yaml
 from segdata.errors import SourceError
-from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
+from segdata.raw.template import PLAIN_FIELD
+from segdata.sources.facts import read_divisions, read_frame_rule, read_lookalike, read_official, read_others
 from segdata.sources.home import HOME
 from segdata.sources.places import (
     OF_FRAMES,
+    THE_SPLIT,
     Splits,
     Table,
     mapping,
@@ -134,7 +136,7 @@ def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
     others = mapping(table.get("other_annotations"), "other_annotations").items() if labelled else ()
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
-    facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
+    facts = {fact: optional(table, fact, "", "") for fact in FACTS}
     official = {split: read_official(row, split, home) if home else None for split, row in splits.items()}
     source = Source(
         name=name,
@@ -149,7 +151,7 @@ def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
         members={split: read_members(row, split, naming, home) for split, row in splits.items()},
         official={split: found for split, found in official.items() if found},
         divisions=read_divisions(table.get("divisions"), home) if home else {},
-        frames=read_frames(table["image"]),
+        frame_rule=read_frame_rule(table["image"]),
         group_rule=read_group_rule(table.get("group"), "group", naming, fields),
         split_by_rule=read_group_rule(table.get("split_by"), "split_by", naming, fields),
         default_taxonomy=_taxonomy(table, home),
@@ -164,25 +166,20 @@ def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
     )
     if not ships:  # a table that ships may take another package, and is tested
         _check_names(source, table)
-    _check_pools(source, table, splits)
+    _check_used(source, table, splits)
+    _check_pools(source, table)
     return source
 
 
 def _unlabelled(table: Table, splits: Splits) -> frozenset[str]:
     """Splits that say `annotated: false`; all of a source that says nothing of annotations."""
-    found = {
-        split
-        for split, row in splits.items()
-        if "annotated" in row and not row["annotated"].typed(bool, f"split {split}: annotated")
-    }
+    found = {split for split, row in splits.items() if not optional(row, "annotated", f"split {split}", True)}
     return frozenset(found if "annotation" in table else splits)
 
 
 def _taxonomy(table: Table, home: Path | None) -> str:
     """The name of a taxonomy, or the path of one; "" where none is named."""
-    if "taxonomy" not in table:
-        return ""
-    name = table["taxonomy"].typed(str, "taxonomy")
+    name = optional(table, "taxonomy", "", "")
     return str((home or Path()) / name) if Path(name).suffix in {".yaml", ".yml"} else name
 
 
@@ -190,14 +187,34 @@ def _check_names(source: Source, table: Table) -> None:
     """Raise the error for labels that are named and not in the table."""
     names = {label.name for label in source.labels}
     told = [("landmarks", name) for name in source.landmark_names]
-    chain = [source.annotation, *source.annotations.values()]
+    chain = [
+        part for each in (source.annotation, *source.annotations.values()) if each for part in (each, each.fallback)
+    ]
     told += [("annotation", each.coding.background) for each in chain if each and each.coding.background]
     for key, name in told:
         if name not in names:
             raise table[key].wrong(f"{key}: the label table has no {name!r}{nearest(name, names)}.")
 
 
-def _check_pools(source: Source, table: Table, splits: Splits) -> None:
+def _check_used(source: Source, table: Table, splits: Splits) -> None:
+    """Raise the error for what changes nothing: a folder that no template names, a field that stands nowhere."""
+    places = str([table[key].plain() for key in ("image", "annotation", "other_annotations", "splits") if key in table])
+    for split, row in splits.items():
+        if "folder" in row and THE_SPLIT not in places:
+            raise row["folder"].wrong(f"split {split}: a folder, and no template has {THE_SPLIT} where it would stand.")
+    rules = [rule.key.groupindex for rule in (source.group_rule, source.split_by_rule) if rule]
+    used = {*PLAIN_FIELD.findall(places), *(name for rule in rules for name in rule)}
+    for name, entry in mapping(table.get("fields"), "fields").items():
+        if name not in used and _is_own(entry, table):  # one that is extended may have templates of other fields
+            raise entry.wrong(f"fields: {name} stands in no template{nearest(name, used)}.")
+
+
+def _is_own(entry: Entry, table: Table) -> bool:
+    """Whether it stands in this file, as the name does, and not in one that it extends."""
+    return entry.place.partition(", line")[0] == table["name"].place.partition(", line")[0]
+
+
+def _check_pools(source: Source, table: Table) -> None:
     """Raise the error where splits share their files and do not say which frames are whose."""
     for pool in source.pools.values():
         ruled = [split for split in pool if source.members[split].is_rule]

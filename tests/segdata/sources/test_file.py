@@ -43,7 +43,7 @@ def test_what_a_file_says() -> None:
     }
     assert found.naming.text == "{drive}_{frame}"  # all fields that images and labels share
     assert found.group("a_b_0017") == "a_b" and found.split_group("a_b_0017") == "a_b" and found.group("x") == "x"
-    assert (found.coding, found.frames) == (Coding("ids"), FrameRule())
+    assert (found.coding, found.frame_rule) == (Coding("ids"), FrameRule())
     assert [(each.path, each.role, each.key("a/rgb/7.png"), each.key("a/gt/7.png")) for each in found.folders] == [
         ("", "image", "a_7", None), ("", "labels", None, "a_7"),
     ]  # fmt: skip
@@ -128,6 +128,7 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
     ("category: flat", "kategory: flat", 5, "unknown key 'kategory'"),
     ("'\\d+'", "'(\\d+'", 7, "a group in parentheses"),
     ("'\\d+'", "'[0'", 7, "fields: frame: unterminated character set"),
+    ("'\\d+'}", "'\\d+', drvie: a}", 7, "fields: drvie stands in no template (nearest: 'drive')"),
     ("{frame: ", "{Frame: ", 7, "'Frame' is no name of a field"),
     ("{drive}/rgb", "{Drive}/rgb", 8, "{Drive} is no field"),
     ("{drive}/rgb", "/{drive}/rgb", 8, "expected a path from the dataset's folder on"),
@@ -144,6 +145,18 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
         '{files: "{drive}/rgb/{frame}.png", range: [9, 1]}',
         8,
         "range [9, 1]; expected [low",
+    ),
+    (
+        "coding: ids",
+        'fallback: {files: "{drive}/c/{frame}.png", coding: colors, fallback: "{drive}/d/{frame}.png"}',
+        9,
+        "annotation: fallback: unknown key 'fallback'",
+    ),
+    (
+        "coding: ids",
+        'fallback: {files: "{drive}/{frame}.json", coding: labelme, background: sky}',
+        9,
+        "the label table has no 'sky'",
     ),
     ("coding: ids", "coding: rgb", 9, "coding 'rgb'; expected one of ids, palette, colors"),
     ("coding: ids", "divisor: 256", 9, "a divisor is for the coding ids16"),
@@ -164,6 +177,7 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
         "split val: annotation: unknown key 'coding'; expected optionally files, package",
     ),
     ("{where: {drive: [c]}}", "{image: {channels: grey}}", 13, "split val: image: unknown key 'channels'"),
+    ("{where: {drive: [c]}}", "{where: {drive: [c]}, folder: x}", 13, "a folder, and no template has {split}"),
     ("  val:", "  my val:", 13, "'my val'; expected letters, digits"),
     ("splits:", "taxonomy: 3\nsplits:", 11, "taxonomy: found 3, expected text"),
     ("splits:", "extends: kitti\nsplits:", 11, "extends: no source 'kitti' ships"),
