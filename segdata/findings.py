@@ -44,6 +44,7 @@ CODES = {
     "nothing-labelled": (WARNING, "every label has a pixel of an evaluated class"),
     "duplicate-frame": (WARNING, "no frame stands in two splits"),
     "split-count": (WARNING, "a split holds the frames that its publisher lists"),
+    "without-label": (WARNING, "every image has its label, or the source file says `missing: skip`"),
     "missing-split": (WARNING, "all default splits are there"),
     "unused-file": (WARNING, "every file below the root is one of the dataset's, or a document"),
     "missing-file": (ERROR, "every file that dataset.json lists is there"),

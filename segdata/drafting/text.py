@@ -69,11 +69,6 @@ def _files(draft: Draft) -> Iterator[str]:
         )
     image = _quoted(layout.image, always=True)
     yield f"image: {{{', '.join([f'files: {image}', *rule])}}}" if rule else f"image: {image}"
-    for path in layout.alone[:1]:
-        yield from _comment(
-            f"{len(layout.alone)} images have no labels, such as {path}: `prepare` stops at them. With --on-error "
-            "quarantine it leaves them out."
-        )
     for path in layout.over[:1]:
         yield from _comment(f"The templates match {len(layout.over)} other files too, such as {path}: see `fields`.")
     for path in layout.left[:1]:
@@ -92,6 +87,9 @@ def _annotation(draft: Draft) -> Iterator[str]:
         yield f"  divisor: {draft.census.divisor} # an id is the value divided by this"
     if kind in DRAWN:
         yield f"  background: {_quoted(background_of(draft.rows) or OPEN)} # the label of pixels that no object covers"
+    for path in draft.layout.alone[:1]:
+        count = len(draft.layout.alone)
+        yield f"  missing: skip # {count} images have no labels, such as {path}: `refuse` stops at them"
     if draft.endings:
         yield "  instead: # files beside the labels, which are not read"
         for ending, what in draft.endings.items():

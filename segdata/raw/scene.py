@@ -56,6 +56,7 @@ class Folder:
     package: str = ""  # what people download to have it
     beside: re.Pattern[str] = NEVER
     instead: Mapping[str, str] = field(default_factory=dict)
+    is_partial: bool = False  # of labels: an image that has none is left out, and is no fault
 
     @property
     def rule(self) -> str:

@@ -23,7 +23,8 @@ OF_FILES = ("files", "package", "instead")
 OF_SPLIT_FILES = ("files", "package")  # what a split may say of its own; coding and channels are those of all
 OF_FRAMES = ("channels", "range")
 OF_FALLBACK = ("coding", "divisor", "background")
-OF_ANNOTATION = (*OF_FALLBACK, "fallback")
+OF_ANNOTATION = (*OF_FALLBACK, "fallback", "missing")
+MISSING = ("refuse", "skip")  # what becomes of an image that has no label
 
 
 def read_splits(entry: Entry) -> dict[str, Table]:
@@ -107,6 +108,9 @@ def read_annotation(
         )
     if "background" not in table and kind in DRAWN:
         raise entry.wrong(f"{what}: missing key 'background', the label of pixels that no object covers.")
+    missing = optional(table, "missing", what, MISSING[0])
+    if missing not in MISSING:
+        raise table["missing"].wrong(f"{what}: missing {missing!r}; expected {' or '.join(MISSING)}.")
     divisor = optional(table, "divisor", what, Coding.divisor)
     if not 1 <= divisor <= 65535:
         raise table["divisor"].wrong(f"{what}: divisor {divisor}; expected 1 to 65535.")
@@ -114,7 +118,7 @@ def read_annotation(
     fallback = None
     if "fallback" in table:
         fallback = read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields, OF_FALLBACK)
-    return Annotation(files, Coding(kind, divisor, background), fallback)
+    return Annotation(files, Coding(kind, divisor, background), fallback, missing == "skip")
 
 
 def read_naming(table: Table, files: Collection[RoleFiles], fields: Mapping[str, str]) -> Naming:

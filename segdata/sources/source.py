@@ -35,6 +35,7 @@ class Annotation:
     files: RoleFiles
     coding: Coding = IDS
     fallback: "Annotation | None" = None
+    is_partial: bool = False  # frames without labels are left out
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,8 @@ class Source:
         template = Template.parse(files.templates[split], self.fields)
         package = files.packages.get(split, "")
         beside = NEVER if role == "image" else self._beside(template, files.instead)
-        return Folder(template.folder, pool, role, template, self.naming, package, beside, files.instead)
+        skips = role == "labels" and self.annotation is not None and self.annotation.is_partial
+        return Folder(template.folder, pool, role, template, self.naming, package, beside, files.instead, skips)
 
     def _beside(self, template: Template, endings: Mapping[str, str]) -> re.Pattern[str]:
         """Names like the template's with one of the other endings, which begin after its last underscore."""

@@ -665,5 +665,10 @@ def test_a_planted_fault_in_a_shard_folder(code: str, shards: Callable[..., Path
 def test_the_corpus_covers_every_code() -> None:
     """No code is without a planted fault, and none is planted that is not defined."""
     of_lists = {"unknown-frame"}  # planted in tests/segdata/splits/test_division.py
-    of_files = {"no-pair", "ambiguous-file", "no-split"}  # planted in tests/segdata/sources/test_own.py
+    of_files = {
+        "no-pair",
+        "ambiguous-file",
+        "no-split",
+        "without-label",
+    }  # planted in tests/segdata/sources/test_own.py
     assert {fault.code for fault in CORPUS} | set(FOLDER_FAULTS) | of_lists | of_files == set(CODES)

@@ -159,6 +159,7 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
         "the label table has no 'sky'",
     ),
     ("coding: ids", "coding: rgb", 9, "coding 'rgb'; expected one of ids, palette, colors"),
+    ("coding: ids", "missing: ignore", 9, "missing 'ignore'; expected refuse or skip"),
     ("coding: ids", "divisor: 256", 9, "a divisor is for the coding ids16"),
     ("coding: ids", "coding: labelme", 9, "missing key 'background'"),
     ("coding: ids", "coding: labelme, background: sky", 9, "the label table has no 'sky'"),

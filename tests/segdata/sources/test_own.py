@@ -126,6 +126,21 @@ def test_flat(flat: Path) -> None:
     assert sorted(shards.keys) == ["IMG-0", "IMG-1"] and shards.groups is None
 
 
+def test_recordings_of_which_some_frames_are_labelled(drives: Path) -> None:
+    """`missing: skip` leaves the other images out, and counts them; a label without its image is an error still."""
+    (drives / "a_1/gt/0000.png").unlink()
+    change("coding: colors", "coding: colors, missing: skip")(drives)
+    made = prepare(job(drives))
+    assert made.samples == {"train": 3, "val": 2}
+    assert [(finding.code, finding.found) for finding in made.findings] == [
+        ("without-label", "1 of 6 images have no label and are left out, such as a_1/rgb/0000.jpg")
+    ]
+    (drives / "a_1/rgb/0001.jpg").unlink()
+    assert [finding.code for finding in look(source(f"{drives}.yaml"), open_tree(drives), ()).errors] == [
+        "missing-image"
+    ]
+
+
 def test_a_split_by_list_and_shares(drives: Path) -> None:
     """A list takes its frames, shares take the others, and no drive is cut in two."""
     (drives.parent / "mine.txt").write_text("c_3/rgb/0000.jpg\nc_3_0001\n")
