@@ -90,16 +90,17 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
         return Listing(scenes, findings, origin)
     ids, colors = (used[role].keyed if role in used else () for role in ("labels", "colors"))
     scenes, unpaired = pair(image.folder.split, image.keyed, ids, colors)
+    scenes, crossed = _joined(scenes, used)
     if not scenes and (kind := _other_kind(labels[0])):
         lacking = labels[0].folder
         found = (
             f"{name}: the {labels[0]} are all *_{kind}, of which none is named as its image. {lacking.instead[kind]}."
         )
         return Listing((), findings, origin, Finding("missing-label", lacking.path, found))
-    if annotated and not scenes and not any(finding.code == "duplicate-key" for finding in unpaired):
+    if annotated and not scenes and not crossed and not any(finding.code == "duplicate-key" for finding in unpaired):
         none = _no_pair(name, image, annotated[0])
         return Listing((), (*findings, none), origin, none)
-    return Listing(scenes, (*findings, *unpaired), origin)
+    return Listing(scenes, (*findings, *unpaired, *crossed), origin)
 
 
 def _no_pair(name: str, image: Used, labels: Used) -> Finding:
@@ -257,6 +258,36 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = ()) -> tuple[
         alone |= {key: one[key] for key in sorted(one) if key not in pictures and key not in twice}
     found += [Finding("missing-image", label.path, f"no image for {key}") for key, label in alone.items()]
     return tuple(scenes), found
+
+
+def _joined(scenes: tuple[Scene, ...], used: Mapping[str, Used]) -> tuple[tuple[Scene, ...], list[Finding]]:
+    """The scenes whose image and label have all fields equal that both templates have; the others are findings.
+
+    A key alone does not tell: it may lack a field, and names with underscores can give one key in two ways.
+    """
+    image = used["image"].folder
+    joins = {role: image.shared(each.folder) for role, each in used.items() if role != "image"}
+    kept, found = list[Scene](), list[Finding]()
+    for scene in scenes:
+        labels = (("labels", scene.labels), ("colors", scene.colors))
+        told = (_apart(image, scene, used[role].folder, file, joins[role]) for role, file in labels if file)
+        if apart := next(filter(None, told), ""):
+            what = (
+                f"its key {scene.key} is also that of {apart}. Put this field into `key`, and between its fields a "
+                "character that no name has"
+            )
+            found.append(Finding("no-pair", scene.image.path, what))
+        else:
+            kept.append(scene)
+    return tuple(kept), found
+
+
+def _apart(image: Folder, scene: Scene, labels: Folder, label: Member, names: Sequence[str]) -> str:
+    """The label file, and the first of the fields in which it differs from its image; "" for none."""
+    if not names or image.values(scene.image.path, names) == labels.values(label.path, names):
+        return ""
+    ours, theirs = image.fields(scene.image.path), labels.fields(label.path)
+    return next((f"{label.path}, which has another {{{name}}}" for name in names if ours[name] != theirs[name]), "")
 
 
 def _grouped(keyed: Keyed) -> tuple[dict[str, Member], dict[str, list[Member]]]:

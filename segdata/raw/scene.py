@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from segdata.findings import Finding
 from segdata.raw.member import Member
@@ -63,12 +64,29 @@ class Folder:
 
     def key(self, path: str) -> str | None:
         """The key of a file at this path, from the dataset's top folder on; None of one that is not used."""
+        fields = self._matched(path)
+        return None if fields is None else self.naming.of(fields)
+
+    def fields(self, path: str) -> dict[str, str]:
+        """The fields of a file that is used, as a key has them."""
+        return {name: self.naming.part(value) for name, value in (self._matched(path) or {}).items()}
+
+    def shared(self, other: "Folder") -> tuple[str, ...]:
+        """The fields that the files of both have; none where the key is one field, and so says all that they share."""
+        both = tuple(name for name in self.template.fields if name in other.template.fields)
+        return () if [f"{{{name}}}" for name in both] == [self.naming.text] else both
+
+    def values(self, path: str, names: Sequence[str]) -> Sequence[str | Any]:
+        """Those of these fields, as they are, of a file that is used: quickly."""
+        found = self.template.pattern.fullmatch(path, len(self.path) + 1 if self.path else 0)
+        return found.group(*names) if found else ()
+
+    def _matched(self, path: str) -> dict[str, str] | None:
         if self.path:
             if not path.startswith(f"{self.path}/"):
                 return None
             path = path[len(self.path) + 1 :]
-        fields = self.template.match(path)
-        return None if fields is None else self.naming.of(fields)
+        return self.template.match(path)
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,10 @@ class Naming:
         if foreign := [field for field in self.fields if field not in known]:
             raise ValueError(f"no field {foreign[0]!r} here; there are {', '.join(known) or 'none'}")
 
+    def part(self, value: str) -> str:
+        """What of a field's value a name has."""
+        return UNSAFE.sub("-", value) if self.safe else value
+
     def of(self, values: Mapping[str, str]) -> str:
         """The name; of a field that is divided and no whole number, its text."""
         quotients, text = self._parsed

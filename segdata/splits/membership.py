@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from segdata.errors import SourceError
 from segdata.findings import Finding
-from segdata.raw.scene import Folder, Listing, Scene
-from segdata.raw.template import UNSAFE, Template
+from segdata.raw.scene import Listing, Scene
+from segdata.raw.template import Template
 from segdata.sources.source import Source
 from segdata.splits.shares import Shares, share_out
 from segdata.splits.splitlist import SplitList, parse_list, read_list
@@ -98,7 +98,7 @@ def _taker(source: Source, split: str) -> Callable[[str], bool]:
     if member.list:
         return _list(source, split).lines.__contains__
     template = Template.parse(source.naming.text, source.fields)
-    due = {name: frozenset(_as_in_keys(source, each) for each in values) for name, values in member.where.items()}
+    due = {name: frozenset(map(source.naming.part, values)) for name, values in member.where.items()}
 
     def takes(key: str) -> bool:
         fields = template.match(key)
@@ -118,8 +118,8 @@ def _check_readable(source: Source, pool: str, scenes: Sequence[Scene]) -> None:
         return
     template = Template.parse(source.naming.text, source.fields)
     for scene in scenes:
-        fields = _fields(folder, scene)
-        due = {name: _as_in_keys(source, fields[name]) for name in template.fields}
+        fields = folder.fields(scene.image.path)
+        due = {name: fields[name] for name in template.fields}
         read = template.match(scene.key)
         if read != due:
             name = next(name for name in due if read is None or read[name] != due[name])
@@ -129,12 +129,3 @@ def _check_readable(source: Source, pool: str, scenes: Sequence[Scene]) -> None:
                 f"it is {due[name]!r}, and {got} is read. Say under `fields` what it looks like, as {name}: '[0-9]+', "
                 "or put another character between the fields of the key."
             )
-
-
-def _fields(folder: Folder, scene: Scene) -> Mapping[str, str]:
-    path = scene.image.path
-    return folder.template.match(path[len(folder.path) + 1 :] if folder.path else path) or {}
-
-
-def _as_in_keys(source: Source, value: str) -> str:
-    return UNSAFE.sub("-", value) if source.naming.safe else value

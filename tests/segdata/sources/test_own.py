@@ -155,6 +155,12 @@ def move(old: str, new: str) -> Callable[[Path], None]:
     return moved
 
 
+def crossed(root: Path) -> None:
+    """A label of another drive and frame, whose names make the same key."""
+    change("fields: {frame: '[0-9]+'}\n", "")(root)
+    move("a_1/gt/0000.png", "a/gt/1_0000.png")(root)
+
+
 NEAREST = "The nearest folders: "
 FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what is done to it, code, what is told
     ("drives", change("/rgb/", "/RGB/"), "", rf"looked for as {{drive}}/RGB/.*{NEAREST}\w+/rgb"),
@@ -169,6 +175,7 @@ FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what 
     ("drives", change("coding: colors", "coding: ids"), "label-format", "RGB"),
     ("flat", change('"{name}_mask.png"', '"{name}.png"'), "ambiguous-file", r"\(images of all\) and .*labels"),
     ("flat", change('"{name}.png"', '"IMG {name}.png"'), "no-pair", "IMG 0.png has the key 0, IMG 0_mask.png has"),
+    ("drives", crossed, "no-pair", r"its key a_1_0000 is also that of a/gt/1_0000\.png, which has another \{drive\}"),
     ("flat", change("id: 2", "id: 3"), "unknown-id", r"id 2 \(\d+ pixels\), which flat does not define"),
     ("flat", move("IMG 1.png", "IMG+0.png"), "duplicate-key", "IMG-0 also names IMG"),
     ("flat", move("IMG 1.png", "sub/IMG 1.png"), "missing-image", "no image for IMG-1"),
