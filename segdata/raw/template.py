@@ -44,7 +44,7 @@ class Template:
     @classmethod
     def parse(cls, text: str, fields: Mapping[str, str]) -> "Template":
         """`fields` are regular expressions for some of them. Raises ValueError that says what is wrong."""
-        if text.startswith("/") or "\\" in text or ".." in text.split("/") or text.endswith("/") or not text:
+        if "\\" in text or {"", ".", ".."} & {*text.split("/")}:
             raise ValueError("expected a path from the dataset's folder on, with / between folders, to a file")
         names = text.split("/")
         plain = next((i for i, name in enumerate(names[:-1]) if set(name) & set("{}*")), len(names) - 1)

@@ -31,7 +31,10 @@ def read_official(row: Table, split: str, home: Path) -> Official | None:
             )
         keys = frozenset(path.read_text(encoding="utf-8").split())
         return Official(len(keys), keys, caution)
-    return Official(entry.typed(int, f"split {split}: official"), caution=caution)
+    count = entry.typed(int, f"split {split}: official")
+    if count < 1:
+        raise entry.wrong(f"split {split}: official {count}; expected the number of its frames.")
+    return Official(count, caution=caution)
 
 
 def read_divisions(entry: Entry | None, home: Path) -> dict[str, Division]:

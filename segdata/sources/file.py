@@ -5,12 +5,15 @@ says, key by key. docs/datasets.md describes the form.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from segdata.base.files import parsing, read_file
 from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
 from segdata.errors import SourceError
+from segdata.labels.label import IDS
+from segdata.raw.template import Naming, Template
 from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
 from segdata.sources.home import HOME
 from segdata.sources.places import (
@@ -27,7 +30,7 @@ from segdata.sources.places import (
     read_splits,
     words,
 )
-from segdata.sources.source import Source
+from segdata.sources.source import Annotation, Source
 from segdata.sources.tables import read_labels, read_table_name
 
 MAX_BYTES = 1 << 20  # a hundred times the longest here
@@ -64,7 +67,9 @@ def read_source(data: bytes, where: str, home: Path, *, ships: bool = False) -> 
     if len(data) > MAX_BYTES:
         raise SourceError(f"{where}: {len(data)} bytes; a source file has at most {MAX_BYTES}.")
     with parsing(where, SourceError, PLAIN):
-        found = _source(_extended(_document(data, where), DEEPEST), home, ships=ships)
+        document = _document(data, where)
+        found = _source(_extended(document, DEEPEST), home, ships=ships)
+        _check_fields(document, found)
     return found if ships else replace(found, text=data)
 
 
@@ -83,7 +88,7 @@ def _document(data: bytes, where: str) -> Entry:
 
 def _check_filled_in(data: bytes, where: str) -> None:
     """Raise SourceError for a line that `segdata init` left open, whatever YAML makes of it."""
-    lines = [COMMENT.sub(b"", line) for line in data.splitlines()]
+    lines = [COMMENT.sub(b"", line) for line in data.replace(b"\0", b"").splitlines()]  # of UTF-16 too
     if left := [number for number, line in enumerate(lines, start=1) if OPEN in line]:
         more = f" (and in {len(left) - 1} more lines)" if len(left) > 1 else ""
         raise SourceError(
@@ -126,6 +131,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     annotation = annotations.pop("annotation", None)
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
+    _check_others(table, annotations, naming, fields)
     facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
     official = {split: read_official(row, split, home) for split, row in splits.items()}
     source = Source(
@@ -179,6 +185,35 @@ def _annotations(table: Table, labelled: Splits) -> list[tuple[str, Entry]]:
     if not labelled:
         return []
     return [("annotation", table["annotation"]), *mapping(table.get("other_annotations"), "other_annotations").items()]
+
+
+def _check_others(
+    table: Table, annotations: Mapping[str, Annotation], naming: Naming, fields: Mapping[str, str]
+) -> None:  # fmt: skip
+    """Raise the error for other annotations that `--labels` cannot choose, or whose files have no key."""
+    for name, entry in mapping(table.get("other_annotations"), "other_annotations").items():
+        if name in {"annotation", IDS.kind}:
+            raise entry.wrong(f"other_annotations: {name!r} means the usual label files. Give these another name.")
+        found = annotations.get(name)
+        for text in _templates(found, found and found.fallback):
+            there = Template.parse(text, fields).fields
+            if lacking := [field for field in naming.fields if field not in there]:
+                raise entry.wrong(f"other_annotations: {name}: {text} lacks the field {lacking[0]!r} of the key.")
+
+
+def _check_fields(document: Entry, source: Source) -> None:
+    """Raise the error for an expression of a field that stands nowhere: of a misspelt one, any name would be taken."""
+    chain = [source.annotation, *source.annotations.values()]
+    texts = [*source.image.templates.values(), *_templates(*chain, *(each and each.fallback for each in chain))]
+    known = {name for text in texts for name in Template.parse(text, source.fields).fields}
+    known |= {name for each in (source.clips, source.parts) if each for name in each.key.groupindex}
+    for name, row in mapping(document.value.get("fields"), "fields").items():
+        if name not in known:
+            raise row.wrong(f"fields: no template has {{{name}}}{nearest(name, known)}.")
+
+
+def _templates(*annotations: Annotation | None) -> list[str]:
+    return [text for each in annotations if each for text in each.files.templates.values()]
 
 
 def _taxonomy(table: Table, home: Path) -> str:

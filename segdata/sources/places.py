@@ -50,9 +50,8 @@ def read_fields(entry: Entry | None) -> dict[str, str]:
         text = row.typed(str, f"fields: {name}")
         if not FIELD.fullmatch(name) or name == "split":
             raise row.wrong(f"fields: {name!r} is no name of a field: expected small letters, digits and '_'.")
-        if re.search(r"\((?!\?)", re.sub(r"\\.|\[[^]]*\]", "", text)):
-            raise row.wrong(f"fields: {name}: a group in parentheses; write (?:…) instead of (…).")
-        _checked(row, f"fields: {name}", partial(re.compile, text))
+        if _checked(row, f"fields: {name}", partial(re.compile, text)).groups:
+            raise row.wrong(f"fields: {name}: a group in parentheses; write (?:…) instead of (…) or (?P<…>…).")
         found[name] = text
     return found
 
@@ -69,7 +68,7 @@ def read_files(
     for split, row in splits.items():
         table = of_files(entry, what, more)
         if own := row.get(key):
-            table = {**table, **of_files(own, f"split {split}: {key}", more)}
+            table = {**table, **of_files(own, f"split {split}: {key}", ())}
         if "files" not in table:
             raise entry.wrong(f"{what}: missing key 'files', the template of its files.")
         text = table["files"].typed(str, f"{what}: files")
@@ -107,6 +106,8 @@ def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: M
     if not 1 <= divisor <= 65535:
         raise table["divisor"].wrong(f"{what}: divisor {divisor}; expected 1 to 65535.")
     background = table["background"].typed(str, f"{what}: background") if "background" in table else ""
+    if key == "" and "fallback" in table:
+        raise table["fallback"].wrong(f"{what}: a fallback has no other one.")
     fallback = (
         read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields) if "fallback" in table else None
     )

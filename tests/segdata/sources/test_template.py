@@ -48,6 +48,8 @@ def test_a_template_finds_what_it_was_filled_with() -> None:
         ("a/../{name}.png", "expected a path"),
         ("a\\{name}.png", "expected a path"),
         ("a/", "expected a path"),
+        ("./{name}.png", "expected a path"),
+        ("a//{name}.png", "expected a path"),
         ("", "expected a path"),
         ("a/{name.png", "a brace that has no partner"),
         ("a/{Name}.png", "{Name} is no field"),
