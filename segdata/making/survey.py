@@ -85,14 +85,15 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
         if split not in wanted:
             continue  # of a pool of which other splits are wanted
         survey.origins[split] = listing.origin
-        survey.findings += listing.findings
+        told = {*survey.findings}  # of splits whose files lie together, the same ones
+        survey.findings += [finding for finding in listing.findings if finding not in told]
         if listing.scenes:
             survey.scenes[split] = listing.scenes
         if listing.absent:
             absent.append(listing.absent)
             if listing.absent.severity == ERROR:
                 survey.halves.append(split)
-            if splits and not tree.faults and not listing.findings:
+            if splits and not tree.faults and not any(finding.severity == ERROR for finding in listing.findings):
                 _refuse(tree)
                 raise MissingError(listing.absent.found + _or(tree, source.folders), [listing.absent])
     if absent:

@@ -138,6 +138,20 @@ def test_a_split_by_list_and_shares(drives: Path) -> None:
     assert sorted([keys["train"], keys["test"]], key=min) == whole
 
 
+def test_one_split_of_several_in_the_same_folders(drives: Path) -> None:
+    """What is wrong with its own frames is told, and with those that may be its own; not what is with another's."""
+    move("c_3/gt/0000.png", "c_3/gt/0007.png")(drives)
+    codes = {}
+    for rules in ("", "  train: {share: 0.5}\n  val: {share: 0.5}\n"):
+        text = DRIVES if not rules else DRIVES[: DRIVES.index("  train:")] + rules
+        (drives.parent / "drives.yaml").write_text(text)
+        for split in ("train", "val"):
+            found = look(source(f"{drives}.yaml"), open_tree(drives), [split]).errors
+            codes[split, rules != ""] = [finding.code for finding in found]
+    faults = ["missing-label", "missing-image"]
+    assert codes == {("train", False): [], ("val", False): faults, ("train", True): faults, ("val", True): faults}
+
+
 def change(old: str, new: str) -> Callable[[Path], None]:
     def changed(root: Path) -> None:
         text = Path(f"{root}.yaml").read_text()

@@ -36,7 +36,7 @@ def split_of(source: Source, *findings: Finding) -> tuple[dict[str, set[str]], l
     (pool,) = source.pools
     found: Any = dict(by_split(source, pool, Listing(scenes, findings)))
     keys = {split: {scene.key for scene in listing.scenes} for split, listing in found.items()}
-    return keys, [finding for listing in found.values() for finding in listing.findings]
+    return keys, list(dict.fromkeys(finding for listing in found.values() for finding in listing.findings))
 
 
 def test_shares_cut_no_drive(tmp_path: Path) -> None:
