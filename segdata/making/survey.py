@@ -167,11 +167,11 @@ def _unused(source: Source, tree: Tree) -> list[Finding]:
 
     def known(path: str) -> bool:
         name = path.rpartition("/")[2]
-        is_other = source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
-        return is_other or _fits(inside, path)
+        return source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
 
     groups: dict[tuple[str, str], tuple[int, str]] = {}  # (first name below the root, suffix) -> count, an example
-    for top, path in tree.unused({folder.path for folder in source.folders if folder.path}, known):
+    folders = {folder.path for folder in source.folders if folder.path}
+    for top, path in tree.unused(folders, known, partial(_fits, inside)):
         group = (top if path else "", suffix_of(path or top))
         count, example = groups.get(group, (0, f"{top}/{path}" if path else top))
         groups[group] = count + 1, example

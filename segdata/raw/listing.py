@@ -130,11 +130,8 @@ def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used, othe
 def _other_kind(labels: Used) -> str:
     """The kind of other files that all those are that were taken for labels; "" where they are of none."""
     paths = [member.path for _, member in labels.keyed]
-    return (
-        ""
-        if not paths
-        else next((kind for kind in labels.folder.instead if all(path.endswith(f"_{kind}") for path in paths)), "")
-    )
+    kinds = labels.folder.instead if paths else ()
+    return next((kind for kind in kinds if all(path.endswith(f"_{kind}") for path in paths)), "")
 
 
 def _advice(lacking: Folder, tree: Tree) -> str:
@@ -242,10 +239,10 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = ()) -> tuple[
     """Scenes sorted by key; what has no counterpart is a finding, as is a key that stands twice: no scene of it."""
     groups = [_grouped(keyed) for keyed in (images, labels, colors)]
     twice = {key: several[key] for one, several in reversed(groups) for key in one if key in several}
-    found = [
-        Finding("duplicate-key", first.path, f"{key} also names {', '.join(member.path for member in others)}")
-        for key, (first, *others) in twice.items()
-    ]
+    found = []
+    for key, (first, *others) in twice.items():
+        names = (each.where if each.path == first.path else each.path for each in others)
+        found.append(Finding("duplicate-key", first.path, f"{key} also names {', '.join(names)}"))
     (pictures, _), (ids, _), (painted, _) = groups
     scenes = []
     for key in sorted(key for key in pictures if key not in twice):

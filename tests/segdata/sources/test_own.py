@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from segdata.making.prepare import prepare
 from segdata.making.survey import look
 from segdata.raw.tree import open_tree
 from segdata.sources import source
+from segdata.sources.file import read_source
 
 LABELS = """\
 labels:
@@ -117,6 +119,24 @@ def test_wherever_it_lies(drives: Path, tmp_path: Path) -> None:
         found = make_job(str(tmp_path / "drives.yaml"), root=root, out=tmp_path / f"of-{root.stem}", engine="serial")
         prepare(found)
         assert (found.out / SUMS).read_bytes() == due, root
+
+
+def test_what_lies_at_another_level(drives: Path, tmp_path: Path) -> None:
+    """Is not read where others are used, and told; of a folder that is there twice, both places are named."""
+    put(tmp_path / "above", {"x/rgb/1.jpg": frame(0), "x/gt/1.png": COLORS[ids(0)]})
+    drives.rename(tmp_path / "above" / "drives")
+    anyhow = DRIVES[: DRIVES.index("  train:")] + "  train: {share: 0.5}\n"
+    found = look(read_source(anyhow.encode(), "d.yaml", tmp_path), open_tree(tmp_path / "above"), ())
+    assert [scene.key for scenes in found.scenes.values() for scene in scenes] == ["x_1"]
+    assert [(each.code, each.where) for each in found.findings] == [
+        ("unused-file", "drives"),
+        ("unused-file", "drives"),
+    ]
+    (tmp_path / "above" / "x").rename(tmp_path / "above" / "drives" / "x")
+    shutil.copytree(tmp_path / "above" / "drives", tmp_path / "above" / "copy")
+    twice = look(read_source(anyhow.encode(), "d.yaml", tmp_path), open_tree(tmp_path / "above"), ()).errors[0]
+    assert (twice.code, twice.where) == ("duplicate-key", "a_1/rgb/0000.jpg")
+    assert "above/copy/a_1/rgb/0000.jpg" in twice.found or "above/drives/a_1/rgb/0000.jpg" in twice.found
 
 
 def test_flat(flat: Path) -> None:
