@@ -146,6 +146,12 @@ def test_flat(flat: Path) -> None:
     assert sorted(shards.keys) == ["IMG-0", "IMG-1"] and shards.groups is None
 
 
+def test_images_alone(drives: Path) -> None:
+    """A dataset without labels is prepared as one with labels is: all of its splits."""
+    change('annotation: {files: "{drive}/gt/{frame}.png", coding: colors}\n', "")(drives)
+    assert prepare(job(drives)).samples == {"train": 4, "val": 2}
+
+
 def test_a_split_by_list_and_shares(drives: Path) -> None:
     """A list takes its frames, shares take the others, and no drive is cut in two."""
     (drives.parent / "mine.txt").write_text("c_3/rgb/0000.jpg\nc_3_0001\n")
@@ -195,6 +201,12 @@ def crossed(root: Path) -> None:
     move("a_1/gt/0000.png", "a/gt/1_0000.png")(root)
 
 
+def one_color(root: Path) -> None:
+    """All labels have the same: no colour says an id."""
+    for color in ("[0, 0, 0]", "[128, 64, 128]", "[107, 142, 35]"):
+        change(color, "[1, 1, 1]")(root)
+
+
 NEAREST = "The nearest folders: "
 FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what is done to it, code, what is told
     ("drives", change("/rgb/", "/RGB/"), "", rf"looked for as {{drive}}/RGB/.*{NEAREST}\w+/rgb"),
@@ -206,6 +218,8 @@ FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what 
     ("drives", change("[c_3]", "[c_3, a_1]"), "", "a_1_0000 belongs to train and to val"),
     ("drives", change("fields: {frame: '[0-9]+'}", "key: '{frame}_{drive}'"), "", "give back its field 'frame'"),
     ("drives", change("[107, 142, 35]", "[107, 142, 36]"), "unknown-color", r"colour \(107, 142, 35\)"),
+    ("drives", change("[107, 142, 35]", "[0, 0, 0]"), "unknown-color", r"colour \(0, 0, 0\) \(\d+ pixels, of several"),
+    ("drives", one_color, "unknown-color", r"colour \(0, 0, 0\) \(\d+ pixels\), \(107, .*"),
     ("drives", change("coding: colors", "coding: ids"), "label-format", "RGB"),
     ("flat", change('"{name}_mask.png"', '"{name}.png"'), "ambiguous-file", r"\(images of all\) and .*labels"),
     ("flat", change('"{name}.png"', '"IMG {name}.png"'), "no-pair", "IMG 0.png has the key 0, IMG 0_mask.png has"),
