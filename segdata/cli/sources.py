@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segdata.base.files import resolved
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
 from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_sarif
 from segdata.cli.parameters import ANY_PATH, COUNT
 from segdata.cli.prepare import dataset_options
 from segdata.errors import OptionError, SegdataError, SourceError
+from segdata.stores.url import Place, Url, place
 
 if TYPE_CHECKING:
     from segdata.drafting.draft import Draft
-    from segdata.making.check import Checked
+    from segdata.making.check import DryRun
 
 SHOWN = 3
 NOWHERE = "shards"  # a job needs a place for its set, where nothing is written
@@ -23,14 +25,14 @@ CORRECT = "Mend the source file or the files that are named, then check again."
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=ANY_PATH)
+@click.argument("folder", type=place)
 @click.option(
     "--out",
-    type=ANY_PATH,
+    type=place,
     help="The source file to write, which must be new. A single hyphen prints it instead. [default: a file in the "
     "current folder with the name of FOLDER and the suffix .yaml]",
 )
-def init(folder: Path, out: Path | None) -> None:
+def init(folder: Place, out: Place | None) -> None:
     """Look at FOLDER, a folder, a zip or a tar with images and labels, and draft its source file.
 
     Nothing in FOLDER is changed. What could not be found out is marked ??? in the file.
@@ -38,19 +40,35 @@ def init(folder: Path, out: Path | None) -> None:
     from segdata.drafting.draft import draft_source
     from segdata.drafting.text import source_text
 
-    if out is not None:
-        _check_free(out)
-    draft = draft_source(folder)
-    file = out or Path(f"{draft.name}.yaml")
+    root, file = _here(folder), _here(out) if out else None
+    if file:
+        _check_place(file, root)
+    draft = draft_source(root)
+    file = file or Path(f"{draft.name}.yaml")
+    _check_place(file, root)
     is_printed = str(file) == "-"
     lists = {} if is_printed else {split: f"{file.stem}_{split}.txt" for split in draft.lists}
-    text = source_text(draft, str(folder), "FILE" if is_printed else str(file), lists)
+    text = source_text(draft, str(root), "FILE" if is_printed else str(file), lists)
     if is_printed:
         tell(*text.splitlines())
     else:
         _write_all(file, text, {file.parent / lists[split]: keys for split, keys in draft.lists.items()})
     tell(*_summary(draft), err=is_printed)
-    tell(_next(draft, str(folder), "FILE" if is_printed else str(file)), err=is_printed)
+    tell(_next(draft, str(root), "FILE" if is_printed else str(file)), err=is_printed)
+
+
+def _here(given: Place) -> Path:
+    """Raises SegdataError for a URL."""
+    if isinstance(given, Url):
+        raise SegdataError(f"{given}: a URL, expected a path of this machine. Download the dataset, or a part of it.")
+    return given
+
+
+def _check_place(file: Path, folder: Path) -> None:
+    """Raise SegdataError for a file in the folder that is looked at, and for one that is there already."""
+    if str(file) != "-" and resolved(file).is_relative_to(resolved(folder)):
+        raise SegdataError(f"{file} lies in {folder}, which is left as it is. Name a file elsewhere with --out.")
+    _check_free(file)
 
 
 def _check_free(file: Path) -> None:
@@ -82,9 +100,9 @@ def _summary(draft: "Draft") -> Iterator[str]:
     from segdata.drafting.finding.looks import NAMES
 
     if draft.layout_of:
-        place = draft.inventory.place
+        root = draft.inventory.place
         yield (
-            f"this is the layout of {draft.layout_of}: `segdata prepare {draft.layout_of} --root {place}` reads it "
+            f"this is the layout of {draft.layout_of}: `segdata prepare {draft.layout_of} --root {root}` reads it "
             "without a source file"
         )
     yield f"images: {draft.layout.image}"
@@ -98,6 +116,7 @@ def _summary(draft: "Draft") -> Iterator[str]:
     for what, paths in (
         ("images without labels", draft.unlabelled),
         ("labels without an image", draft.orphans),
+        ("label files of another kind than the rest", draft.census.foreign),
         ("damaged files", draft.damaged),
         *(
             (f"files {suffix or 'without a suffix'} that were not understood", each)
@@ -178,12 +197,12 @@ def check(
     tell(f"{name}: {total} frames can be prepared, {found.seen.opened} of them were opened; classes by {by}")
 
 
-def _checked(found: "Checked") -> Iterator[str]:
+def _checked(found: "DryRun") -> Iterator[str]:
     """What would be prepared: splits, sizes, and a line for each label."""
     source, groups = found.job.source, found.groups
     for split, scenes in found.survey.scenes.items():
         count = groups[split]
-        of = f" in {count} group{'s' * (count != 1)}" if source.clips else ""
+        of = f" in {count} group{'s' * (count != 1)}" if source.group_rule else ""
         yield f"{split}: {len(scenes)} frames{of}; {found.survey.origins.get(split, '')}"
     sizes = ", ".join(f"{width}x{height} ({count})" for (height, width), count in found.seen.sizes.most_common(SHOWN))
     yield f"sizes of the opened frames: {sizes}{', …' if len(found.seen.sizes) > SHOWN else ''}"

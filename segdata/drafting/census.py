@@ -7,11 +7,13 @@ from typing import Any
 
 from segdata.drafting.finding.looks import Look, look_at
 from segdata.drafting.finding.roles import spread
+from segdata.labels.colors import Color
 from segdata.raw.member import Member
 
 LABELS, FRAMES = 40, 8  # files that are opened
+LARGE = 256  # no id of 8 bits
+ALIKE = {kind: {"ids", "palette"} for kind in ("ids", "palette")}  # one reader takes both
 EDGE = 0.3  # share of the frame's border that void covers where it is that of a camera or a rectification
-Color = tuple[int, int, int]
 
 
 @dataclass
@@ -20,7 +22,8 @@ class Census:
 
     sizes: (H, W) of frames. channels: of frames. most: the largest sample of 16-bit frames. damaged: paths. unlike:
     frames whose labels have another size. clashing: indices of palettes that have several colours. seen: the values of
-    each label file.
+    each label file. kinds: how many label files are of each kind. foreign: those of another kind than the rest.
+    divisor: of 16-bit labels, by which their values are divided.
     """
 
     files: int = 0
@@ -35,6 +38,9 @@ class Census:
     unlike: list[str] = field(default_factory=list)
     clashing: set[int] = field(default_factory=set)
     seen: dict[str, frozenset[Any]] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
+    foreign: list[str] = field(default_factory=list)
+    divisor: int = 256
 
     @property
     def values(self) -> list[Any]:
@@ -54,8 +60,8 @@ class Census:
         return self.edge(value) >= EDGE and self.edge(value) > 1.5 * self.share(value)
 
 
-def take_census(pairs: Iterable[tuple[Member, Member]]) -> Census:
-    """Of (image, label) pairs: the same ones every time, from all folders."""
+def take_census(kind: str, pairs: Iterable[tuple[Member, Member]]) -> Census:
+    """Of (image, label) pairs, whose labels are of this kind: the same ones every time, from all folders."""
     images = {label.path: image for image, label in pairs}
     labels = {label.path: label for _, label in pairs}
     census = Census()
@@ -65,9 +71,13 @@ def take_census(pairs: Iterable[tuple[Member, Member]]) -> Census:
         if look is None:
             census.damaged.append(label.path)
             continue
+        if look.kind not in ALIKE.get(kind, {kind}):
+            census.foreign.append(label.path)
+            continue
         sizes[label.path] = look.size
         census.seen[label.path] = frozenset(value for value, _, _ in look.values)
         _add(census, look)
+    _divide(census)
     for path in list(sizes)[:FRAMES]:
         look = look_at(images[path])
         if look is None:
@@ -81,8 +91,27 @@ def take_census(pairs: Iterable[tuple[Member, Member]]) -> Census:
     return census
 
 
+def _divide(census: Census) -> None:
+    """Ids for the values of 16-bit labels: the lower byte counts the objects of an id, where values are no ids."""
+    if (
+        max((value for value in census.values if isinstance(value, int)), default=0) < LARGE
+        or not census.kinds["ids16"]
+    ):
+        census.divisor = 1
+        return
+    for counter in (census.pixels, census.border):
+        divided = Counter[Any]()
+        for value, count in counter.items():
+            divided[value // census.divisor] += count
+        counter.clear()
+        counter.update(divided)
+    census.seen = {path: frozenset(value // census.divisor for value in each) for path, each in census.seen.items()}
+    census.files_of = Counter(value for each in census.seen.values() for value in each)
+
+
 def _add(census: Census, look: Look) -> None:
     census.files += 1
+    census.kinds[look.kind] += 1
     for value, pixels, border in look.values:
         census.pixels[value] += pixels
         census.border[value] += border

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from segdata.drafting.census import Census, take_census
@@ -98,15 +98,18 @@ def draft_source(place: Path) -> Draft:
     best, *spare = annotations
     layout = find_layout(best, roles.of("image"), list(inventory.members))
     members = inventory.members
-    census = take_census([(members[pair.image], members[pair.label]) for pair in layout.pairs])
+    census = take_census(best.kind, [(members[pair.image], members[pair.label]) for pair in layout.pairs])
     if not census.files:
         raise SourceError(
             f"{place}: the labels {best.name} cannot be read ({len(census.damaged)} were tried). Mend them."
         )
+    if best.kind == "ids" and census.kinds["palette"]:
+        best = replace(best, kind="palette")
     known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)])
     rows = rows_of(best.kind, census, known)
     lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)
     endings = endings_of(best, roles.all)
+    told = {path for each in spare for match in each.matches for path in match.label.batch.paths}  # by `others`
     paired = {path for pair in layout.pairs for path in (pair.image, pair.label)}
     images = {member.path for role in roles.of("image") for member in role.batch.files.values()}
     bare = {path for paths in layout.bare.values() for path in paths}
@@ -127,7 +130,7 @@ def draft_source(place: Path) -> Draft:
         sorted({*roles.damaged, *census.damaged}),
         _unread(inventory, roles, set(list_paths.values())),
         endings,
-        strays_of(layout, endings, list(members)),
+        strays_of(layout, endings, [path for path in members if path not in told]),
     )
 
 
@@ -187,8 +190,7 @@ def _unread(inventory: Inventory, roles: Roles, lists: set[str]) -> dict[str, li
 def _lists(inventory: Inventory, layout: Layout) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Splits by text files that name frames, one a line: split -> keys, and split -> the file's path."""
     naming = layout.naming
-    keys = {PurePosixPath(pair.image).stem: naming.of(pair.fields) for pair in layout.pairs}
-    keys |= {key: key for key in keys.values()}
+    keys = _index({pair.image: naming.of(pair.fields) for pair in layout.pairs})
     found: dict[str, tuple[int, list[str], str]] = {}
     for path in [path for path in inventory.members if path.lower().endswith((".txt", ".lst"))][: 10 * MOST_LISTS]:
         word = SPLITS.get(PurePosixPath(path).stem.lower(), "")
@@ -205,6 +207,18 @@ def _lists(inventory: Inventory, layout: Layout) -> tuple[dict[str, list[str]], 
     return {name: found[name][1] for name in names}, {name: found[name][2] for name in names}
 
 
+def _index(keys: Mapping[str, str]) -> dict[str, str]:
+    """Every way in which a list may name an image, to its key: its path or an end of it, with its suffix or without."""
+    found: dict[str, str] = {}
+    for path, key in keys.items():
+        parts = path.rpartition(".")[0].split("/")
+        for ways in ({"/".join(parts[at:]) for at in range(len(parts))}, {key}):
+            for way in ways:
+                if found.setdefault(way, key) != key:
+                    found[way] = ""  # of several images
+    return found
+
+
 def _named(inventory: Inventory, path: str, keys: Mapping[str, str]) -> list[str]:
     """The keys of the frames that a list names; [] of a text that is no such list."""
     try:
@@ -212,10 +226,15 @@ def _named(inventory: Inventory, path: str, keys: Mapping[str, str]) -> list[str
     except (SourceError, OSError):
         return []
     lines = [line.split()[0] for line in text.splitlines() if line.split()]
-    stems = [PurePosixPath(line).name for line in lines]
-    named = [keys.get(stem) or keys.get(PurePosixPath(stem).stem) for stem in stems]
-    good = [key for key in named if key]
+    good = [key for line in lines if (key := _listed_key(line, keys))]
     return list(dict.fromkeys(good)) if lines and len(good) >= LISTED * len(lines) else []
+
+
+def _listed_key(line: str, keys: Mapping[str, str]) -> str:
+    """The key that a line of a list names: by its whole path, or the longest end of it that names one image."""
+    parts = line.split("/")
+    ends = ["/".join(parts[at:]) for at in range(len(parts))]
+    return next((key for end in ends for way in (end, end.rpartition(".")[0]) if way and (key := keys.get(way))), "")
 
 
 def _layout_of(layout: Layout) -> str:
@@ -240,5 +259,5 @@ def _key(path: str, folders: Sequence[Folder]) -> tuple[str, str]:
     for each in (path, path.partition("/")[2]):
         for folder in folders:
             if each and (key := folder.key(each)) is not None:
-                return key, folder.split
+                return key, folder.pool
     return "", ""

@@ -16,8 +16,8 @@ from segdata.drafting.finding.words import SPLITS, split_of
 from segdata.drafting.keys import name_frames
 from segdata.drafting.layout import Layout, Pair
 from segdata.drafting.narrow import keep_out
+from segdata.raw.template import FIELD
 
-FIELD = re.compile(r"[a-z][a-z0-9_]*")
 MANY = 40  # folders in the place of splits, at most
 Values = tuple[str, ...]
 
@@ -95,7 +95,7 @@ class _Columns:
         if split := self._split(column):
             return split
         if len(set(column)) == 1:
-            return re.sub(r"[{}*]", "*", column[0])
+            return _literal(column[0])
         start, inner, end = _stripped(column)
         if column in self._equal or inner not in self._cores:
             start, inner, end = "", column, ""
@@ -167,10 +167,15 @@ def _name_of(core: str, rule: Rule) -> tuple[str, str]:
 
 def _name_template(batch: Batch, rule: Rule, side: int, prefix: str) -> str:
     """The name without its suffix, of an image (side 0) or label (1)."""
-    own = (rule.image, rule.label)[side]
+    own = _literal((rule.image, rule.label)[side])
     name = f"{{{prefix}}}_{{name}}" if prefix else "{name}"
     inner = {"start": f"{own}{name}", "end": f"{name}{own}", "middle": f"{name}{own}{{rest}}"}[rule.place]
-    return f"{batch.head}{inner}{batch.tail}"
+    return f"{_literal(batch.head)}{inner}{_literal(batch.tail)}"
+
+
+def _literal(text: str) -> str:
+    """The text as a template has it: anything in the place of characters that mean something there."""
+    return re.sub(r"[{}*]", "*", text)
 
 
 def _choice(suffixes: Values) -> str:
@@ -195,7 +200,7 @@ def _name_splits(layout: Layout) -> None:
 
 
 def _plain(folder: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", folder) or "all"
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", folder).strip("_-") or "all"
 
 
 def _add_bare(layout: Layout, images: Sequence[Role]) -> None:

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from segdata.drafting.layout import Layout, Pair, fields_of
 from segdata.drafting.narrow import telling
-from segdata.raw.template import Template
+from segdata.raw.template import KEY, Template
 
-KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")  # what `prepare` takes as a key
 FRAME = re.compile(r"(.+?)([_\-.])([A-Za-z]?\d+)")  # a drive and a running number
 PART = "part"  # the field of the split's folder, where keys need it
 

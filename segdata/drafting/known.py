@@ -1,17 +1,17 @@
 """The label table of a draft: that of a known dataset which has the same ids, colours or names, else what was met."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segdata.documents.yaml import Entry, read_yaml
-from segdata.drafting.census import Census, Color
+from segdata.drafting.census import Census
+from segdata.drafting.finding.looks import NAMES as KINDS
 from segdata.errors import SourceError
-from segdata.labels.label import Label
+from segdata.labels.colors import Color, code_of, color_of
+from segdata.labels.label import DRAWN, Label
 from segdata.sources import SOURCES
-from segdata.sources.home import HOME
-from segdata.sources.tables import RULES, label_table, table_names
+from segdata.sources.tables import MOST, RULES, label_table, table_document, table_names
 
 FEWEST = 4  # values by which a table may be known again
 ALIKE = 0.8  # share of the colours or names met that a table has
@@ -60,7 +60,7 @@ class Known:
 def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
     """The best of all tables; `names` are those of the folders, which may name the dataset."""
     written = " ".join(names).lower()
-    tables = [(name, _labels_of(name)) for name in table_names() if name not in RULES]
+    tables = [(name, label_table(name)) for name in table_names() if name not in RULES]
     fitting = [
         (quality, Known(name, labels, matched, met, by))
         for name, labels in tables
@@ -83,12 +83,8 @@ def _is_named(table: str, written: str) -> bool:
 
 def _is_alias(name: str) -> bool:
     """Whether the table is another one's."""
-    found = _document(name).get("labels")
+    found = table_document(name).get("labels")
     return found is None or isinstance(found.value, str)
-
-
-def _labels_of(name: str) -> tuple[Label, ...]:
-    return SOURCES[name].labels if name in SOURCES else label_table(name)
 
 
 def _fits(
@@ -105,9 +101,9 @@ def _fits(
             if matched >= max(least, ALIKE * len(met), 2)
             else []
         )
-    if kind in {"colors", "polygons", "labelme"}:
+    if kind in {"colors", *DRAWN}:
         by = "colours" if kind == "colors" else "names"
-        there = {_code(label.color) for label in labels} if kind == "colors" else {label.name for label in labels}
+        there = {_value(kind, label) for label in labels}
         matched = sum(value in there or str(value).removesuffix("group") in there for value in census.values)
         met_count = len(census.values)
         enough = matched >= FEWEST and matched >= ALIKE * met_count
@@ -122,39 +118,34 @@ def _greys() -> set[Color]:
     return {(i, i, i) for i in range(256)}
 
 
-def _code(color: Sequence[int]) -> int:
-    return color[0] << 16 | color[1] << 8 | color[2]
-
-
-def color_of(code: int) -> Color:
-    """(red, green, blue) of 0xRRGGBB."""
-    return code >> 16, code >> 8 & 255, code & 255
-
-
 # ---- rows ---------------------------------------------------------------------------------------------------
 
 
 def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
-    """The whole table that is known, then what else was met; of nothing known, what was met."""
+    """The whole table that is known, then what else was met; of nothing known, what was met.
+
+    Raises SourceError, in one line, where these are more than label files can hold.
+    """
     labels = known.labels if known else ()
-    if kind in {"polygons", "labelme"}:
-        rows = [Row(each.id, each.name, each.color, each.category, _met(each.name, census)) for each in labels]
-        there: set[object] = {name for each in labels for name in (each.name, f"{each.name}group")}
-        met = census.values
-    elif kind == "colors":
-        rows = [Row(each.id, each.name, each.color, each.category, _met(_code(each.color), census)) for each in labels]
-        met, there = (
-            sorted(census.values, key=lambda value: -census.pixels[value]),
-            {_code(each.color) for each in labels},
+    values = [_value(kind, label) for label in labels]
+    rows = [
+        Row(each.id, each.name, each.color, each.category, value if value in census.pixels else None)
+        for each, value in zip(labels, values, strict=True)
+        if each.id >= 0 or kind in DRAWN
+    ]
+    there = {*values, *(f"{label.name}group" for label in labels if kind in DRAWN)}
+    met = sorted(census.values, key=lambda value: -census.pixels[value]) if kind == "colors" else census.values
+    new = [value for value in met if value not in there]
+    if (count := len(rows) + len(new)) > MOST - (kind in DRAWN):  # of outlines, one more for the background
+        raise SourceError(
+            f"{count} labels by {KINDS[kind]}, of which {len(new)} are not known; expected {MOST} at most. Label files "
+            "have one value or colour for each class: leave files that are something else out of the folder."
         )
-    else:
-        rows = [Row(each.id, each.name, each.color, each.category, _met(each.id, census)) for each in labels]
-        met, there = census.values, {each.id for each in labels}
-    rows = [row for row in rows if row.id >= 0 or kind in {"polygons", "labelme"}]
-    for value in (value for value in met if value not in there):
+    for value in new:
         rows.append(_unknown(kind, value, census, rows))
-    if kind in {"polygons", "labelme"} and not background_of(rows):
-        free = next(i for i in (VOID, *range(VOID)) if i not in {row.id for row in rows})
+    if kind in DRAWN and not background_of(rows):
+        taken = {row.id for row in rows}
+        free = next(i for i in (VOID, *range(MOST)) if i not in taken)
         rows.append(Row(free, BACKGROUNDS[0], (0, 0, 0), "void"))
     return rows
 
@@ -165,20 +156,21 @@ def background_of(rows: Sequence[Row]) -> str:
     return next((name for name in BACKGROUNDS if name in names), "")
 
 
-def _met(value: object, census: Census) -> object:
-    return value if value in census.pixels else None
+def _value(kind: str, label: Label) -> object:
+    """How label files say it: by its name, its colour, or its id."""
+    return label.name if kind in DRAWN else code_of(label.color) if kind == "colors" else label.id
 
 
 def _unknown(kind: str, value: Any, census: Census, rows: Sequence[Row]) -> Row:
     """A label without a name. Its id is the one in the files, or the next that is free."""
     colors = {row.color for row in rows}
     taken = {row.id for row in rows}
-    free = next(i for i in range(256) if i not in taken)
+    free = next(i for i in range(MOST) if i not in taken)
     if kind == "colors":
         red, green, blue = color_of(value)
         is_grey = red == green == blue and all(len(set(color_of(each))) == 1 for each in census.values)
         return Row(red if is_grey and red not in taken else free, "", (red, green, blue), "", value)
-    if kind in {"polygons", "labelme"}:
+    if kind in DRAWN:
         return Row(free, value, _distinct(free, colors), value, value)
     return Row(value, "", census.colors.get(value) or _distinct(value, colors), "", value)
 
@@ -197,13 +189,5 @@ def _distinct(number: int, taken: set[Color]) -> Color:
 
 def title_of(name: str) -> str:
     """What a table says that it is; its name where it says nothing."""
-    title = _document(name).get("title")
+    title = table_document(name).get("title")
     return str(title.value) if title else name
-
-
-def _document(name: str) -> Mapping[str, Entry]:
-    """The keys of a table's file."""
-    places = (HOME / "tables" / f"{name}.yaml", HOME / f"{name}.yaml")
-    place = next(each for each in places if each.is_file())
-    found: Mapping[str, Entry] = read_yaml(place.read_bytes(), name, SourceError).value
-    return found

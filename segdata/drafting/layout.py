@@ -1,10 +1,9 @@
 """A layout: the templates of a draft, and the pairs that they match."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from segdata.raw.template import Naming, Template
+from segdata.raw.template import PLAIN, Naming, Template
 
 
 @dataclass(frozen=True)
@@ -62,4 +61,5 @@ class Layout:
 
 
 def fields_of(template: str) -> list[str]:
-    return list(dict.fromkeys(re.findall(r"\{([a-z][a-z0-9_]*)\}", template)))
+    """In order, {split} among them."""
+    return list(dict.fromkeys(PLAIN.findall(template)))

@@ -27,14 +27,22 @@ def endings_of(annotation: Annotation, roles: Iterable[Role]) -> dict[str, str]:
 
 
 def strays_of(layout: Layout, endings: Iterable[str], paths: Sequence[str]) -> list[str]:
-    """Files below the folders that the templates name, which neither the templates nor the endings take."""
-    folders, taken = set[str](), set[str]()
+    """Files below the folders that the templates name, which neither the templates nor the endings take.
+
+    The endings are of files beside labels: below a folder of images too, nothing says what such files are.
+    """
+    folders: dict[str, set[str]] = {"image": set(), "annotation": set()}
+    taken = set[str]()
     for split in layout.splits:
-        roles = ("image",) if split in layout.bare else ("image", "annotation")
-        for role in roles:
-            folders.add(layout.template(role, split).folder)
-            taken |= set(layout.matched(role, split, paths))
-    places = tuple(f"{folder}/" for folder in folders - {""})
+        for role, found in folders.items():
+            if role == "image" or split not in layout.bare:
+                found.add(layout.template(role, split).folder)
+                taken |= set(layout.matched(role, split, paths))
+    images, labels = (tuple(f"{folder}/" for folder in found if folder) for found in folders.values())
     told = re.compile("|".join(rf".*_{re.escape(ending)}" for ending in endings) or r"(?!)", re.IGNORECASE | re.DOTALL)
-    found = (path for path in paths if places and path.startswith(places) and path not in taken)
-    return [path for path in found if not told.fullmatch(path) and not DOCUMENT.fullmatch(path.rpartition("/")[2])]
+    free = [path for path in paths if path not in taken and not DOCUMENT.fullmatch(path.rpartition("/")[2])]
+    return [
+        path
+        for path in free
+        if (images and path.startswith(images)) or (labels and path.startswith(labels) and not told.fullmatch(path))
+    ]

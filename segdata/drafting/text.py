@@ -9,6 +9,7 @@ from segdata.drafting.draft import Draft
 from segdata.drafting.finding.looks import NAMES
 from segdata.drafting.finding.pairing import Annotation
 from segdata.drafting.known import Row, background_of, title_of
+from segdata.labels.label import DRAWN
 from segdata.raw.template import Naming
 
 OPEN = "???"
@@ -85,8 +86,8 @@ def _annotation(draft: Draft) -> Iterator[str]:
     yield f"  files: {files}"
     yield f"  coding: {kind} # {NAMES[kind]}"
     if kind == "ids16":
-        yield "  divisor: 256 # an id is the value divided by this"
-    if kind in {"polygons", "labelme"}:
+        yield f"  divisor: {draft.census.divisor} # an id is the value divided by this"
+    if kind in DRAWN:
         yield f"  background: {_quoted(background_of(draft.rows) or OPEN)} # the label of pixels that no object covers"
     if draft.endings:
         yield "  instead: # files beside the labels, which are not read"
@@ -158,7 +159,7 @@ def _splits(draft: Draft, lists: dict[str, str]) -> Iterator[str]:
 
 def _table(draft: Draft) -> Iterator[str]:
     census, known, kind = draft.census, draft.known, draft.annotation.kind
-    what = {"polygons": "Objects", "labelme": "Objects", "colors": "Colours"}.get(kind, "Ids")
+    what = "Objects" if kind in DRAWN else "Colours" if kind == "colors" else "Ids"
     yield from _comment(f"{what} in {census.files} of {len(draft.layout.pairs)} label files.")
     if known:
         alone = " Ids alone say little: compare the names with a few frames." if known.by == "ids" else ""
@@ -179,7 +180,7 @@ def _met(draft: Draft, row: Row) -> str:
     census = draft.census
     if row.value is None:
         return " # not met"
-    unit = "objects" if draft.annotation.kind in {"polygons", "labelme"} else "pixels"
+    unit = "objects" if draft.annotation.kind in DRAWN else "pixels"
     text = f" # {_percent(census.share(row.value))} of the {unit}, in {census.files_of[row.value]} files"
     if not row.name and row.value in {0, 255} and census.looks_void(row.value):
         text += f"; {_percent(census.edge(row.value))} of the frames' borders: it may be void"

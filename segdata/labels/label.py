@@ -18,6 +18,7 @@ class Label:
 
 
 CODINGS = ("ids", "palette", "colors", "polygons", "labelme", "ids16")
+DRAWN = frozenset({"polygons", "labelme"})  # codings of outlines: objects by the names of their labels
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Checked:
+class DryRun:
     """The frames that would be prepared by split, how many groups they form, what was seen of them, what is wrong."""
 
     job: Job
@@ -74,7 +74,7 @@ class Checked:
                 yield label, float(share), files, class_of.get(label.name, "(ignored)")
 
 
-def check(job: Job, most: int | None, progress: Callable[[int, int], None] = lambda done, total: None) -> Checked:
+def check(job: Job, most: int | None, progress: Callable[[int, int], None] = lambda done, total: None) -> DryRun:
     """Look at the dataset as `prepare` does, and into at most so many frames (None: all), spread over each split.
 
     Raises SourceError and the like for what keeps `prepare` from looking at all.
@@ -99,7 +99,7 @@ def check(job: Job, most: int | None, progress: Callable[[int, int], None] = lam
         progress(done, len(chosen))
     codings = (coding_finding(job.source, split, tally) for split, tally in tallies.items())
     unknown = _unknown(job, seen, converter.map)
-    return Checked(job, survey, seen, (*survey.findings, *_grouped(found), *unknown, *filter(None, codings)))
+    return DryRun(job, survey, seen, (*survey.findings, *_grouped(found), *unknown, *filter(None, codings)))
 
 
 def _spread(scenes: Sequence[Scene], survey: Survey, most: int | None) -> list[Scene]:

@@ -1,6 +1,5 @@
 """What is asked for: a dataset, where its shards go, and everything that decides what they hold."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,6 @@ from segdata.splits.division import Division, read_division
 from segdata.stores.url import Place, Url, place
 
 FITS = ("", "pad", "crop")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Conversion:
     coding: Coding = IDS  # of the label files
     fallback: Coding = COLORS  # of those that serve where a scene has none of the first kind
     frames: FrameRule = AS_THEY_ARE
-    rules: str = ""  # digest of the source file where the source does not ship: labels, coding and frames
+    source_digest: str = ""  # of the labels, codings and rule for frames of a source that does not ship
     scales: tuple[int, ...] = (1,)
     rule: str = "majority"
     size: tuple[int, int] | None = None
@@ -61,8 +59,8 @@ class Conversion:
         chosen: dict[str, object] = {} if self.jpeg_quality == JPEG_QUALITY else {"jpeg_quality": self.jpeg_quality}
         if self.label_files != "ids":  # unsaid for the same reason
             chosen["labels"] = self.label_files
-        if self.rules:
-            chosen["source_file"] = self.rules
+        if self.source_digest:
+            chosen["source_file"] = self.source_digest
         if self.size and self.fit:  # shards of before, whose labels may not have been resized, are made anew
             chosen["fitted"] = "images and labels"
         return {
@@ -218,7 +216,7 @@ def make_job(
         coding=scene_source.coding,
         fallback=scene_source.fallback,
         frames=scene_source.frames,
-        rules=scene_source.digest,
+        source_digest=scene_source.digest,
         landmarks=scene_source.landmarks,
         lookalikes=scene_source.lookalikes,
         taxonomy=classes.resolved(scene_source.labels),

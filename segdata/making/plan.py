@@ -1,6 +1,5 @@
 """Which scene goes into which shard: settled before anything runs, from the sorted keys and a seed alone."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -9,8 +8,8 @@ from itertools import pairwise
 from segdata.findings import Finding
 from segdata.format.shard import MAX_NAME
 from segdata.raw.scene import Scene
+from segdata.raw.template import KEY
 
-KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
 LONGEST_PART = len(".coverage8.png")
 
 

@@ -24,13 +24,14 @@ from segdata.labels.coding import Tally, blank_finding, coding_finding
 from segdata.labels.taxonomy import LabelMap
 from segdata.making.assemble import Release, roll_back, swap_in, write_side_files
 from segdata.making.build import Outcome, Unit, build, link, shard_path, take_over
-from segdata.making.job import NAME, Job
+from segdata.making.job import Job
 from segdata.making.plan import PlannedShard, plan_split, shard_name
 from segdata.making.survey import Survey, drop_bad_keys, look
 from segdata.output.place import check_apart, check_replaceable
 from segdata.output.standing import Standing, bring_back, described_change, standing
 from segdata.output.workfolder import work_folders
 from segdata.raw.tree import open_tree
+from segdata.sources.file import NAME
 
 SECONDS_A_SAMPLE = 30.0  # a thousand times what one takes; slow stores and slow codecs stay far below
 AROUND = frozenset({"missing-split", "unused-file"})  # what these tell is not in the set
@@ -220,7 +221,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         readers=job.readers,
         divided=survey.divided,
         source_file=job.source.text,
-        group=job.source.group if job.source.clips and not job.source.ships else None,
+        group=job.source.group if job.source.group_rule and not job.source.ships else None,
         cautions={} if survey.divided or survey.painted else job.source.cautions(shards),
     )
     findings += write_side_files(made, release, shards)

@@ -13,7 +13,7 @@ from segdata.findings import ERROR, Finding
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, Shelf, list_split, suffix_of
-from segdata.raw.scene import Folder, Listing, Scene, uncommon
+from segdata.raw.scene import NEVER, Folder, Listing, Scene, uncommon
 from segdata.raw.tree import Tree
 from segdata.sources.source import Source
 from segdata.splits.divide import divide
@@ -66,7 +66,7 @@ def _other(source: Source, tree: Tree) -> str:
 
 
 def _is_there(source: Source, tree: Tree) -> bool:
-    wanted = [folder.path for folder in source.folders if folder.split == "train" and folder.role != "colors"]
+    wanted = [folder.path for folder in source.folders if folder.pool == "train" and folder.role != "colors"]
     return bool(wanted) and tree.contents(wanted).keys() == set(wanted)
 
 
@@ -77,7 +77,7 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
     survey, absent = Survey(), list[Finding]()
     wanted = source.splits if division else splits or source.default_splits
     folders = {
-        pool: [each for each in source.folders if each.split == pool]
+        pool: [each for each in source.folders if each.pool == pool]
         for pool, members in source.pools.items()
         if set(members) & set(wanted)
     }
@@ -90,7 +90,8 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
         if listing.scenes:
             survey.scenes[split] = listing.scenes
         if listing.absent:
-            absent.append(listing.absent)
+            if listing.absent not in absent:
+                absent.append(listing.absent)
             if listing.absent.severity == ERROR:
                 survey.halves.append(split)
             if splits and not tree.faults and not any(finding.severity == ERROR for finding in listing.findings):
@@ -122,7 +123,9 @@ def _listings(
     """The official splits one after the other; where a division makes others, those in which its frames lie."""
     wanted = [folder for each in folders.values() for folder in each]
     contents = tree.contents(list(dict.fromkeys(folder.path for folder in wanted)), partial(_fits, wanted))
-    shelf = Shelf(contents, wanted, source.folders)
+    # Those of a source that ships begin the paths of whole splits: they speak of what is beside its folders alone.
+    others = NEVER if source.ships else source.others
+    shelf = Shelf(contents, wanted, source.folders, others)
     listings = (
         each
         for pool, of_pool in folders.items()

@@ -14,7 +14,7 @@ from segdata.errors import SourceError
 from segdata.findings import Finding
 from segdata.raw.member import Member, Twin
 from segdata.raw.nearest import nearest_folders
-from segdata.raw.scene import Folder, Listing, Scene
+from segdata.raw.scene import NEVER, Folder, Listing, Scene
 from segdata.raw.tree import Contents, Tree
 from segdata.stores.url import Place
 
@@ -54,6 +54,7 @@ class Shelf:
     contents: dict[str, list[Contents]]
     wanted: Sequence[Folder]
     folders: Sequence[Folder]
+    others: re.Pattern[str] = NEVER  # what begins the paths of files that lie there too and are not used
 
     def __post_init__(self) -> None:
         self._left = Counter(folder.path for folder in self.wanted)
@@ -69,7 +70,7 @@ class Shelf:
 
 def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -> Listing:
     """The scenes of the pool whose folders these are. Raises SourceError where a file lies twice, and differs."""
-    used = {folder.role: _use(folder, shelf.take(folder), shelf.rivals(folder)) for folder in folders}
+    used = {folder.role: _use(folder, shelf.take(folder), shelf.rivals(folder), shelf.others) for folder in folders}
     image, labels = used["image"], [used[role] for role in ("labels", "colors") if role in used]
     findings = tuple(finding for each in used.values() for finding in each.findings)
     annotated = [each for each in labels if each.keyed]
@@ -78,18 +79,18 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
         lacking = image.folder
         there = tree.storage.description()
         found = f"{name}: no {_where(lacking)} in {tree.root} (found: {there}). {_advice(lacking, tree)}."
-        return Listing((), (), "not there", Finding("missing-split", lacking.split, found))
+        return Listing((), (), "not there", Finding("missing-split", lacking.pool, found))
     if annotated and not image.keyed:
         return Listing((), findings, origin, _absent("missing-image", name, tree, image.folder, annotated[0]))
     if labels and image.keyed and not annotated:
         return Listing((), findings, origin, _absent("missing-label", name, tree, labels[0].folder, image, labels[0]))
     if not labels:
         scenes = tuple(
-            Scene(key, image.folder.split, member) for key, member in sorted(image.keyed, key=lambda each: each[0])
+            Scene(key, image.folder.pool, member) for key, member in sorted(image.keyed, key=lambda each: each[0])
         )
         return Listing(scenes, findings, origin)
     ids, colors = (used[role].keyed if role in used else () for role in ("labels", "colors"))
-    scenes, unpaired = pair(image.folder.split, image.keyed, ids, colors)
+    scenes, unpaired = pair(image.folder.pool, image.keyed, ids, colors)
     scenes, crossed = _joined(scenes, used)
     if not scenes and (kind := _other_kind(labels[0])):
         lacking = labels[0].folder
@@ -108,7 +109,7 @@ def _no_pair(name: str, image: Used, labels: Used) -> Finding:
     (one, picture), (other, label) = image.keyed[0], labels.keyed[0]
     return Finding(
         "no-pair",
-        image.folder.split,
+        image.folder.pool,
         f"{name}: none of the {len(image.keyed)} images has the key of one of the {len(labels.keyed)} labels: "
         f"{picture.path} has the key {one}, {label.path} has {other}",
     )
@@ -137,7 +138,7 @@ def _other_kind(labels: Used) -> str:
 def _advice(lacking: Folder, tree: Tree) -> str:
     if lacking.package:
         return f"Unpack or place {lacking.package} there"
-    near = nearest_folders(tree, [lacking])
+    near = nearest_folders(tree, lacking)
     looked = f"Files were looked for as {lacking.template.text}"
     return f"{looked}. {near}. Mend the template, or point --root at the folder above them" if near else looked
 
@@ -149,7 +150,7 @@ def _where(folder: Folder) -> str:
 # ---- the files of a folder ----------------------------------------------------------------------------------
 
 
-def _use(folder: Folder, contents: Sequence[Contents], rivals: Sequence[Folder]) -> Used:
+def _use(folder: Folder, contents: Sequence[Contents], rivals: Sequence[Folder], others: re.Pattern[str]) -> Used:
     unpacked, zipped = _chosen(folder, contents)
     keyed, strays, beside = list[tuple[str, Member]](), dict[str, list[str]](), Counter[str]()
     findings = []
@@ -166,7 +167,9 @@ def _use(folder: Folder, contents: Sequence[Contents], rivals: Sequence[Folder])
             continue  # another folder's, whose template says more of its name
         elif match := folder.beside.fullmatch(name):
             beside.update([match["its_ending"]])
-        elif not DOCUMENT.fullmatch(name) and folder.path:  # the dataset's own folder may hold anything
+        elif (
+            not DOCUMENT.fullmatch(name) and not others.match(member.path) and folder.path
+        ):  # the dataset's own folder may hold anything
             strays.setdefault(suffix_of(name), []).append(member.path)
     used = {member.container for _, member in keyed}
     places = [each.place for each in contents if any(member.container in used for member in each.members)]
@@ -211,7 +214,7 @@ def _is_used(folder: Folder, member: Member) -> bool:
 
 
 def _role(folder: Folder) -> str:
-    return f"{NOUNS[folder.role]} of {folder.split}"
+    return f"{NOUNS[folder.role]} of {folder.pool}"
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -269,11 +272,8 @@ def _joined(scenes: tuple[Scene, ...], used: Mapping[str, Used]) -> tuple[tuple[
         labels = (("labels", scene.labels), ("colors", scene.colors))
         told = (_apart(image, scene, used[role].folder, file, joins[role]) for role, file in labels if file)
         if apart := next(filter(None, told), ""):
-            what = (
-                f"its key {scene.key} is also that of {apart}. Put this field into `key`, and between its fields a "
-                "character that no name has"
-            )
-            found.append(Finding("no-pair", scene.image.path, what))
+            do = "Put this field into `key`, and between its fields a character that no name has"
+            found.append(Finding("no-pair", scene.image.path, f"its key {scene.key} is also that of {apart}. {do}"))
         else:
             kept.append(scene)
     return tuple(kept), found
@@ -283,8 +283,10 @@ def _apart(image: Folder, scene: Scene, labels: Folder, label: Member, names: Se
     """The label file, and the first of the fields in which it differs from its image; "" for none."""
     if not names or image.values(scene.image.path, names) == labels.values(label.path, names):
         return ""
-    ours, theirs = image.fields(scene.image.path), labels.fields(label.path)
-    return next((f"{label.path}, which has another {{{name}}}" for name in names if ours[name] != theirs[name]), "")
+    ours, theirs = image.fields(scene.image.path) or {}, labels.fields(label.path) or {}
+    as_in_key = image.naming.part
+    other = next((name for name in names if as_in_key(ours[name]) != as_in_key(theirs[name])), "")
+    return other and f"{label.path}, which has another {{{other}}}"
 
 
 def _grouped(keyed: Keyed) -> tuple[dict[str, Member], dict[str, list[Member]]]:

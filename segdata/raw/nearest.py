@@ -1,7 +1,6 @@
 """Folders that are there, where those that were looked for are not: what to compare a template with."""
 
 from collections import Counter
-from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import islice
 
@@ -12,8 +11,8 @@ MOST = 20_000  # files that are looked at
 SHOWN = 3
 
 
-def nearest_folders(tree: Tree, folders: Sequence[Folder]) -> str:
-    """Those whose paths resemble a template's most, each with its number of files and one of them; "" for none.
+def nearest_folders(tree: Tree, folder: Folder) -> str:
+    """Those whose paths resemble its template's most, each with its number of files and one of them; "" for none.
 
     Asked for after `Tree.contents`: what was found there is not looked at.
     """
@@ -23,8 +22,8 @@ def nearest_folders(tree: Tree, folders: Sequence[Folder]) -> str:
         home = path.rpartition("/")[0]
         counts[home] += 1
         examples.setdefault(home, path)
-    wanted = [folder.template.text.rpartition("/")[0] for folder in folders]
-    near = sorted(counts, key=lambda home: (-max(_likeness(home, each) for each in wanted), home))
+    wanted = folder.template.text.rpartition("/")[0]
+    near = sorted(counts, key=lambda home: (-_likeness(home, wanted), home))
     shown = [
         f"{home or 'the folder itself'} ({_files(counts[home])} such as {examples[home]})" for home in near[:SHOWN]
     ]

@@ -44,12 +44,13 @@ AS_THEY_ARE = FrameRule()
 class Folder:
     """A folder of the release, and which of its files are used: those that `template` matches, below `path`.
 
+    `pool`: the split whose files these are, or "train and val" where several splits have theirs in the same place.
     `naming` makes their keys of the template's fields. `beside` matches the names of what the release has there as
-    well; its group 1 is the kind. `instead`: kind ("color.png") -> what to do where all files there are of this kind.
+    well; its group `its_ending` is their kind. `instead`: kind ("color.png") -> what to do where all are of this kind.
     """
 
     path: str  # "gtFine/train": from the dataset's own top folder on; "" is that folder itself
-    split: str
+    pool: str
     role: str  # "image", "labels", or "colors" where these serve in the labels' place
     template: Template
     naming: Naming
@@ -62,14 +63,18 @@ class Folder:
         """How its files are named, for people."""
         return self.template.rule
 
-    def key(self, path: str) -> str | None:
-        """The key of a file at this path, from the dataset's top folder on; None of one that is not used."""
-        fields = self._matched(path)
-        return None if fields is None else self.naming.of(fields)
+    def fields(self, path: str) -> Mapping[str, str] | None:
+        """Those of a file at this path, from the dataset's top folder on; None of one that is not used."""
+        if self.path:
+            if not path.startswith(f"{self.path}/"):
+                return None
+            path = path[len(self.path) + 1 :]
+        return self.template.match(path)
 
-    def fields(self, path: str) -> dict[str, str]:
-        """The fields of a file that is used, as a key has them."""
-        return {name: self.naming.part(value) for name, value in (self._matched(path) or {}).items()}
+    def key(self, path: str) -> str | None:
+        """The key of a file at this path; None of one that is not used."""
+        fields = self.fields(path)
+        return None if fields is None else self.naming.of(fields)
 
     def shared(self, other: "Folder") -> tuple[str, ...]:
         """The fields that the files of both have; none where the key is one field, and so says all that they share."""
@@ -80,13 +85,6 @@ class Folder:
         """Those of these fields, as they are, of a file that is used: quickly."""
         found = self.template.pattern.fullmatch(path, len(self.path) + 1 if self.path else 0)
         return found.group(*names) if found else ()
-
-    def _matched(self, path: str) -> dict[str, str] | None:
-        if self.path:
-            if not path.startswith(f"{self.path}/"):
-                return None
-            path = path[len(self.path) + 1 :]
-        return self.template.match(path)
 
 
 @dataclass(frozen=True)

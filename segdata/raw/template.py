@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+FIELD = re.compile(r"[a-z][a-z0-9_]*")  # its name
 TOKEN = re.compile(r"\{(?P<braces>[^{}]*)\}|(?P<deep>\*\*/)|(?P<any>\*)|(?P<text>[^{}*]+)|(?P<wrong>.)", re.DOTALL)
 ANYTHING = r"[^/]+"  # what a field is where nothing else is said
-DIVIDED = re.compile(r"\{([a-z][a-z0-9_]*)\s*//\s*(\d+)\}")
-UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+PLAIN = re.compile(rf"\{{({FIELD.pattern})\}}")
+DIVIDED = re.compile(rf"\{{({FIELD.pattern})\s*//\s*(\d+)\}}")
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what the names of a sample's parts can begin with
+UNSAFE = re.compile(r"[^A-Za-z0-9_-]")  # what no key has
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Template:
         folder, rest = "/".join(names[:plain]), "/".join(names[plain:])
         tokens = list(_tokens(rest))
         given = [token.value for token in tokens if token.kind == "field"]
-        rule = re.sub(r"\{([a-z0-9_]+)\}", r"<\1>", rest.removeprefix("**/").rpartition("/")[2])
+        rule = PLAIN.sub(r"<\1>", rest.removeprefix("**/").rpartition("/")[2])
         letters = len(folder) + sum(len(token.value) for token in tokens if token.kind == "text")
         return cls(text, folder, _pattern(tokens, fields), tuple(dict.fromkeys(given)), rule, letters)
 
@@ -74,7 +76,8 @@ class Naming:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        return tuple(re.findall(r"\{([a-z][a-z0-9_]*)[^{}]*\}", self.text))
+        """Those that it is made of, also the divided ones."""
+        return tuple(re.findall(rf"\{{({FIELD.pattern})[^{{}}]*\}}", self.text))
 
     @cached_property
     def _parsed(self) -> tuple[dict[str, tuple[str, int]], str]:
@@ -84,7 +87,7 @@ class Naming:
 
     def check(self, known: Collection[str]) -> None:
         """Raise ValueError for what is no name made of these fields."""
-        plain = re.sub(r"\{[a-z][a-z0-9_]*\}", "", DIVIDED.sub("", self.text))
+        plain = PLAIN.sub("", DIVIDED.sub("", self.text))
         if set(plain) & set("{}*") or not self.fields or any(int(by) == 0 for _, by in DIVIDED.findall(self.text)):
             raise ValueError("expected text and fields in braces, such as {drive}_{frame} or {drive}/{frame//600}")
         if foreign := [field for field in self.fields if field not in known]:
@@ -124,8 +127,13 @@ def _tokens(text: str) -> Iterator[Token]:
             kind = "text" if found["text"] else "deep" if found["deep"] else "any"
             yield Token(kind, found[0])
         elif "," in found["braces"]:
-            yield Token("choice", "", tuple(found["braces"].split(",")))
-        elif NAME.fullmatch(found["braces"]):
+            choices = tuple(found["braces"].split(","))
+            if any(choice != choice.strip() for choice in choices):
+                raise ValueError(
+                    f"a space beside a comma or brace in {found[0]!r}: write {{{','.join(map(str.strip, choices))}}}"
+                )
+            yield Token("choice", "", choices)
+        elif FIELD.fullmatch(found["braces"]):
             yield Token("field", found["braces"])
         else:
             raise ValueError(f"{{{found['braces']}}} is no field: expected letters, digits and _, or {{a,b}}")
@@ -134,18 +142,23 @@ def _tokens(text: str) -> Iterator[Token]:
 def _pattern(tokens: list[Token], fields: Mapping[str, str]) -> re.Pattern[str]:
     """Of the tokens in order; from the last full stop after all fields on, capitals match too."""
     last = max((i for i, token in enumerate(tokens) if token.kind in {"field", "any", "deep"}), default=-1)
-    stops = [i for i, token in enumerate(tokens) if i > last and token.kind == "text" and "." in token.value]
+    stops = [i for i, token in enumerate(tokens) if i > last and "." in "".join((token.value, *token.choices))]
     met = set[str]()
     pieces = [_piece(token, fields, met) for token in tokens]
     if stops:
         at = stops[-1]
-        stem, _, suffix = tokens[at].value.rpartition(".")
-        tail = re.escape(f".{suffix}") + "".join(pieces[at + 1 :])
-        pieces = [*pieces[:at], re.escape(stem), f"(?i:{tail})"]
+        ends = "|".join(map(_in_capitals_too, tokens[at].choices or [tokens[at].value]))
+        pieces = [*pieces[:at], f"(?:{ends})", f"(?i:{''.join(pieces[at + 1 :])})"]
     try:
         return re.compile("".join(pieces))
     except re.error as error:
         raise ValueError(f"a field whose regular expression is none ({error})") from None
+
+
+def _in_capitals_too(end: str) -> str:
+    """The end of a name, whose suffix may be in capitals."""
+    stem, stop, suffix = end.rpartition(".")
+    return f"{re.escape(stem)}(?i:{re.escape(stop + suffix)})" if stop else re.escape(end)
 
 
 def _piece(token: Token, fields: Mapping[str, str], met: set[str]) -> str:

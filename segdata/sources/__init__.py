@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from segdata.errors import SourceError
-from segdata.sources.file import load_source, read_source, shipped
+from segdata.sources.file import load_source, read_source, shipped, shipped_names
 from segdata.sources.source import Source
 
 
@@ -17,20 +17,15 @@ class _Shipped(Mapping[str, Source]):
     """The sources that ship, by name; each is read when it is asked for."""
 
     def __getitem__(self, name: str) -> Source:
-        if name not in self._names():
+        if name not in shipped_names():
             raise KeyError(name)
         return _read(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
+        return iter(shipped_names())
 
     def __len__(self) -> int:
-        return len(self._names())
-
-    @staticmethod
-    @cache
-    def _names() -> tuple[str, ...]:
-        return tuple(sorted(path.stem for path in shipped("any").parent.glob("*.yaml")))
+        return len(shipped_names())
 
 
 @cache

@@ -1,14 +1,15 @@
 """What a source file says beside labels and places: official counts, other divisions, codings that look alike."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from segdata.documents.yaml import Entry
 from segdata.labels.label import Lookalike
-from segdata.raw.scene import CHANNELS, FrameRule, Official
+from segdata.raw.scene import CHANNELS, NEVER, FrameRule, Official
 from segdata.raw.template import glob
-from segdata.sources.places import Table, listed, mapping
-from segdata.sources.source import Division
+from segdata.sources.places import Table, listed, mapping, rows
+from segdata.sources.source import NamedDivision
 
 HIGHEST = 65535  # of a 16-bit sample
 
@@ -29,7 +30,7 @@ def read_official(row: Table, split: str, home: Path) -> Official | None:
             raise entry.wrong(
                 f"split {split}: no list {path}. Name a text file with one key a line, or a number of frames."
             )
-        keys = frozenset(path.read_text(encoding="utf-8").split())
+        keys = frozenset(_text(path, entry).split())
         return Official(len(keys), keys, caution)
     count = entry.typed(int, f"split {split}: official")
     if count < 1:
@@ -37,7 +38,15 @@ def read_official(row: Table, split: str, home: Path) -> Official | None:
     return Official(count, caution=caution)
 
 
-def read_divisions(entry: Entry | None, home: Path) -> dict[str, Division]:
+def _text(path: Path, entry: Entry) -> str:
+    """Of a list. Raises the entry's error where it is no text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise entry.wrong(f"{path} is no text file. Save it as UTF-8, with one frame a line.") from None
+
+
+def read_divisions(entry: Entry | None, home: Path) -> dict[str, NamedDivision]:
     """Other splits than the official ones, by the name of the division: a list of frames for each split."""
     found = {}
     for name, each in mapping(entry, "divisions").items():
@@ -47,8 +56,8 @@ def read_divisions(entry: Entry | None, home: Path) -> dict[str, Division]:
             path = listed(home, row.typed(str, f"division {name}: {split}"))
             if not path.is_file():
                 raise row.wrong(f"division {name}: no list {path}. Name a text file with one frame a line.")
-            lists[split] = path.name, path.read_text(encoding="utf-8")
-        found[name] = Division(table["about"].typed(str, f"division {name}: about"), lists)
+            lists[split] = path.name, _text(path, row)
+        found[name] = NamedDivision(table["about"].typed(str, f"division {name}: about"), lists)
     return found
 
 
@@ -85,12 +94,12 @@ def read_lookalike(row: Entry) -> Lookalike:
     return Lookalike(table["name"].typed(str, "lookalikes: name"), frozenset(ids), advice, landmarks)
 
 
-def read_others(entry: Entry | None) -> str:
-    """A pattern of what begins the paths of other files that belong there."""
+def read_others(entry: Entry | None) -> re.Pattern[str]:
+    """What begins the paths of other files that belong there."""
     patterns = []
-    for each in [] if entry is None else entry.typed(list, "others"):
+    for each in rows(entry, "others"):
         try:
             patterns.append(glob(each.typed(str, "others")).pattern)
         except ValueError as error:
             raise each.wrong(f"others: {error}.") from None
-    return "|".join(patterns) or r"(?!)"
+    return re.compile("|".join(patterns)) if patterns else NEVER

@@ -7,6 +7,7 @@ says, key by key. docs/datasets.md describes the form.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from segdata.base.files import parsing, read_file
@@ -22,16 +23,17 @@ from segdata.sources.places import (
     Table,
     mapping,
     read_annotation,
-    read_clips,
     read_fields,
     read_files,
+    read_group_rule,
     read_members,
     read_naming,
     read_splits,
+    rows,
     words,
 )
 from segdata.sources.source import Annotation, Source
-from segdata.sources.tables import read_labels, read_table_name
+from segdata.sources.tables import read_table
 
 MAX_BYTES = 1 << 20  # a hundred times the longest here
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
@@ -53,9 +55,8 @@ def load_source(path: Path) -> Source:
         data = read_file(path, MAX_BYTES, SourceError)
     except FileNotFoundError:
         raise SourceError(f"no source file {path}.") from None
-    for known in shipped("any").parent.glob("*.yaml"):
-        if known.read_bytes() == data:
-            return read_source(data, str(path), known.parent, ships=True)
+    if any(shipped(name).read_bytes() == data for name in shipped_names()):
+        return read_source(data, str(path), HOME, ships=True)
     return read_source(data, str(path), path.absolute().parent)
 
 
@@ -76,6 +77,12 @@ def read_source(data: bytes, where: str, home: Path, *, ships: bool = False) -> 
 def shipped(name: str) -> Path:
     """Where the file of a source that ships would be."""
     return HOME / f"{name}.yaml"
+
+
+@cache
+def shipped_names() -> tuple[str, ...]:
+    """The sources that ship, in order."""
+    return tuple(sorted(path.stem for path in HOME.glob("*.yaml")))
 
 
 def _document(data: bytes, where: str) -> Entry:
@@ -105,8 +112,7 @@ def _extended(document: Entry, left: int) -> Entry:
     name = own["extends"].typed(str, "extends")
     path = shipped(name)
     if not NAME.fullmatch(name) or not path.is_file():
-        names = [each.stem for each in path.parent.glob("*.yaml")]
-        raise own["extends"].wrong(f"extends: no source {name!r} ships{nearest(name, names)}.")
+        raise own["extends"].wrong(f"extends: no source {name!r} ships{nearest(name, shipped_names())}.")
     if not left:
         raise own["extends"].wrong(f"extends: more than {DEEPEST} sources that extend each other.")
     base = _extended(_document(path.read_bytes(), path.name), left - 1)
@@ -125,23 +131,25 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     unlabelled = _unlabelled(table, splits)
     labelled = {split: row for split, row in splits.items() if split not in unlabelled}
     image = read_files(table["image"], "image", "image", splits, fields, OF_FRAMES)
-    annotations = {
-        key: read_annotation(each, key, "annotation", labelled, fields) for key, each in _annotations(table, labelled)
+    annotation = (
+        read_annotation(table["annotation"], "annotation", "annotation", labelled, fields) if labelled else None
+    )
+    others = {
+        key: read_annotation(each, key, "", labelled, fields)
+        for key, each in mapping(table.get("other_annotations"), "other_annotations").items()
+        if labelled
     }
-    annotation = annotations.pop("annotation", None)
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
-    _check_others(table, annotations, naming, fields)
+    _check_others(table, others, naming, fields)
     facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
     official = {split: read_official(row, split, home) for split, row in splits.items()}
     source = Source(
         name=name,
-        table=read_table_name(table["labels"])
-        if isinstance(table["labels"].value, str)
-        else read_labels(table["labels"]),
+        table=read_table(table["labels"]),
         image=image,
         annotation=annotation,
-        annotations=annotations,
+        annotations=others,
         naming=naming,
         fields=fields,
         splits=tuple(splits),
@@ -150,14 +158,12 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
         official={split: found for split, found in official.items() if found},
         divisions=read_divisions(table.get("divisions"), home),
         frames=read_frames(table["image"]),
-        clips=read_clips(table.get("group"), "group", naming, fields),
-        parts=read_clips(table.get("split_by"), "split_by", naming, fields),
+        group_rule=read_group_rule(table.get("group"), "group", naming, fields),
+        split_by_rule=read_group_rule(table.get("split_by"), "split_by", naming, fields),
         default_taxonomy=_taxonomy(table, home),
         landmark_names=tuple(words(table.get("landmarks"), "landmarks")),
-        lookalikes=tuple(map(read_lookalike, table["lookalikes"].typed(list, "lookalikes")))
-        if "lookalikes" in table
-        else (),
-        others=re.compile(read_others(table.get("others"))),
+        lookalikes=tuple(map(read_lookalike, rows(table.get("lookalikes"), "lookalikes"))),
+        others=read_others(table.get("others")),
         title=facts["title"],
         licence=facts["licence"],
         homepage=facts["homepage"],
@@ -180,19 +186,12 @@ def _unlabelled(table: Table, splits: Splits) -> frozenset[str]:
     return frozenset(found if "annotation" in table else splits)
 
 
-def _annotations(table: Table, labelled: Splits) -> list[tuple[str, Entry]]:
-    """The usual annotation and the others, by their names."""
-    if not labelled:
-        return []
-    return [("annotation", table["annotation"]), *mapping(table.get("other_annotations"), "other_annotations").items()]
-
-
 def _check_others(
     table: Table, annotations: Mapping[str, Annotation], naming: Naming, fields: Mapping[str, str]
 ) -> None:  # fmt: skip
     """Raise the error for other annotations that `--labels` cannot choose, or whose files have no key."""
     for name, entry in mapping(table.get("other_annotations"), "other_annotations").items():
-        if name in {"annotation", IDS.kind}:
+        if name == IDS.kind:
             raise entry.wrong(f"other_annotations: {name!r} means the usual label files. Give these another name.")
         found = annotations.get(name)
         for text in _templates(found, found and found.fallback):
@@ -206,7 +205,7 @@ def _check_fields(document: Entry, source: Source) -> None:
     chain = [source.annotation, *source.annotations.values()]
     texts = [*source.image.templates.values(), *_templates(*chain, *(each and each.fallback for each in chain))]
     known = {name for text in texts for name in Template.parse(text, source.fields).fields}
-    known |= {name for each in (source.clips, source.parts) if each for name in each.key.groupindex}
+    known |= {name for each in (source.group_rule, source.split_by_rule) if each for name in each.key.groupindex}
     for name, row in mapping(document.value.get("fields"), "fields").items():
         if name not in known:
             raise row.wrong(f"fields: no template has {{{name}}}{nearest(name, known)}.")

@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from segdata.documents.yaml import Entry
-from segdata.labels.label import CODINGS, Coding
-from segdata.raw.template import Naming, Template
+from segdata.labels.label import CODINGS, DRAWN, Coding
+from segdata.raw.template import FIELD, Naming, Template
 from segdata.sources.home import HOME
-from segdata.sources.source import Annotation, Clips, Files, Membership
+from segdata.sources.source import Annotation, GroupRule, Membership, RoleFiles
 
 T = TypeVar("T")
 Table = Mapping[str, Entry]
 Splits = Mapping[str, Table]  # split -> what its row says
 
 SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # goes into the names of shards
-FIELD = re.compile(r"[a-z][a-z0-9_]*")
 THE_SPLIT = "{split}"
 OF_SPLIT = ("folder", "annotated", "where", "list", "share", "official", "caution", "image", "annotation")
-OF_FILES = ("package", "instead")
+OF_FILES = ("files", "package", "instead")
+OF_SPLIT_FILES = ("files", "package")  # what a split may say of its own; coding and channels are those of all
 OF_FRAMES = ("channels", "range")
 OF_ANNOTATION = ("coding", "divisor", "background", "fallback")
-DRAWN = frozenset({"polygons", "labelme"})
 
 
 def read_splits(entry: Entry) -> dict[str, Table]:
@@ -58,17 +57,16 @@ def read_fields(entry: Entry | None) -> dict[str, str]:
 
 def read_files(
     entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str], more: Collection[str]
-) -> Files:
+) -> RoleFiles:
     """The files of one role, for each of the splits: the templates of the entry, or those of a split's own row.
 
     key: how a split's row calls the role; more: what the entry may say besides.
     """
     templates, packages = dict[str, str](), dict[str, str]()
-    instead: Mapping[str, str] = {}
+    common = of_files(entry, what, (*OF_FILES, *more))
     for split, row in splits.items():
-        table = of_files(entry, what, more)
-        if own := row.get(key):
-            table = {**table, **of_files(own, f"split {split}: {key}", ())}
+        own = of_files(row[key], f"split {split}: {key}", OF_SPLIT_FILES) if key in row else {}
+        table = {**common, **own}
         if "files" not in table:
             raise entry.wrong(f"{what}: missing key 'files', the template of its files.")
         text = table["files"].typed(str, f"{what}: files")
@@ -76,21 +74,19 @@ def read_files(
         templates[split] = text.replace(THE_SPLIT, folder)
         _checked(table["files"], f"{what}: {text}", partial(Template.parse, templates[split], fields))
         packages[split] = table["package"].typed(str, f"{what}: package") if "package" in table else ""
-        instead = {end: each.typed(str, f"{what}: {end}") for end, each in mapping(table.get("instead"), what).items()}
-    return Files(templates, packages, instead)
+    instead = {end: each.typed(str, f"{what}: {end}") for end, each in mapping(common.get("instead"), what).items()}
+    return RoleFiles(templates, packages, instead)
 
 
-def of_files(entry: Entry, what: str, more: Collection[str]) -> dict[str, Entry]:
-    """The row of a role; a text alone is its template."""
-    if isinstance(entry.value, str):
-        return {"files": entry}
-    return entry.table(what, (), ("files", *OF_FILES, *more))
+def of_files(entry: Entry, what: str, known: Collection[str]) -> dict[str, Entry]:
+    """What is said of the files of one role, with these keys at most; a text alone is their template."""
+    return {"files": entry} if isinstance(entry.value, str) else entry.table(what, (), known)
 
 
 def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str]) -> Annotation:
     """Label files and their coding."""
     files = read_files(entry, what, key, splits, fields, OF_ANNOTATION)
-    table = of_files(entry, what, OF_ANNOTATION)
+    table = of_files(entry, what, (*OF_FILES, *OF_ANNOTATION))
     kind = table["coding"].typed(str, f"{what}: coding") if "coding" in table else "ids"
     if kind not in CODINGS:
         raise table["coding"].wrong(f"{what}: coding {kind!r}; expected one of {', '.join(CODINGS)}.")
@@ -106,7 +102,7 @@ def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: M
     if not 1 <= divisor <= 65535:
         raise table["divisor"].wrong(f"{what}: divisor {divisor}; expected 1 to 65535.")
     background = table["background"].typed(str, f"{what}: background") if "background" in table else ""
-    if key == "" and "fallback" in table:
+    if "fallback" in table and what.endswith("fallback"):
         raise table["fallback"].wrong(f"{what}: a fallback has no other one.")
     fallback = (
         read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields) if "fallback" in table else None
@@ -114,7 +110,7 @@ def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: M
     return Annotation(files, Coding(kind, divisor, background), fallback)
 
 
-def read_naming(table: Table, files: Collection[Files], fields: Mapping[str, str]) -> Naming:
+def read_naming(table: Table, files: Collection[RoleFiles], fields: Mapping[str, str]) -> Naming:
     """How keys are made. Every template must have the fields of the key: by these, images and labels join."""
     safe = table["safe_keys"].typed(bool, "safe_keys") if "safe_keys" in table else False
     templates = [Template.parse(text, fields) for each in files for text in each.templates.values()]
@@ -158,7 +154,7 @@ def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membersh
     return Membership()
 
 
-def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[str, str]) -> Clips | None:
+def read_group_rule(entry: Entry | None, what: str, naming: Naming, fields: Mapping[str, str]) -> GroupRule | None:
     """Which frames belong together: a name made of the key's fields, or of those of another reading of the key."""
     if entry is None:
         return None
@@ -169,7 +165,7 @@ def read_clips(entry: Entry | None, what: str, naming: Naming, fields: Mapping[s
     name = Naming(entry.typed(str, what) if isinstance(entry.value, str) else str(text))
     template = _checked(entry, f"{what}: {key}", lambda: Template.parse(key, fields))
     _checked(entry, f"{what}: {name.text}", lambda: name.check(template.fields))
-    return Clips(template.pattern, name, key)
+    return GroupRule(template.pattern, name, key)
 
 
 def listed(home: Path, name: str) -> Path:
@@ -186,9 +182,14 @@ def mapping(entry: Entry | None, what: str) -> dict[str, Entry]:
     return found
 
 
+def rows(entry: Entry | None, what: str) -> list[Entry]:
+    """A list of anything; nothing where nothing is said."""
+    return [] if entry is None else entry.typed(list, what)
+
+
 def words(entry: Entry | None, what: str) -> list[str]:
     """A list of texts; nothing where nothing is said."""
-    return [] if entry is None else [each.typed(str, what) for each in entry.typed(list, what)]
+    return [each.typed(str, what) for each in rows(entry, what)]
 
 
 def _checked(entry: Entry, what: str, made: Callable[[], T]) -> T:

@@ -17,7 +17,7 @@ Templates = Mapping[str, str]  # split -> where its files lie, as a template
 
 
 @dataclass(frozen=True)
-class Files:
+class RoleFiles:
     """The files of one role: where they lie by split, what people download to have them, and what lies beside them.
 
     `instead`: the ending of other files of the same frames ("color.png") -> what to do where there are only these.
@@ -32,7 +32,7 @@ class Files:
 class Annotation:
     """Label files and their coding; those of `fallback` serve where a frame has none of the first kind."""
 
-    files: Files
+    files: RoleFiles
     coding: Coding = IDS
     fallback: "Annotation | None" = None
 
@@ -51,8 +51,8 @@ class Membership:
 
 
 @dataclass(frozen=True)
-class Clips:
-    """Frames that belong together: the fields of a key, and the name made of them.
+class GroupRule:
+    """Which frames belong together: the fields of a key, and the name of the group made of them.
 
     A key that is not named so is a group of its own.
     """
@@ -67,7 +67,7 @@ class Clips:
 
 
 @dataclass(frozen=True)
-class Division:
+class NamedDivision:
     """Other splits than the official ones that come with the source: in words, and split -> (name, text) of lists."""
 
     about: str
@@ -88,7 +88,7 @@ class Source:
 
     name: str
     table: tuple[Label, ...] | str
-    image: Files
+    image: RoleFiles
     annotation: Annotation | None
     naming: Naming
     splits: tuple[str, ...]
@@ -96,11 +96,11 @@ class Source:
     unlabelled_splits: frozenset[str] = frozenset()
     members: Mapping[str, Membership] = field(default_factory=dict)
     official: Mapping[str, Official] = field(default_factory=dict)
-    divisions: Mapping[str, Division] = field(default_factory=dict)
+    divisions: Mapping[str, NamedDivision] = field(default_factory=dict)
     annotations: Mapping[str, Annotation] = field(default_factory=dict)  # others, which `prepare --labels` chooses
     frames: FrameRule = AS_THEY_ARE
-    clips: Clips | None = None
-    parts: Clips | None = None  # what shares and folds never cut in two; None: the clips
+    group_rule: GroupRule | None = None
+    split_by_rule: GroupRule | None = None  # what shares and folds never cut in two; None: the group
     default_taxonomy: str = ""  # the name or path of one; "": a class for each label
     landmark_names: tuple[str, ...] = ()
     lookalikes: tuple[Lookalike, ...] = ()
@@ -184,13 +184,13 @@ class Source:
 
         Intervals of scores resample groups. The key alone decides.
         """
-        return self.clips.of(key) if self.clips else key
+        return self.group_rule.of(key) if self.group_rule else key
 
-    def part(self, key: str) -> str:
+    def split_group(self, key: str) -> str:
         """What shares and folds do not cut in two: by default the group."""
-        return self.parts.of(key) if self.parts else self.group(key)
+        return self.split_by_rule.of(key) if self.split_by_rule else self.group(key)
 
-    def _roles(self, split: str) -> list[tuple[str, Files]]:
+    def _roles(self, split: str) -> list[tuple[str, RoleFiles]]:
         """The roles of its files, in the order in which they are told."""
         if not self.annotation or split in self.unlabelled_splits:
             return [("image", self.image)]
@@ -201,7 +201,7 @@ class Source:
     def _places(self, split: str) -> tuple[str, ...]:
         return tuple(files.templates[split] for _, files in self._roles(split))
 
-    def _folder(self, pool: str, split: str, role: str, files: Files) -> Folder:
+    def _folder(self, pool: str, split: str, role: str, files: RoleFiles) -> Folder:
         template = Template.parse(files.templates[split], self.fields)
         package = files.packages.get(split, "")
         beside = NEVER if role == "image" else self._beside(template, files.instead)

@@ -4,13 +4,13 @@ A name is a source that ships, a table in `tables/`, or a rule of RULES, for tab
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from segdata.documents.yaml import Entry, nearest, read_yaml
 from segdata.errors import SourceError
 from segdata.labels.label import Label
 from segdata.sources.home import HOME
 
+PLACES = (HOME, HOME / "tables")
 LOWEST, HIGHEST = -1, 255  # of an id. -1: the dataset defines the label, and its files never hold it
 MOST = 256  # ids that a label file can hold
 
@@ -29,30 +29,41 @@ def label_table(name: str) -> tuple[Label, ...]:
     """The table of that name. Raises KeyError where there is none."""
     if name in RULES:
         return RULES[name]()
-    file = _file(name)
-    document = read_yaml(file.read_bytes(), file.name, SourceError).value
+    document = table_document(name)
     entry = document.get("labels") or document["extends"]
-    return label_table(entry.value) if isinstance(entry.value, str) else read_labels(entry)
+    return label_table(entry.value) if isinstance(entry.value, str) else _labels(entry)
 
 
 def table_names() -> list[str]:
     """All names: sources, tables, rules."""
-    found = [path.stem for place in (HOME, HOME / "tables") for path in place.glob("*.yaml")]
-    return sorted({*found, *RULES})
+    return sorted({*(path.stem for place in PLACES for path in place.glob("*.yaml")), *RULES})
 
 
-def _file(name: str) -> Path:
-    for path in (HOME / f"{name}.yaml", HOME / "tables" / f"{name}.yaml"):
-        if path.is_file():
-            return path
+def table_document(name: str) -> Mapping[str, Entry]:
+    """The keys of the file of a source or table. Raises KeyError where there is none."""
+    for place in PLACES:
+        if (path := place / f"{name}.yaml").is_file():
+            found: Mapping[str, Entry] = read_yaml(path.read_bytes(), path.name, SourceError).value
+            return found
     raise KeyError(name)
 
 
 # ---- reading ------------------------------------------------------------------------------------------------
 
 
-def read_labels(entry: Entry) -> tuple[Label, ...]:
+def read_table(entry: Entry) -> tuple[Label, ...] | str:
     """The labels of a list, or the name of a table that exists. Raises the entry's error with the line."""
+    if not isinstance(entry.value, str):
+        return _labels(entry)
+    if entry.value not in (names := table_names()):
+        raise entry.wrong(
+            f"labels: no label table {entry.value!r}{nearest(entry.value, names)}; write a list of labels, or one of "
+            f"{', '.join(names)}."
+        )
+    return entry.value
+
+
+def _labels(entry: Entry) -> tuple[Label, ...]:
     rows = entry.typed(list, "labels")
     labels, places = list[Label](), dict[tuple[str, object], str]()
     for number, row in enumerate(rows):
@@ -65,17 +76,6 @@ def read_labels(entry: Entry) -> tuple[Label, ...]:
     if not 2 <= len(labels) <= MOST + 1:
         raise entry.wrong(f"{len(labels)} labels; expected 2 to {MOST}.")
     return tuple(labels)
-
-
-def read_table_name(entry: Entry) -> str:
-    """The name of a table that exists. Raises the entry's error."""
-    name = entry.typed(str, "labels")
-    if name not in (names := table_names()):
-        raise entry.wrong(
-            f"labels: no label table {name!r}{nearest(name, names)}; write a list of labels, or one of "
-            f"{', '.join(names)}."
-        )
-    return name
 
 
 def _label(row: Entry, number: int) -> Label:

@@ -113,9 +113,9 @@ def _shared_out(
     for listing in listings.values():
         for scene in listing.scenes:
             if (scene.labels or scene.colors) and scene.key not in listed:
-                groups[source.part(scene.key)].append(scene)
+                groups[source.split_group(scene.key)].append(scene)
     # What resembles a listed frame stays out, or it would stand on both sides of the lists.
-    kept_out = sum(len(groups.pop(group, ())) for group in {source.part(key) for key in listed})
+    kept_out = sum(len(groups.pop(group, ())) for group in {source.split_group(key) for key in listed})
     sizes = {group: len(scenes) for group, scenes in groups.items()}
     split_of = share_out(shares, sizes)
     chosen: Chosen = {split: [] for split in shares.of}

@@ -123,13 +123,13 @@ class Divided:
             return
         group, size = self.shared.largest
         for split, share in self.division.shares.of.items():
-            if abs(self._part(split) - share) > NEAR * share:
+            if abs(self._fraction(split) - share) > NEAR * share:
                 yield (
-                    f"{split} has {_percent(self._part(split))} of the frames, {_percent(share)} were asked for: a "
+                    f"{split} has {_percent(self._fraction(split))} of the frames, {_percent(share)} were asked for: a "
                     f"group is never cut in two, and the largest ({group}) has {size} of {self.shared.frames} frames"
                 )
 
-    def _part(self, split: str) -> Fraction:
+    def _fraction(self, split: str) -> Fraction:
         """Which part of what was shared out the split has."""
         return Fraction(len(self.scenes[split]), self.shared.frames if self.shared else 1)
 
@@ -140,7 +140,7 @@ class Divided:
 
     def _share(self, split: str) -> str:
         of = self.division.shares.of if self.division.shares else {}
-        return f"{_percent(self._part(split))} for {in_digits(of[split])}" if split in of else "listed"
+        return f"{_percent(self._fraction(split))} for {in_digits(of[split])}" if split in of else "listed"
 
 
 def _counted(frames: Mapping[str, int]) -> str:

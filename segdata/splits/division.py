@@ -69,8 +69,8 @@ def read_division(
 
 def _rule(source: Source) -> str:
     """By which fields of a key frames belong together, as the source file says it."""
-    clips = source.parts or source.clips
-    return clips.naming.text if clips else "each frame alone"
+    rule = source.split_by_rule or source.group_rule
+    return rule.naming.text if rule else "each frame alone"
 
 
 def _check_given(lists: Sequence[str], shares: Sequence[str], fold: str | None, seed: int | None) -> None:

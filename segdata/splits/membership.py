@@ -70,19 +70,18 @@ def _split_of(source: Source, splits: Sequence[str], scenes: Sequence[Scene]) ->
                 )
     shares = {split: Fraction(str(source.members[split].share)) for split in splits if source.members[split].share}
     if shares and scenes:
-        beside = {
-            source.part(key) for key in found
-        }  # of frames that a rule takes: neighbours would stand in two splits
-        left = [scene for scene in scenes if source.part(scene.key) not in beside]
+        # Of frames that a rule takes: their neighbours would stand in two splits.
+        beside = {source.split_group(key) for key in found}
+        left = [scene for scene in scenes if source.split_group(scene.key) not in beside]
         found |= _shared_out(source, Shares(shares), left)
     return found
 
 
 def _shared_out(source: Source, shares: Shares, scenes: Sequence[Scene]) -> Mapping[str, str]:
     """key -> split, of the frames that no other rule takes: what belongs together is never in two splits."""
-    sizes = Counter(source.part(scene.key) for scene in scenes)
+    sizes = Counter(source.split_group(scene.key) for scene in scenes)
     split_of = share_out(shares, sizes)
-    return {scene.key: split_of[source.part(scene.key)] for scene in scenes}
+    return {scene.key: split_of[source.split_group(scene.key)] for scene in scenes}
 
 
 def _unknown(source: Source, splits: Sequence[str], listing: Listing) -> list[Finding]:
@@ -121,14 +120,14 @@ def _check_readable(source: Source, pool: str, scenes: Sequence[Scene]) -> None:
 
     A key of names with underscores can be read in several ways, until `fields` says what each field looks like.
     """
-    folder = next(each for each in source.folders if each.split == pool and each.role == "image")
-    uses = source.clips or source.parts or any(source.members[split].where for split in source.pools[pool])
+    folder = next(each for each in source.folders if each.pool == pool and each.role == "image")
+    uses = source.group_rule or source.split_by_rule or any(source.members[split].where for split in source.pools[pool])
     if source.ships or not uses:
         return
     template = Template.parse(source.naming.text, source.fields)
     for scene in scenes:
-        fields = folder.fields(scene.image.path)
-        due = {name: fields[name] for name in template.fields}
+        fields = folder.fields(scene.image.path) or {}
+        due = {name: source.naming.part(fields[name]) for name in template.fields}
         read = template.match(scene.key)
         if read != due:
             name = next(name for name in due if read is None or read[name] != due[name])

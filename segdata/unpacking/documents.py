@@ -86,7 +86,7 @@ def _labels(taxonomy: Taxonomy, ids: Ids) -> list[str]:
 def _groups(name: str) -> list[str]:
     """Which frames belong together, by the keys of a source that ships: intervals and shares go by it as before."""
     source = SOURCES.get(name)
-    rules = {"group": source.clips, "split_by": source.parts} if source else {}
+    rules = {"group": source.group_rule, "split_by": source.split_by_rule} if source else {}
     said = {key: rule for key, rule in rules.items() if rule}
     used = {field: text for field, text in source.fields.items() if said} if source else {}
     lines = [f"fields: {{{', '.join(f'{field}: {_text(text)}' for field, text in used.items())}}}"] if used else []

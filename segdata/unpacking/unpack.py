@@ -19,10 +19,10 @@ from segdata.base.refusal import placed
 from segdata.documents.json import load_json
 from segdata.errors import SegdataError, ShardError
 from segdata.format.manifest import read_manifest
-from segdata.making.plan import KEY
 from segdata.output.place import check_apart, check_replaceable
 from segdata.output.workfolder import MARK, WORK, claim, remove
 from segdata.pictures.png import encode_image
+from segdata.raw.template import KEY
 from segdata.reading.shardset import ShardSet
 from segdata.stores.url import Place
 from segdata.unpacking.documents import CARD, SOURCE, documents, suffix

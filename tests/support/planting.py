@@ -211,6 +211,18 @@ def gathered() -> Planted:
     return found
 
 
+def beside() -> Planted:
+    """Labels of two codings in folders beside the frames, as RELLIS-3D has them: the others are told by `others`."""
+    found = Planted()
+    for drive in ("00000", "00001"):
+        for i in range(3):
+            stem = f"frame{i:06d}-{1581624652 + i}_{750 - i}"
+            image, label = f"set/{drive}/node/{stem}.jpg", f"set/{drive}/node_label_id/{stem}.png"
+            found.pair(f"{drive}_{stem}", image, label, lambda seed: ids(seed, [0, 3, 33]))
+            found.files[f"set/{drive}/node_label_color/{stem}.png"] = colors(i, RUGD[:6])
+    return found
+
+
 def voc() -> Planted:
     """A VOC with lists, palette labels of classes and of objects."""
     found = Planted()
@@ -229,7 +241,7 @@ def voc() -> Planted:
 
 MET = {
     each.__name__: each
-    for each in (drives, flat, heads, rugd, middle, several, mapillary, repeated, mixed, labelme, gathered, voc)
+    for each in (drives, flat, heads, rugd, middle, several, mapillary, repeated, mixed, labelme, gathered, beside, voc)
 }
 
 

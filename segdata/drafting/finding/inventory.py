@@ -27,7 +27,7 @@ class Inventory:
 
 def take_inventory(place: Path) -> Inventory:
     """Raises SourceError where there is nothing to look at, in one line."""
-    if not place.exists():
+    if not place.exists():  # nor a URL: a sample of its files would be many requests
         raise SourceError(f"{place}: there is no such folder. Expected a folder, a zip or a tar.")
     if not place.is_dir() and not is_archive(place.name):
         raise SourceError(f"{place}: a single file, expected a folder, a zip or a tar. Give the folder that holds it.")

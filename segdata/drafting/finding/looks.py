@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segdata.documents.json import load_json
 from segdata.errors import SegdataError
+from segdata.labels.colors import Color, codes_of
 from segdata.pictures import png
 from segdata.pictures.chunks import GREY, GREY_ALPHA, PALETTE, RGBA
 from segdata.raw.member import Member
@@ -43,7 +44,7 @@ class Look:
     size: tuple[int, int] = (0, 0)
     channels: str = "rgb"
     values: Sequence[tuple[Any, int, int]] = ()
-    colors: Sequence[tuple[int, tuple[int, int, int]]] = ()
+    colors: Sequence[tuple[int, Color]] = ()
     most: int = 0
 
 
@@ -102,15 +103,14 @@ def _png(data: bytes) -> Look:
     channels = "rgba" if header.color_type == RGBA else "rgb"
     if header.color_type == GREY_ALPHA or deep:
         return Look("image" if deep else "other", size, channels, most=int(pixels.max()) if deep else 0)
-    wide = pixels[..., :3].astype(np.uint32)
-    codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    codes = codes_of(pixels[..., :3])
     return _labels("colors", size, codes) if _is_flat(codes, FEW_COLORS) else Look("image", size, channels)
 
 
 def _is_flat(values: NDArray[Any], few: int) -> bool:
     """Whether these are labels (H, W): few values, or many that lie in wide areas."""
     step = max(1, int((values.size / EVERY) ** 0.5))
-    count = len(np.unique(values[::step, ::step]))
+    count = len(_counted(values[::step, ::step])[0])
     if count <= few and count <= values.size / 8:
         return True
     return count <= 256 and values.shape[1] > 1 and bool((values[:, 1:] == values[:, :-1]).mean() >= FLAT)
@@ -118,8 +118,17 @@ def _is_flat(values: NDArray[Any], few: int) -> bool:
 
 def _labels(kind: str, size: tuple[int, int], values: NDArray[Any]) -> Look:
     """Counts of values (H, W), of all pixels and of those on the frame's border."""
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = _counted(values)
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     edge = dict(zip(*(each.tolist() for each in np.unique(border, return_counts=True)), strict=True))
     rows = [(value, count, edge.get(value, 0)) for value, count in zip(found.tolist(), counts.tolist(), strict=True)]
     return Look(kind, size, values=rows)
+
+
+def _counted(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The values that occur, and how often; of small numbers without sorting them."""
+    if values.dtype.itemsize > 2:
+        return np.unique(values, return_counts=True)
+    counts = np.bincount(values.ravel())
+    found = np.flatnonzero(counts)
+    return found, counts[found]

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from segdata.drafting.finding.batches import Batch
 from segdata.drafting.finding.roles import Role, Roles, spread
-from segdata.drafting.finding.words import LABEL, LESS, SEPARATORS, boundaries, split_of
+from segdata.drafting.finding.words import LABEL, LESS, OTHER, SEPARATORS, boundaries, split_of
 from segdata.raw.member import Member
 
 RANKS = ("ids", "palette", "ids16", "colors", "polygons", "labelme")  # the best labels first
@@ -97,7 +97,10 @@ def find_annotations(roles: Roles) -> list[Annotation]:
         for match in _matched(label, signed.near(label), stems, rules):
             rules[match.rule] += 1
             found[_kind(match)].append(match)
-    annotations = [Annotation(matches[0].label.kind, tuple(matches)) for matches in found.values()]
+    annotations = [
+        Annotation(max((match.label.kind for match in matches), key=RANKS.index), tuple(matches))
+        for matches in found.values()
+    ]
     most = max((each.count for each in annotations), default=0)
     return sorted(annotations, key=lambda each: (*_worth(each, most), each.name))
 
@@ -107,6 +110,7 @@ def _worth(annotation: Annotation, most: int) -> tuple[int, ...]:
     name = annotation.matches[0].label.batch.name
     return (
         int(2 * annotation.count < most),
+        int(bool(OTHER.search(name))),
         RANKS.index(annotation.kind),
         int(bool(LESS.search(name))),
         -annotation.count,
@@ -122,7 +126,8 @@ def _kind(match: Match) -> object:
     for part in label.parts:
         split = split_of(part)
         parts.append(f"{split[0]}{{split}}{split[2]}" if split else "*" if part in shared else part)
-    return (match.label.kind, label.suffixes, *match.words, *parts)
+    kind = "palette" if match.label.kind == "ids" else match.label.kind  # some folders may have one, some the other
+    return (kind, label.suffixes, *match.words, *parts)
 
 
 # ---- folders that belong together ---------------------------------------------------------------------------
@@ -239,9 +244,11 @@ def _difference(image: str, label: str) -> Rule | None:
     mine, other = image[same : len(image) - end], label[same : len(label) - end]
     if not same and not end:
         return None
+    before = label[same - 1] if same and label[same - 1] in SEPARATORS else ""
+    after = label[-end] if end and label[-end] in SEPARATORS else ""
+    both = bool(mine and other)  # the separator goes with the words that differ
     if not end:
-        return Rule("end", other, mine)
+        return Rule("end", before * both + other, before * both + mine)
     if not same:
-        return Rule("start", other, mine)
-    before, after = (label[at] if label[at] in SEPARATORS else "" for at in (same - 1, len(label) - end))
+        return Rule("start", other + after * both, mine + after * both)
     return Rule("middle", f"{before}{other}{after}", f"{before}{mine}{after}") if other else None

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from heapq import nsmallest
 
 from segdata.drafting.finding.batches import Batch
 from segdata.drafting.finding.looks import Look, look_at
@@ -37,7 +38,9 @@ class Roles:
 
 def spread(members: Iterable[Member], count: int) -> list[Member]:
     """So many of the files, the same ones every time, from all over the place."""
-    return sorted(members, key=lambda member: blake2b(member.path.encode("utf-8", "surrogateescape")).digest())[:count]
+    return nsmallest(
+        count, members, key=lambda member: blake2b(member.path.encode("utf-8", "surrogateescape")).digest()
+    )
 
 
 def find_roles(batches: Sequence[Batch]) -> Roles:

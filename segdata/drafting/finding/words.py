@@ -13,11 +13,11 @@ LABEL = re.compile(
     r"seg(?![a-z])|colou?r",
     re.IGNORECASE,
 )
-LESS = re.compile(  # labels of another task, or made of others
-    r"instance|object|panoptic|trainid|train_id|level\d|depth|disparity|edge|boundar|vis|overlay|blend|part|coarse|conf|"
-    r"pred|v1\.",
+OTHER = re.compile(  # labels of another task, and pictures for people
+    r"instance|object|panoptic|depth|disparity|boundar|(?<![a-z])(edges?|vis|overlay|blend|conf|pred)(?![a-z])",
     re.IGNORECASE,
 )
+LESS = re.compile(r"train_?id|level\d|coarse|v1\.", re.IGNORECASE)  # made of others, or earlier
 _WORD = "|".join(sorted(SPLITS, key=len, reverse=True))
 _SPLIT = re.compile(
     rf"(?P<before>(?:.*[_\-. ])?)(?P<word>{_WORD})"
@@ -27,6 +27,7 @@ _SPLIT = re.compile(
 _BOUNDARY = re.compile(r"(?<=[_\-. ])|(?=[_\-. ])|(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)|^|$")
 _TAIL_CUT = re.compile(r"[_\-. ](?=[A-Za-z])")
 SEPARATORS = "_-. "
+_WORDLIKE = re.compile(r"[^\d]*|(left|right)Img\d+bit", re.IGNORECASE)  # no part of a number
 MOST_WORDS = 4  # in a tail such as _gtFine_labelIds
 
 
@@ -40,7 +41,8 @@ def tails(stem: str) -> list[tuple[str, str]]:
     """(core, tail) for each way to cut words without digits off the end: "0001_gt_ids" has the tails _ids, _gt_ids."""
     found = list[tuple[str, str]]()
     for cut in reversed([each.start() for each in _TAIL_CUT.finditer(stem)]):
-        if not cut or len(found) == MOST_WORDS or any(map(str.isdigit, stem[cut:])):
+        word = stem[cut + 1 :].removesuffix(found[-1][1] if found else "")
+        if not cut or len(found) == MOST_WORDS or not _WORDLIKE.fullmatch(word):
             break
         found.append((stem[:cut], stem[cut:]))
     return found

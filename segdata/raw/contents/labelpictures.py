@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segdata.base.arrays import U8
 from segdata.findings import SampleError
+from segdata.labels.colors import Color, code_of, codes_of, color_of
 from segdata.labels.label import Coding, Label
 from segdata.pictures.containers.kinds import format_of
 from segdata.raw.contents.picture import PictureFile, open_picture, problem
@@ -22,7 +23,6 @@ from segdata.raw.member import Member
 
 SHOWN = 5
 NO_COLOR = 1 << 24  # above all colours as numbers
-Color = tuple[int, int, int]
 BLURRED = {"JPEG": "a JPEG", "WebP": "a WebP"}
 INSTEAD = {  # by what a pixel is: the coding that reads such files
     ("palette", 8): "`coding: palette` reads it, by the colours of the labels",
@@ -71,9 +71,9 @@ class LabelReader:
         self.color_of = {label.id: label.color for label in held}
         self.colors = {label.color: label.id for label in held if shared[label.color] == 1}
         self._shared = {color for color, count in shared.items() if count > 1}
-        codes = sorted(map(_code, self.colors))
+        codes = sorted(map(code_of, self.colors))
         self._codes = np.array([*codes, NO_COLOR], np.uint32)
-        self._ids_of_codes = np.array([*(self.colors[_color(code)] for code in codes), 0], np.uint8)
+        self._ids_of_codes = np.array([*(self.colors[color_of(code)] for code in codes), 0], np.uint8)
 
     def open(self, member: Member) -> LabelPicture:
         """Raises SampleError with the finding that keeps the file from being used."""
@@ -140,14 +140,13 @@ class LabelReader:
         return table
 
     def _looked_up(self, file: PictureFile, colors: U8) -> U8:
-        wide = colors.astype(np.uint32)
-        codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+        codes = codes_of(colors)
         at = np.searchsorted(self._codes, codes)
         if (foreign := self._codes[at] != codes).any():
             values, pixels = np.unique(codes[foreign], return_counts=True)
-            several = [", of several labels" * (_color(int(value)) in self._shared) for value in values]
+            several = [", of several labels" * (color_of(int(value)) in self._shared) for value in values]
             counted = zip(values, pixels, several, strict=True)
-            shown = [f"{_color(int(value))} ({count} pixels{of})" for value, count, of in counted]
+            shown = [f"{color_of(int(value))} ({count} pixels{of})" for value, count, of in counted]
             raise file.problem("unknown-color", f"colour {_some(shown)}")
         return np.asarray(self._ids_of_codes[at], np.uint8)
 
@@ -188,11 +187,3 @@ def _check_opaque(file: PictureFile, pixels: NDArray[Any]) -> None:
 
 def _some(texts: Sequence[str]) -> str:
     return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
-
-
-def _code(color: Sequence[int]) -> int:
-    return (color[0] << 16) | (color[1] << 8) | color[2]
-
-
-def _color(code: int) -> Color:
-    return code >> 16, code >> 8 & 255, code & 255

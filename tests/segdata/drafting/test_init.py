@@ -25,6 +25,7 @@ from tests.support.planting import (
     colors,
     filled_in,
     ids,
+    palette,
     photo,
     saved,
     surveyed,
@@ -61,6 +62,13 @@ def test_a_painted_dataset_is_known_again(name: str, painted: Painted, tmp_path:
     assert len(found) == 9 and draft.dummies == ({"test": [0, 1, 2, 3]} if name == "cityscapes" else {})
     assert ("test" in draft.layout.bare) == (name == "tas500")
     assert all(image.rpartition("/")[2].startswith(key.rpartition("/")[2]) for key, (image, _) in found.items())
+
+
+def test_a_folder_of_zips(painted: Painted, tmp_path: Path) -> None:
+    """The same draft as of the folders."""
+    draft, unpacked = draft_source(painted("cityscapes", zips=True)), draft_source(painted("cityscapes"))
+    assert (draft.layout.image, draft.layout.annotation) == (unpacked.layout.image, unpacked.layout.annotation)
+    assert (draft.samples, draft.rows, draft.layout_of) == (unpacked.samples, unpacked.rows, "cityscapes")
 
 
 def test_real_camvid_as_if_it_were_unknown(camvid: Path, tmp_path: Path) -> None:
@@ -213,10 +221,31 @@ def test_bad_places(tmp_path: Path, planted: Callable[[str], Path]) -> None:
         ([tmp_path / "one.png"], "a single file, expected a folder, a zip or a tar"),
         ([tmp_path / "none"], "there is no such folder"),
         ([planted("flat"), "--out", tmp_path / "mine.yaml"], "is there already, and is left as it is"),
+        ([planted("heads"), "--out", tmp_path / "heads" / "data" / "x.yaml"], "which is left as it is"),
+        (
+            [planted("rugd"), "--out", "s3://bucket/x.yaml"],
+            "s3://bucket/x.yaml: a URL, expected a path of this machine",
+        ),
     ):
         done = init(*arguments)
         assert isinstance(done.exception, SegdataError) and said in str(done.exception)
     assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_palettes_and_greys_together(tmp_path: Path) -> None:
+    """Label files of either kind are one annotation, read as palette; one of colours among them is told."""
+    found, table = Planted(), {0: (0, 0, 0), 3: (9, 9, 0)}
+    for i in range(8):
+        greys = i % 2 == 0
+        holds = (lambda seed: ids(seed, [0, 3])) if greys else (lambda seed: palette(seed, [0, 3], table))
+        found.pair(str(i), f"images/{i}.jpg", f"masks/{i}.png", colors_of_three if i == 7 else holds)
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert (draft.annotation.kind, len(draft.layout.pairs)) == ("palette", 8)
+    assert (draft.census.foreign, draft.census.values) == (["masks/7.png"], [0, 3])
+
+
+def colors_of_three(seed: int) -> bytes:
+    return colors(seed, RUGD[:3])
 
 
 def test_damaged_files_are_counted(tmp_path: Path) -> None:
@@ -226,3 +255,44 @@ def test_damaged_files_are_counted(tmp_path: Path) -> None:
     draft = draft_source(found.write(tmp_path / "x"))
     assert len(draft.layout.pairs) == 5 and list(draft.damaged) == ["data/mask_002.png"]
     assert draft.census.files == 4
+
+
+def test_strays_are_told(tmp_path: Path) -> None:
+    """Files that `prepare` would refuse among the images: how many, and the first."""
+    found = Planted()
+    for i in range(3):
+        found.pair(f"d_{i}", f"train/d/rgb/{i}.jpg", f"train/d/gt/{i}_ids.png", lambda seed: ids(seed, [0, 3]))
+        found.files[f"train/d/gt/{i}_color.png"] = colors(i, RUGD[:3])
+        found.files[f"train/d/rgb/{i}.xml"] = b"<a/>"
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert len(draft.layout.pairs) == 3 and draft.layout.annotation == "{split}/d/gt/{name}_ids.png"
+    assert list(draft.strays) == [f"train/d/rgb/{i}.xml" for i in range(3)] and list(draft.endings) == ["color.png"]
+    done = init(tmp_path / "x", "--out", "-")
+    assert "# 3 more files lie among these, such as train/d/rgb/0.xml" in done.stdout
+
+
+def test_lists_of_paths(tmp_path: Path) -> None:
+    """Lists that name images by paths, here below another folder, though all drives have the same frames."""
+    found = Planted()
+    for drive in ("a", "b"):
+        for i in range(4):
+            found.pair(f"{drive}_{i}", f"rgb/{drive}/{i}.jpg", f"gt/{drive}/{i}.png", lambda seed: ids(seed, [0, 3]))
+    for split, numbers in (("train", range(3)), ("val", range(3, 4))):
+        lines = [f"/data/set/rgb/{drive}/{i}.jpg /data/set/gt/{drive}/{i}.png\n" for drive in "ab" for i in numbers]
+        found.files[f"lists/{split}.txt"] = "".join(lines).encode()
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert {split: list(keys) for split, keys in draft.lists.items()} == {
+        "train": ["a_0", "a_1", "a_2", "b_0", "b_1", "b_2"],
+        "val": ["a_3", "b_3"],
+    }
+    assert surveyed(draft, tmp_path / "x", tmp_path) == found.pairs
+
+
+def test_pictures_of_more_colours_than_labels(tmp_path: Path) -> None:
+    """No label table holds 300 colours: one line says so, and what to do."""
+    found = Planted()
+    for i in range(6):
+        table = [(i, 4 * cell, 7) for cell in range(50)]
+        found.pair(str(i), f"images/{i}.jpg", f"masks/{i}.png", lambda seed, table=table: colors(seed, table))  # type: ignore[misc]
+    with pytest.raises(SourceError, match=r"^300 labels by pictures of few colours, .*; expected 256 at most\. Label"):
+        draft_source(found.write(tmp_path / "x"))

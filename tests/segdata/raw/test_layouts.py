@@ -104,7 +104,7 @@ def test_every_source_says_where_its_files_lie() -> None:
     """Each split of each source has images, and labels unless it says that it has none; no document is a picture."""
     for name, each in SOURCES.items():
         for split in each.splits:
-            roles = {folder.role for folder in each.folders if folder.split == split}
+            roles = {folder.role for folder in each.folders if folder.pool == split}
             assert "image" in roles, (name, split)
             assert ("labels" in roles) is (split not in each.unlabelled_splits), (name, split)
         assert not each.others.match("")
@@ -137,7 +137,7 @@ def test_nothing_but_files_of_another_suffix(name: str, draw: Draw, make_job: Ma
         with pytest.raises(FindingsError) as stopped:
             prepare(make_job(name, root, tmp_path / "set", splits=splits))
         assert {row.code for row in stopped.value.findings} == {"unexpected-name"}
-        folders = [each for each in source(name).folders if each.split in (splits or source(name).default_splits)]
+        folders = [each for each in source(name).folders if each.pool in (splits or source(name).default_splits)]
         assert sorted(row.where for row in stopped.value.findings) == sorted(each.path for each in folders)
 
 

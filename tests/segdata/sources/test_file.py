@@ -42,7 +42,7 @@ def test_what_a_file_says() -> None:
         "train and val": ("train", "val")
     }
     assert found.naming.text == "{drive}_{frame}"  # all fields that images and labels share
-    assert found.group("a_b_0017") == "a_b" and found.part("a_b_0017") == "a_b" and found.group("x") == "x"
+    assert found.group("a_b_0017") == "a_b" and found.split_group("a_b_0017") == "a_b" and found.group("x") == "x"
     assert (found.coding, found.frames) == (Coding("ids"), FrameRule())
     assert [(each.path, each.role, each.key("a/rgb/7.png"), each.key("a/gt/7.png")) for each in found.folders] == [
         ("", "image", "a_7", None), ("", "labels", None, "a_7"),
@@ -67,6 +67,11 @@ def test_another_annotation_by_name() -> None:
     assert drawn.coding == Coding("polygons", background="unlabeled") and cityscapes.coding == Coding("ids")
     assert {folder.rule.rpartition("_")[2] for folder in drawn.folders} == {"leftImg8bit.png", "polygons.json"}
     assert drawn.digest == cityscapes.digest == ""
+    own = '{where: {drive: [c]}, annotation: "{drive}/val/{frame}.png"}'  # of the usual labels, not of the others
+    others = 'other_annotations: {drawn: {files: "{drive}/{frame}.json", coding: labelme, background: nothing}}\n'
+    mine = read_source((GOOD.replace("{where: {drive: [c]}}", own) + others).encode(), "d.yaml", Path())
+    assert mine.annotation and mine.annotation.files.templates["val"] == "{drive}/val/{frame}.png"
+    assert {*mine.annotations["drawn"].files.templates.values()} == {"{drive}/{frame}.json"}
 
 
 def test_what_decides_bytes_is_in_the_digest() -> None:
@@ -158,12 +163,18 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
     ("{where: {drive: [c]}}", "{list: none.txt}", 13, "no list none.txt"),
     ("{where: {drive: [c]}}", "{official: -1}", 13, "official -1; expected the number of its frames"),
     ("{where: {drive: [c]}}", "{annotated: no way}", 13, "annotated: found 'no way', expected true or false"),
+    (
+        "{where: {drive: [c]}}",
+        '{annotation: {files: "{drive}/val/{frame}.png", coding: palette}}',
+        13,
+        "split val: annotation: unknown key 'coding'; expected optionally files, package",
+    ),
+    ("{where: {drive: [c]}}", "{image: {channels: grey}}", 13, "split val: image: unknown key 'channels'"),
     ("  val:", "  my val:", 13, "'my val'; expected letters, digits"),
     ("{where: {drive: [c]}}", "{annotation: {divisor: 9}}", 13, "split val: annotation: unknown key 'divisor'"),
     ("{where: {drive: [c]}}", "{image: {range: [0, 9]}}", 13, "split val: image: unknown key 'range'"),
     (", coding: ids}", ", fallback: {files: 'a/{frame}', fallback: 'b/{frame}'}}", 9, "a fallback has no other one"),
     ("splits:", "other_annotations: {ids: '{drive}/{frame}'}\nsplits:", 11, "'ids' means the usual label files"),
-    ("splits:", "other_annotations: {annotation: '{drive}/{frame}'}\nsplits:", 11, "means the usual label files"),
     ("splits:", "other_annotations: {o: 'o/{frame}.png'}\nsplits:", 11, "o/{frame}.png lacks the field 'drive'"),
     ("splits:", "taxonomy: 3\nsplits:", 11, "taxonomy: found 3, expected text"),
     ("splits:", "extends: kitti\nsplits:", 11, "extends: no source 'kitti' ships"),

@@ -68,7 +68,7 @@ def put(root: Path, files: Mapping[str, NDArray[np.uint8]]) -> Path:
 def drives(tmp_path: Path) -> Path:
     """Three drives of two frames, JPEG beside colours, and the source file."""
     (tmp_path / "drives.yaml").write_text(DRIVES)
-    files = {}
+    files: dict[str, NDArray[np.uint8]] = {}
     for number, drive in enumerate(("a_1", "b_2", "c_3")):
         for i in range(2):
             seed = 2 * number + i
@@ -176,6 +176,14 @@ def test_one_split_of_several_in_the_same_folders(drives: Path) -> None:
             codes[split, rules != ""] = [finding.code for finding in found]
     faults = ["missing-label", "missing-image"]
     assert codes == {("train", False): [], ("val", False): faults, ("train", True): faults, ("val", True): faults}
+
+
+def test_a_list_that_is_no_text(drives: Path) -> None:
+    """The list is named, in the line that names it."""
+    (drives.parent / "val.txt").write_bytes(b"\xff\xfea")
+    change("{where: {drive: [c_3]}}", "{where: {drive: [c_3]}, official: val.txt}")(drives)
+    with pytest.raises(SegdataError, match=r"drives\.yaml, line \d+: .*val\.txt is no text file"):
+        source(f"{drives}.yaml")
 
 
 def change(old: str, new: str) -> Callable[[Path], None]:

@@ -230,12 +230,12 @@ def test_the_groups_of_a_source() -> None:
     """What it says for shares, else its clips; without either each frame is alone. dataset.json says which."""
     for changed, part, rule in (
         (SOURCE, "a", "{drive}"),
-        (replace(SOURCE, parts=None), "a/1", "{drive}/{frame//100}"),
-        (replace(SOURCE, parts=None, clips=None), "a-103", "each frame alone"),
+        (replace(SOURCE, split_by_rule=None), "a/1", "{drive}/{frame//100}"),
+        (replace(SOURCE, split_by_rule=None, group_rule=None), "a-103", "each frame alone"),
     ):
         division = read_division(changed, fold="1/2")
-        assert changed.part("a-103") == part and division and division.options["split_by"] == rule
-    assert source("camvid").part("0016E5_00390") == "0016E5"
+        assert changed.split_group("a-103") == part and division and division.options["split_by"] == rule
+    assert source("camvid").split_group("0016E5_00390") == "0016E5"
 
 
 # ---- sets ---------------------------------------------------------------------------------------------------
