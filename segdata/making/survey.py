@@ -107,6 +107,7 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
         raise SourceError(found + _or(tree, source.folders), absent)
     survey.findings += [*(each for each in absent if each not in survey.findings), *_unused(source, tree)]
     survey.painted = is_painted(tree.root)
+    _check_groups(source, survey)
     official = [] if survey.painted else _official_findings(source, survey)
     _settle_splits(source, survey)
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
@@ -138,6 +139,17 @@ def _listings(
         _refuse(tree)
     divided = survey.divided = divide(division, source, tree, found)
     return [(split, listing) for split, listing in found.items() if split in divided.drawn]
+
+
+def _check_groups(source: Source, survey: Survey) -> None:
+    """Raise SourceError for a rule of groups that no key fits: each frame would be a group of its own."""
+    for name, rule in {"group": source.group_rule, "split_by": source.split_by_rule}.items():
+        keys = [scene.key for scenes in survey.scenes.values() for scene in scenes]
+        if rule and keys and not source.ships and not survey.painted and not any(map(rule.key.fullmatch, keys)):
+            raise SourceError(
+                f"{source.name}: no key is one of {name} {rule.template}, such as {keys[0]}. Mend its `key` in the "
+                "source file."
+            )
 
 
 def _settle_splits(source: Source, survey: Survey) -> None:

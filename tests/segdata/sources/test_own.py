@@ -225,6 +225,7 @@ FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what 
     ("drives", change("a_1, b_2", "a_1"), "no-split", "2 frames belong to none of train, val: b_2_0000, b_2_0001"),
     ("drives", change("[c_3]", "[c_3, a_1]"), "", "a_1_0000 belongs to train and to val"),
     ("drives", change("fields: {frame: '[0-9]+'}", "key: '{frame}_{drive}'"), "", "give back its field 'frame'"),
+    ("drives", change('group: "{drive}"', 'group: {key: "{a}-{b}", name: "{a}"}'), "", "no key is one of group"),
     ("drives", change("[107, 142, 35]", "[107, 142, 36]"), "unknown-color", r"colour \(107, 142, 35\)"),
     ("drives", change("[107, 142, 35]", "[0, 0, 0]"), "unknown-color", r"colour \(0, 0, 0\) \(\d+ pixels, of several"),
     ("drives", one_color, "unknown-color", r"colour \(0, 0, 0\) \(\d+ pixels\), \(107, .*"),
