@@ -18,13 +18,13 @@ from segdata import ShardSet
 from segdata.cli import cli
 from segdata.errors import SegdataError
 from segdata.findings import FindingsError
-from segdata.format.manifest import SUMS
+from segdata.format.manifest import MAX_SOURCE_BYTES, SUMS
 from segdata.making.job import Job, make_job
 from segdata.making.prepare import prepare
 from segdata.making.survey import look
 from segdata.raw.tree import open_tree
 from segdata.sources import source
-from segdata.sources.file import read_source
+from segdata.sources.file import MAX_BYTES, read_source
 
 LABELS = """\
 labels:
@@ -176,6 +176,15 @@ def test_one_split_of_several_in_the_same_folders(drives: Path) -> None:
             codes[split, rules != ""] = [finding.code for finding in found]
     faults = ["missing-label", "missing-image"]
     assert codes == {("train", False): [], ("val", False): faults, ("train", True): faults, ("val", True): faults}
+
+
+def test_a_long_source_file(drives: Path) -> None:
+    """What `prepare` reads, the set gives back."""
+    assert MAX_SOURCE_BYTES == MAX_BYTES
+    text = DRIVES + "#" * (MAX_BYTES - len(DRIVES))
+    (drives.parent / "drives.yaml").write_text(text)
+    prepare(job(drives))
+    assert ShardSet(drives.parent / "set", "val").source_file == text.encode()
 
 
 def test_a_list_that_is_no_text(drives: Path) -> None:
