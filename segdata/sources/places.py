@@ -148,7 +148,7 @@ def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membersh
         return Membership(list=str(path))
     if "share" in row:
         share = row["share"].value
-        if type(share) not in {int, float} or not 0 < share < 1:
+        if type(share) not in {int, float} or not 0 < share <= 1:
             raise row["share"].wrong(f"split {split}: share {row['share'].shown()}; expected a number between 0 and 1.")
         return Membership(share=share)
     return Membership()

@@ -51,6 +51,13 @@ def test_shares_cut_no_drive(tmp_path: Path) -> None:
     ]
 
 
+def test_all_that_a_list_leaves(tmp_path: Path) -> None:
+    """Is a share of 1: every frame of every other group."""
+    (tmp_path / "val.txt").write_text("a-00\n")
+    keys, _ = split_of(source_of(tmp_path, "{train: {share: 1}, val: {list: val.txt}}"))
+    assert keys == {"train": {key for key in KEYS if not key.startswith("a")}, "val": {"a-00"}}
+
+
 @pytest.mark.parametrize("path", ["gt/a-09.png", ""])
 def test_lines_of_a_list_that_name_no_frame(path: str, tmp_path: Path) -> None:
     """A finding each, but for a frame of which another finding says what it lacks."""
