@@ -1,6 +1,6 @@
 """Findings: what is wrong with a dataset or a shard folder, each with a code that does not change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from segdata.errors import SegdataError
@@ -94,6 +94,11 @@ def advice(errors: Iterable[Finding]) -> str:
     if codes - OF_OPTIONS.keys():
         do.append("Mend the files, or leave these scenes out with --on-error quarantine.")
     return " ".join(do)
+
+
+def first_few(names: Sequence[str], shown: int) -> str:
+    """For a message: the first names, and how many more there are."""
+    return ", ".join(names[:shown]) + f" and {len(names) - shown} more" * (len(names) > shown)
 
 
 class FindingsError(SegdataError):

@@ -83,6 +83,7 @@ def list_() -> None:
 
     for source in SOURCES.values():
         tell(f"source    {source.name:20}{source.title}")
+        tell(f"{'':30}{source.homepage}; licence: {source.licence}")
         tell(f"{'':30}splits {', '.join(source.splits)}; taxonomy {source.default_taxonomy}")
         for split, caution in source.cautions(source.splits).items():
             tell(f"{'':30}official {split}: {caution}")

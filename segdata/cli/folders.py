@@ -7,7 +7,7 @@ import click
 from segdata.base.files import is_stream, unlink
 from segdata.base.ownership import PICTURE, check_file, json_kind
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_json
+from segdata.cli.output import SARIF, ProgressBar, report_findings, sarif_option, say, tell, write_json
 from segdata.cli.parameters import ANY_PATH, COUNT, WORKERS, folder_path, shard_set
 from segdata.errors import SegdataError
 from segdata.stores.url import Place
@@ -21,7 +21,7 @@ STATS = json_kind("numbers of `stats`", "digest", "set", "splits")
 @click.option(
     "--pixels", is_flag=True, help="Decode every picture and compare its pixels too, not only the bytes of the files."
 )
-@click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
+@sarif_option
 @click.option(
     "--json",
     "json_path",

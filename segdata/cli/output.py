@@ -2,17 +2,21 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from segdata.base.ownership import Kind, json_kind, write_result
-from segdata.findings import Finding
+from segdata.cli.parameters import ANY_PATH
+from segdata.errors import SourceError
+from segdata.findings import Finding, FindingsError
 from segdata.version import __version__
 
 SARIF = json_kind("findings", "runs", where=lambda found: found["runs"][0]["tool"]["driver"]["name"] == "segdata")
+sarif_option = click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
 LISTED = 20  # findings that are printed one by one
 
 
@@ -31,6 +35,19 @@ def write_sarif(findings: Sequence[Finding], sarif: Path | None) -> None:
         from segdata.sarif import sarif as render
 
         write_result("--sarif", sarif, SARIF, render(findings, __version__))
+
+
+@contextmanager
+def findings_told(sarif: Path | None) -> Iterator[None]:
+    """The findings of an error that comes from inside are told before it goes on."""
+    try:
+        yield
+    except FindingsError as error:
+        report_findings(error.findings, sarif)
+        raise
+    except SourceError as error:
+        write_sarif(error.findings, sarif)  # the message tells them
+        raise
 
 
 def write_json(path: Path, kind: Kind, document: object) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,10 +10,13 @@ from segdata.base.files import resolved
 from segdata.base.numbers import MOST
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_sarif
+from segdata.cli.output import SARIF, ProgressBar, findings_told, report_findings, sarif_option, say, tell
 from segdata.cli.parameters import ANY_PATH, COUNT, SEED, WORKERS, Number, Whole, parse_size
-from segdata.errors import OptionError, SourceError
+from segdata.errors import OptionError
 from segdata.stores.url import Url, place
+
+if TYPE_CHECKING:
+    from segdata.making.job import Job
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 DATASET = (  # which dataset, in which splits, as which classes, at which sizes: of `prepare` and of `check`
@@ -126,6 +129,17 @@ def dataset_options(command: Decorated) -> Decorated:
     return command
 
 
+def job_of(source: str, coarse: bool, options: dict[str, Any]) -> "Job":
+    """What the values of the options ask for. Raises UsageError for those that do not fit each other."""
+    from segdata.making.job import make_job
+
+    scales = tuple(map(int, options["scales"]))
+    try:
+        return make_job(f"{source}-coarse" if coarse else source, **{**options, "scales": scales})
+    except OptionError as error:
+        raise click.UsageError(str(error)) from None
+
+
 @click.command(cls=Command)
 @click.argument("source")
 @dataset_options
@@ -230,15 +244,13 @@ def dataset_options(command: Decorated) -> Decorated:
     is_flag=True,
     help="Decode every image, also those whose bytes are only copied, to find damaged pixels.",
 )
-@click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
+@sarif_option
 def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> None:
     """Convert SOURCE to a shard folder, here or in a store.
 
     SOURCE is a dataset that `segdata list` shows, or your own source file (see `segdata init`).
     """
-    from segdata.findings import FindingsError
     from segdata.making.interop import path_note
-    from segdata.making.job import make_job
     from segdata.making.prepare import prepare as run
 
     out, keep = options["out"], bool(options["work_dir"])
@@ -251,25 +263,14 @@ def prepare(source: str, coarse: bool, sarif: Path | None, **options: Any) -> No
         raise click.UsageError(f"--sarif {sarif} lies in --out, in which only the set does.")
     if isinstance(out, Path) and (note := path_note(resolved(out))):
         say(note)
-    scales = tuple(map(int, options.pop("scales")))
-    try:
-        job = make_job(f"{source}-coarse" if coarse else source, scales=scales, **options)
-    except OptionError as error:
-        raise click.UsageError(str(error)) from None
-    try:
-        with ProgressBar("samples") as progress, ProgressBar("files") as sending:
-            if isinstance(out, Url):
-                published = prepare_to(out, job, progress, sending, say, keep=keep)
-                result, change, changed = published[0], published[1].change, published[1].changed
-            else:
-                result = run(job, progress, say)
-                change, changed = result.change, result.changed
-    except FindingsError as error:
-        report_findings(error.findings, sarif)
-        raise
-    except SourceError as error:
-        write_sarif(error.findings, sarif)  # the message tells them
-        raise
+    job = job_of(source, coarse, options)
+    with findings_told(sarif), ProgressBar("samples") as progress, ProgressBar("files") as sending:
+        if isinstance(out, Url):
+            published = prepare_to(out, job, progress, sending, say, keep=keep)
+            result, change, changed = published[0], published[1].change, published[1].changed
+        else:
+            result = run(job, progress, say)
+            change, changed = result.change, result.changed
     report_findings(result.findings, sarif)
     for split, origin in result.origins.items():
         tell(f"{split}: {origin}", err=True)

@@ -1,6 +1,6 @@
 """`segdata init` and `segdata check`: source files of one's own datasets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +9,10 @@ import click
 from segdata.base.files import resolved
 from segdata.base.ownership import check_file
 from segdata.cli.command import Command
-from segdata.cli.output import SARIF, ProgressBar, report_findings, say, tell, write_sarif
+from segdata.cli.output import SARIF, ProgressBar, findings_told, report_findings, sarif_option, say, tell
 from segdata.cli.parameters import ANY_PATH, COUNT
-from segdata.cli.prepare import dataset_options
-from segdata.errors import OptionError, SegdataError, SourceError
+from segdata.cli.prepare import dataset_options, job_of
+from segdata.errors import SegdataError
 from segdata.stores.url import Place, Url, place
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _check_free(file: Path) -> None:
         )
 
 
-def _write_all(file: Path, text: str, lists: "Mapping[Path, object]") -> None:
+def _write_all(file: Path, text: str, lists: Mapping[Path, Sequence[str]]) -> None:
     """The source file last: where it is, its lists are."""
     from segdata.base.files import write_file
     from segdata.base.ownership import check_home
@@ -88,7 +88,7 @@ def _write_all(file: Path, text: str, lists: "Mapping[Path, object]") -> None:
     for path in (*lists, file):
         _check_free(path)
     for path, keys in lists.items():
-        write_file(path, "".join(f"{key}\n" for key in keys).encode())  # type: ignore[attr-defined]
+        write_file(path, "".join(f"{key}\n" for key in keys).encode())
     write_file(file, text.encode("utf-8", "backslashreplace"))
 
 
@@ -155,7 +155,7 @@ def _next(draft: "Draft", folder: str, file: str) -> str:
     type=ANY_PATH,
     help="Write a list of the frames of each split into this folder, which `prepare --split-list` takes again.",
 )
-@click.option("--sarif", type=ANY_PATH, help="Write the findings also to this file, as SARIF 2.1.0.")
+@sarif_option
 def check(
     source: str, coarse: bool, files: int, is_all: bool, lists: Path | None, sarif: Path | None, **options: Any
 ) -> None:  # fmt: skip
@@ -164,25 +164,12 @@ def check(
     SOURCE is a dataset that `segdata list` shows, or your own source file (see `segdata init`). The exit status is 1 if
     something is wrong.
     """
-    from segdata.findings import FindingsError
     from segdata.making.check import check as run
-    from segdata.making.job import make_job
     from segdata.splits.splitlist import write_lists
 
     check_file("--sarif", sarif, SARIF)
-    scales = tuple(map(int, options.pop("scales")))
-    try:
-        job = make_job(f"{source}-coarse" if coarse else source, out=Path(NOWHERE), scales=scales, **options)
-        with ProgressBar("frames") as progress:
-            found = run(job, None if is_all else files, progress)
-    except OptionError as error:
-        raise click.UsageError(str(error)) from None
-    except FindingsError as error:
-        report_findings(error.findings, sarif)
-        raise
-    except SourceError as error:
-        write_sarif(error.findings, sarif)  # the message tells them
-        raise
+    with findings_told(sarif), ProgressBar("frames") as progress:
+        found = run(job_of(source, coarse, {**options, "out": Path(NOWHERE)}), None if is_all else files, progress)
     for note in found.survey.notes:
         say(note)
     report_findings(found.findings, sarif)

@@ -3,8 +3,9 @@
 Tags and objects are refused, and aliases where nobody needs them: a few lines can stand for more than memory holds.
 """
 
+import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from reprlib import repr as short
@@ -81,10 +82,21 @@ class Entry:
         return short(self.plain())
 
 
+def optional(table: Mapping[str, Entry], key: str, what: str, default: T) -> T:
+    """The value of a key that may be missing, of the type of its default; `what` names the table ("class 0")."""
+    return table[key].typed(type(default), f"{what}: {key}" if what else key) if key in table else default
+
+
 def nearest(name: str, names: Collection[str]) -> str:
     """The rest of a sentence about a name that is not among those that are known; "" where none is like it."""
     near = get_close_matches(name, names, n=1)
     return f" (nearest: {near[0]!r})" if near else ""
+
+
+def flow(value: object) -> str:
+    """A value as YAML has it on one line: JSON is YAML; only the ASCII subset, so that no locale or YAML dumper version
+    matters."""
+    return json.dumps(value)
 
 
 def read_yaml(data: bytes, file: str, error: type[SegdataError], *, aliases: bool = False) -> Entry:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -32,11 +32,11 @@ LISTED = 0.8  # share of a list's lines that name a frame
 class Draft:
     """All that was found.
 
-    endings: how files end that lie beside the labels, and their kind. strays: files among the pairs that are neither.
-
-    lists: split -> its frames by key, from a list file at `list_paths`. layout_of: a source that ships and has this
-    layout. spare: labels of other kinds, the best first. unlabelled: images in no pair; orphans: labels of the chosen
-    kind without an image. unread: files that were not understood, by suffix.
+    annotation: the labels that are taken; spare: labels of other kinds, the best first. lists: split -> its frames by
+    key, from a list file at `list_paths`. layout_of: a source that ships and has this layout. unlabelled: images in no
+    pair; orphans: labels of the chosen kind without an image. damaged: paths. unread: files that were not understood,
+    by suffix. endings: how files end that lie beside the labels, and their kind. strays: files among the pairs that are
+    neither.
     """
 
     inventory: Inventory
@@ -115,22 +115,22 @@ def draft_source(place: Path) -> Draft:
     bare = {path for paths in layout.bare.values() for path in paths}
     labels = {member.path for match in best.matches for member in match.label.batch.files.values()}
     return Draft(
-        inventory,
-        best,
-        spare,
-        layout,
-        census,
-        known,
-        rows,
-        lists,
-        list_paths,
-        _layout_of(layout),
-        sorted(images - paired - bare),
-        sorted(labels - paired),
-        sorted({*roles.damaged, *census.damaged}),
-        _unread(inventory, roles, set(list_paths.values())),
-        endings,
-        strays_of(layout, endings, [path for path in members if path not in told]),
+        inventory=inventory,
+        annotation=best,
+        spare=spare,
+        layout=layout,
+        census=census,
+        known=known,
+        rows=rows,
+        lists=lists,
+        list_paths=list_paths,
+        layout_of=_layout_of(layout),
+        unlabelled=sorted(images - paired - bare),
+        orphans=sorted(labels - paired),
+        damaged=sorted({*roles.damaged, *census.damaged}),
+        unread=_unread(inventory, roles, set(list_paths.values())),
+        endings=endings,
+        strays=strays_of(layout, endings, [path for path in members if path not in told]),
     )
 
 
@@ -169,7 +169,7 @@ def _folders(inventory: Inventory) -> set[str]:
     return {part for path in inventory.members for part in path.split("/")[:2]}
 
 
-def _suffixes(inventory: Inventory, skipped: set[str] = frozenset()) -> dict[str, list[str]]:  # type: ignore[assignment]
+def _suffixes(inventory: Inventory, skipped: Collection[str] = ()) -> dict[str, list[str]]:
     """Suffix -> paths, the most frequent first."""
     found: dict[str, list[str]] = {}
     for path in inventory.members:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from segdata.raw.template import PLAIN, Naming, Template
+from segdata.raw.template import PLAIN_FIELD, Naming, Template
 
 
 @dataclass(frozen=True)
@@ -62,4 +62,4 @@ class Layout:
 
 def fields_of(template: str) -> list[str]:
     """In order, {split} among them."""
-    return list(dict.fromkeys(PLAIN.findall(template)))
+    return list(dict.fromkeys(PLAIN_FIELD.findall(template)))

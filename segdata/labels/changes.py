@@ -1,11 +1,12 @@
 """What differs between two target maps, in classes and pixels: the words that `verify` and `diff` share."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from segdata.base.arrays import U8
+from segdata.findings import first_few
 from segdata.labels.taxonomy import IGNORE, Taxonomy
 
 SHOWN = 6
@@ -34,7 +35,7 @@ def described(changes: Mapping[tuple[int, int], int], a: Taxonomy, b: Taxonomy) 
     """ "12 pixels: road -> sidewalk 7, sky -> ignored 5", the largest change first."""
     rows = sorted(changes.items(), key=lambda row: (-row[1], row[0]))
     moves = [f"{class_name(a, old)} -> {class_name(b, new)} {n}" for (old, new), n in rows]
-    return f"{sum(changes.values())} pixels: {_some(moves)}"
+    return f"{sum(changes.values())} pixels: {first_few(moves, SHOWN)}"
 
 
 def balance(moved: Mapping[int, int], taxonomy: Taxonomy) -> str:
@@ -42,8 +43,4 @@ def balance(moved: Mapping[int, int], taxonomy: Taxonomy) -> str:
     rows = sorted(moved.items(), key=lambda row: (-abs(row[1]), row[0]))
     names = [class_name(taxonomy, plane if plane < len(taxonomy.classes) else IGNORE) for plane, _ in rows]
     shown = [f"{name} {n:+d}" for name, (_, n) in zip(names, rows, strict=True) if n]
-    return f"{_some(shown)} pixels" if shown else "each class has as many pixels as before"
-
-
-def _some(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
+    return f"{first_few(shown, SHOWN)} pixels" if shown else "each class has as many pixels as before"

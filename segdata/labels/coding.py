@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from segdata.findings import Finding
+from segdata.findings import Finding, first_few
 from segdata.labels.label import LabelTable, Lookalike
 from segdata.labels.targets import Histogram
 
@@ -103,7 +103,7 @@ def blank_finding(source: LabelTable, split: str, tally: Tally, evaluated: Seque
     if not tally.blank:
         return None
     files = sum(count for count, _ in tally.folders.values())
-    names = ", ".join(evaluated[:SHOWN]) + f" and {len(evaluated) - SHOWN} more" * (len(evaluated) > SHOWN)
+    names = first_few(evaluated, SHOWN)
     few = ", ".join(tally.blanks) + f" and {tally.blank - SHOWN} more" * (tally.blank > SHOWN)
     found = f"{tally.blank} of {files} label files have no pixel of an evaluated class ({names}): {few}"
     return Finding("nothing-labelled", f"{source.name} {split}", found)

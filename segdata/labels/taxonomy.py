@@ -18,8 +18,9 @@ import numpy as np
 
 from segdata.base.arrays import U8
 from segdata.base.files import parsing, read_file
-from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
+from segdata.documents.yaml import PLAIN, Entry, flow, nearest, read_yaml
 from segdata.errors import TaxonomyError
+from segdata.findings import first_few
 from segdata.labels.label import Label
 
 REST = "rest"  # `from: rest`: all raw labels that are named nowhere else in the file
@@ -113,8 +114,8 @@ class Taxonomy:
     def yaml(self) -> str:
         """The canonical YAML text: a class a line."""
         document = self.document()
-        lines = [f"{key}: {_flow(document[key])}" for key in ("name", "description", "ignore")]
-        rows = [f"  - {_flow(row)}" for row in document["classes"]]
+        lines = [f"{key}: {flow(document[key])}" for key in ("name", "description", "ignore")]
+        rows = [f"  - {flow(row)}" for row in document["classes"]]
         return "\n".join([*lines, "classes:", *rows, ""])
 
     @cached_property
@@ -123,11 +124,6 @@ class Taxonomy:
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self.classes)] = [row.color for row in self.classes]
         return palette
-
-
-def _flow(value: object) -> str:
-    """JSON is YAML; only the ASCII subset, so that no locale or YAML dumper version matters."""
-    return json.dumps(value)
 
 
 @dataclass(frozen=True)
@@ -173,8 +169,8 @@ def problems_between(labels: Sequence[Label], taxonomy: Taxonomy) -> list[str]:
     codes = {label.id for label in labels if label.id >= 0}
     problems = []
     if missing := [repr(label.name) for label in gaps(labels, taxonomy)]:
-        few = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
-        many = f"s {few} have" if len(missing) > 1 else f" {few} has"
+        some = first_few(missing, SHOWN)
+        many = f"s {some} have" if len(missing) > 1 else f" {some} has"
         problems.append(f"raw label{many} no destination")
     for name in sorted(taxonomy.placed - names.keys()):
         hint = " (for all others write `from: rest`, without brackets)" if name == REST else nearest(name, names)

@@ -48,7 +48,7 @@ class Converter:
     def __init__(self, conversion: Conversion) -> None:
         self.conversion = conversion
         self.map = LabelMap.between(conversion.labels, conversion.taxonomy)
-        self.frames = FrameReader(conversion.frames)
+        self.frames = FrameReader(conversion.frame_rule)
         self.open_labels = label_opener(conversion.coding, conversion.labels)
         self.open_fallback = label_opener(conversion.fallback, conversion.labels)
         self.evaluated = [i for i, row in enumerate(conversion.taxonomy.classes) if row.evaluated]

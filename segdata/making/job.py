@@ -39,7 +39,7 @@ class Conversion:
     taxonomy: Taxonomy
     coding: Coding = IDS  # of the label files
     fallback: Coding = COLORS  # of those that serve where a scene has none of the first kind
-    frames: FrameRule = AS_THEY_ARE
+    frame_rule: FrameRule = AS_THEY_ARE
     source_digest: str = ""  # of the labels, codings and rule for frames of a source that does not ship
     scales: tuple[int, ...] = (1,)
     rule: str = "majority"
@@ -202,7 +202,7 @@ def make_job(
         raise OptionError("--turn is for --size, which is not given.")
     if image_codec == "keep" and size:
         raise OptionError("--image-codec keep passes bytes through; --size changes them. Choose png.")
-    if image_codec == "keep" and scene_source.frames != AS_THEY_ARE:
+    if image_codec == "keep" and scene_source.frame_rule != AS_THEY_ARE:
         raise OptionError(
             "--image-codec keep passes bytes through; the source's rule for frames (channels, range) changes pixels. "
             "Choose png, or leave the option out."
@@ -215,7 +215,7 @@ def make_job(
         labels=scene_source.labels,
         coding=scene_source.coding,
         fallback=scene_source.fallback,
-        frames=scene_source.frames,
+        frame_rule=scene_source.frame_rule,
         source_digest=scene_source.digest,
         landmarks=scene_source.landmarks,
         lookalikes=scene_source.lookalikes,
@@ -225,7 +225,7 @@ def make_job(
         size=size,
         fit=fit,
         turn=turn,
-        codec=image_codec or ("png" if size or fit or scene_source.frames != AS_THEY_ARE else "keep"),
+        codec=image_codec or ("png" if size or fit or scene_source.frame_rule != AS_THEY_ARE else "keep"),
         full_check=full_check,
         label_files=labels,
         jpeg_quality=jpeg_quality or JPEG_QUALITY,

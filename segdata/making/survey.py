@@ -9,7 +9,7 @@ from pathlib import Path
 from segdata.base.files import read_file
 from segdata.documents.json import load_json
 from segdata.errors import MissingError, SourceError
-from segdata.findings import ERROR, Finding
+from segdata.findings import ERROR, Finding, first_few
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.listing import DOCUMENT, Shelf, list_split, suffix_of
@@ -236,15 +236,10 @@ def _official_findings(source: Source, survey: Survey) -> list[Finding]:
         missing, foreign = uncommon([scene.key for scene in scenes], official)
         if len(scenes) != official.count or missing or foreign:
             found = f"{len(scenes)} frames where the release has {official.count}"
-            found += f"; missing {_some(missing)}" if missing else ""
-            found += f"; not in the release {_some(foreign)}" if foreign else ""
+            found += f"; missing {first_few(missing, SHOWN)}" if missing else ""
+            found += f"; not in the release {first_few(foreign, SHOWN)}" if foreign else ""
             findings.append(Finding("split-count", f"{source.name} {split}", found))
     return findings
-
-
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
 
 
 def drop_bad_keys(survey: Survey) -> None:

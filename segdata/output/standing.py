@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from segdata.base.canonical import digest_file, digest_source
 from segdata.base.files import read_file
 from segdata.errors import SegdataError, ShardError, SourceError
+from segdata.findings import first_few
 from segdata.format.manifest import BESIDE, FILE, NAMES, SIDE, SUMS, Manifest, parse_sums, read_manifest
 from segdata.format.receipt import read_receipt, receipt_path
 from segdata.raw.scene import Scene
@@ -77,14 +78,14 @@ def standing(out: Path) -> Standing | None:
     manifest = _manifest(out)
     if manifest is None and not {SUMS, SIDE} <= set(names):
         raise SegdataError(
-            f"{out} holds {_some(names)}, and no {FILE} of a set that segdata wrote. It is left as it is: name a "
-            "folder that is not there yet, or an earlier set's; if this is the rest of one, remove it."
+            f"{out} holds {first_few(names, SHOWN)}, and no {FILE} of a set that segdata wrote. It is left as it is: "
+            "name a folder that is not there yet, or an earlier set's; if this is the rest of one, remove it."
         )
     strangers = [*_strangers(out, manifest), *(f"{name} (edited)" for name in _edited(out))]
     if strangers:
         raise SegdataError(
-            f"{out} holds files that are not its set's: {_some(sorted(strangers))}. They would be lost with it: "
-            "move them to another folder, then run the same command again."
+            f"{out} holds files that are not its set's: {first_few(sorted(strangers), SHOWN)}. They would be lost with "
+            "it: move them to another folder, then run the same command again."
         )
     return Standing(out, manifest)
 
@@ -241,7 +242,3 @@ def _word(value: Any) -> str:
     if value is None or value in ("", []):
         return "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -13,7 +13,7 @@ from functools import cached_property
 FIELD = re.compile(r"[a-z][a-z0-9_]*")  # its name
 TOKEN = re.compile(r"\{(?P<braces>[^{}]*)\}|(?P<deep>\*\*/)|(?P<any>\*)|(?P<text>[^{}*]+)|(?P<wrong>.)", re.DOTALL)
 ANYTHING = r"[^/]+"  # what a field is where nothing else is said
-PLAIN = re.compile(rf"\{{({FIELD.pattern})\}}")
+PLAIN_FIELD = re.compile(rf"\{{({FIELD.pattern})\}}")
 DIVIDED = re.compile(rf"\{{({FIELD.pattern})\s*//\s*(\d+)\}}")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what the names of a sample's parts can begin with
 UNSAFE = re.compile(r"[^A-Za-z0-9_-]")  # what no key has
@@ -54,7 +54,7 @@ class Template:
         folder, rest = "/".join(names[:plain]), "/".join(names[plain:])
         tokens = list(_tokens(rest))
         given = [token.value for token in tokens if token.kind == "field"]
-        rule = PLAIN.sub(r"<\1>", rest.removeprefix("**/").rpartition("/")[2])
+        rule = PLAIN_FIELD.sub(r"<\1>", rest.removeprefix("**/").rpartition("/")[2])
         letters = len(folder) + sum(len(token.value) for token in tokens if token.kind == "text")
         return cls(text, folder, _pattern(tokens, fields), tuple(dict.fromkeys(given)), rule, letters)
 
@@ -87,7 +87,7 @@ class Naming:
 
     def check(self, known: Collection[str]) -> None:
         """Raise ValueError for what is no name made of these fields."""
-        plain = PLAIN.sub("", DIVIDED.sub("", self.text))
+        plain = PLAIN_FIELD.sub("", DIVIDED.sub("", self.text))
         if set(plain) & set("{}*") or not self.fields or any(int(by) == 0 for _, by in DIVIDED.findall(self.text)):
             raise ValueError("expected text and fields in braces, such as {drive}_{frame} or {drive}/{frame//600}")
         if foreign := [field for field in self.fields if field not in known]:

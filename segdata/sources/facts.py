@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from segdata.documents.yaml import Entry
+from segdata.documents.yaml import Entry, optional
 from segdata.labels.label import Lookalike
 from segdata.raw.scene import CHANNELS, NEVER, FrameRule, Official
 from segdata.raw.template import glob
-from segdata.sources.places import Table, listed, mapping, rows
+from segdata.sources.places import Table, list_path, mapping, rows
 from segdata.sources.source import NamedDivision
 
 HIGHEST = 65535  # of a 16-bit sample
@@ -16,7 +16,7 @@ HIGHEST = 65535  # of a 16-bit sample
 
 def read_official(row: Table, split: str, home: Path) -> Official | None:
     """What the publisher says that the split holds: a count, or a list of its keys; None where nothing is said."""
-    caution = row["caution"].typed(str, f"split {split}: caution") if "caution" in row else ""
+    caution = optional(row, "caution", f"split {split}", "")
     if "official" not in row:
         if caution:
             raise row["caution"].wrong(
@@ -25,7 +25,7 @@ def read_official(row: Table, split: str, home: Path) -> Official | None:
         return None
     entry = row["official"]
     if isinstance(entry.value, str):
-        path = listed(home, entry.value)
+        path = list_path(home, entry.value)
         if not path.is_file():
             raise entry.wrong(
                 f"split {split}: no list {path}. Name a text file with one key a line, or a number of frames."
@@ -53,7 +53,7 @@ def read_divisions(entry: Entry | None, home: Path) -> dict[str, NamedDivision]:
         table = each.table(f"division {name}", ("about", "lists"), ())
         lists = {}
         for split, row in mapping(table["lists"], f"division {name}: lists").items():
-            path = listed(home, row.typed(str, f"division {name}: {split}"))
+            path = list_path(home, row.typed(str, f"division {name}: {split}"))
             if not path.is_file():
                 raise row.wrong(f"division {name}: no list {path}. Name a text file with one frame a line.")
             lists[split] = path.name, _text(path, row)
@@ -61,10 +61,10 @@ def read_divisions(entry: Entry | None, home: Path) -> dict[str, NamedDivision]:
     return found
 
 
-def read_frames(entry: Entry) -> FrameRule:
+def read_frame_rule(entry: Entry) -> FrameRule:
     """What frames are where they are not 8-bit RGB."""
     table: Mapping[str, Entry] = entry.value if isinstance(entry.value, dict) else {}
-    channels = table["channels"].typed(str, "image: channels") if "channels" in table else FrameRule.channels
+    channels = optional(table, "channels", "image", FrameRule.channels)
     if channels not in CHANNELS:
         raise table["channels"].wrong(f"image: channels {channels!r}; expected one of {', '.join(CHANNELS)}.")
     if "range" not in table:
@@ -90,8 +90,8 @@ def read_lookalike(row: Entry) -> Lookalike:
     landmarks = frozenset(
         each.typed(int, "lookalikes: landmarks") for each in table["landmarks"].typed(list, "lookalikes")
     )
-    advice = table["advice"].typed(str, "lookalikes: advice") if "advice" in table else ""
-    return Lookalike(table["name"].typed(str, "lookalikes: name"), frozenset(ids), advice, landmarks)
+    name, advice = table["name"].typed(str, "lookalikes: name"), optional(table, "advice", "lookalikes", "")
+    return Lookalike(name, frozenset(ids), advice, landmarks)
 
 
 def read_others(entry: Entry | None) -> re.Pattern[str]:

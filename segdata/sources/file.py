@@ -11,14 +11,15 @@ from functools import cache
 from pathlib import Path
 
 from segdata.base.files import parsing, read_file
-from segdata.documents.yaml import PLAIN, Entry, nearest, read_yaml
+from segdata.documents.yaml import PLAIN, Entry, nearest, optional, read_yaml
 from segdata.errors import SourceError
 from segdata.labels.label import IDS
-from segdata.raw.template import Naming, Template
-from segdata.sources.facts import read_divisions, read_frames, read_lookalike, read_official, read_others
+from segdata.raw.template import PLAIN_FIELD, Naming, Template
+from segdata.sources.facts import read_divisions, read_frame_rule, read_lookalike, read_official, read_others
 from segdata.sources.home import HOME
 from segdata.sources.places import (
     OF_FRAMES,
+    THE_SPLIT,
     Splits,
     Table,
     mapping,
@@ -68,9 +69,7 @@ def read_source(data: bytes, where: str, home: Path, *, ships: bool = False) -> 
     if len(data) > MAX_BYTES:
         raise SourceError(f"{where}: {len(data)} bytes; a source file has at most {MAX_BYTES}.")
     with parsing(where, SourceError, PLAIN):
-        document = _document(data, where)
-        found = _source(_extended(document, DEEPEST), home, ships=ships)
-        _check_fields(document, found)
+        found = _source(_extended(_document(data, where), DEEPEST), home, ships=ships)
     return found if ships else replace(found, text=data)
 
 
@@ -142,7 +141,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
     _check_others(table, others, naming, fields)
-    facts = {fact: table[fact].typed(str, fact) if fact in table else "" for fact in FACTS}
+    facts = {fact: optional(table, fact, "", "") for fact in FACTS}
     official = {split: read_official(row, split, home) for split, row in splits.items()}
     source = Source(
         name=name,
@@ -157,7 +156,7 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
         members={split: read_members(row, split, naming, home) for split, row in splits.items()},
         official={split: found for split, found in official.items() if found},
         divisions=read_divisions(table.get("divisions"), home),
-        frames=read_frames(table["image"]),
+        frame_rule=read_frame_rule(table["image"]),
         group_rule=read_group_rule(table.get("group"), "group", naming, fields),
         split_by_rule=read_group_rule(table.get("split_by"), "split_by", naming, fields),
         default_taxonomy=_taxonomy(table, home),
@@ -172,17 +171,14 @@ def _source(document: Entry, home: Path, *, ships: bool) -> Source:
     )
     if not ships:  # a table that ships may take another package, and is tested
         _check_names(source, table)
-    _check_pools(source, table, splits)
+    _check_used(source, table, splits)
+    _check_pools(source, table)
     return source
 
 
 def _unlabelled(table: Table, splits: Splits) -> frozenset[str]:
     """Splits that say `annotated: false`; all of a source that says nothing of annotations."""
-    found = {
-        split
-        for split, row in splits.items()
-        if "annotated" in row and not row["annotated"].typed(bool, f"split {split}: annotated")
-    }
+    found = {split for split, row in splits.items() if not optional(row, "annotated", f"split {split}", True)}
     return frozenset(found if "annotation" in table else splits)
 
 
@@ -200,26 +196,13 @@ def _check_others(
                 raise entry.wrong(f"other_annotations: {name}: {text} lacks the field {lacking[0]!r} of the key.")
 
 
-def _check_fields(document: Entry, source: Source) -> None:
-    """Raise the error for an expression of a field that stands nowhere: of a misspelt one, any name would be taken."""
-    chain = [source.annotation, *source.annotations.values()]
-    texts = [*source.image.templates.values(), *_templates(*chain, *(each and each.fallback for each in chain))]
-    known = {name for text in texts for name in Template.parse(text, source.fields).fields}
-    known |= {name for each in (source.group_rule, source.split_by_rule) if each for name in each.key.groupindex}
-    for name, row in mapping(document.value.get("fields"), "fields").items():
-        if name not in known:
-            raise row.wrong(f"fields: no template has {{{name}}}{nearest(name, known)}.")
-
-
 def _templates(*annotations: Annotation | None) -> list[str]:
     return [text for each in annotations if each for text in each.files.templates.values()]
 
 
 def _taxonomy(table: Table, home: Path) -> str:
     """The name of a taxonomy, or the path of one; "" where none is named."""
-    if "taxonomy" not in table:
-        return ""
-    name = table["taxonomy"].typed(str, "taxonomy")
+    name = optional(table, "taxonomy", "", "")
     return str(home / name) if Path(name).suffix in {".yaml", ".yml"} else name
 
 
@@ -227,14 +210,34 @@ def _check_names(source: Source, table: Table) -> None:
     """Raise the error for labels that are named and not in the table."""
     names = {label.name for label in source.labels}
     told = [("landmarks", name) for name in source.landmark_names]
-    chain = [source.annotation, *source.annotations.values()]
+    chain = [
+        part for each in (source.annotation, *source.annotations.values()) if each for part in (each, each.fallback)
+    ]
     told += [("annotation", each.coding.background) for each in chain if each and each.coding.background]
     for key, name in told:
         if name not in names:
             raise table[key].wrong(f"{key}: the label table has no {name!r}{nearest(name, names)}.")
 
 
-def _check_pools(source: Source, table: Table, splits: Splits) -> None:
+def _check_used(source: Source, table: Table, splits: Splits) -> None:
+    """Raise the error for what changes nothing: a folder that no template names, a field that stands nowhere."""
+    places = str([table[key].plain() for key in ("image", "annotation", "other_annotations", "splits") if key in table])
+    for split, row in splits.items():
+        if "folder" in row and THE_SPLIT not in places:
+            raise row["folder"].wrong(f"split {split}: a folder, and no template has {THE_SPLIT} where it would stand.")
+    rules = [rule.key.groupindex for rule in (source.group_rule, source.split_by_rule) if rule]
+    used = {*PLAIN_FIELD.findall(places), *(name for rule in rules for name in rule)}
+    for name, entry in mapping(table.get("fields"), "fields").items():
+        if name not in used and _is_own(entry, table):  # one that is extended may have templates of other fields
+            raise entry.wrong(f"fields: {name} stands in no template{nearest(name, used)}.")
+
+
+def _is_own(entry: Entry, table: Table) -> bool:
+    """Whether it stands in this file, as the name does, and not in one that it extends."""
+    return entry.place.partition(", line")[0] == table["name"].place.partition(", line")[0]
+
+
+def _check_pools(source: Source, table: Table) -> None:
     """Raise the error where splits share their files and do not say which frames are whose."""
     for pool in source.pools.values():
         ruled = [split for split in pool if source.members[split].is_rule]

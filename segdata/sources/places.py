@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from segdata.documents.yaml import Entry
+from segdata.documents.yaml import Entry, optional
 from segdata.labels.label import CODINGS, DRAWN, Coding
 from segdata.raw.template import FIELD, Naming, Template
 from segdata.sources.home import HOME
@@ -22,7 +22,8 @@ OF_SPLIT = ("folder", "annotated", "where", "list", "share", "official", "cautio
 OF_FILES = ("files", "package", "instead")
 OF_SPLIT_FILES = ("files", "package")  # what a split may say of its own; coding and channels are those of all
 OF_FRAMES = ("channels", "range")
-OF_ANNOTATION = ("coding", "divisor", "background", "fallback")
+OF_FALLBACK = ("coding", "divisor", "background")
+OF_ANNOTATION = (*OF_FALLBACK, "fallback")
 
 
 def read_splits(entry: Entry) -> dict[str, Table]:
@@ -60,7 +61,7 @@ def read_files(
 ) -> RoleFiles:
     """The files of one role, for each of the splits: the templates of the entry, or those of a split's own row.
 
-    key: how a split's row calls the role; more: what the entry may say besides.
+    key: how a split's row calls the role, "" where it says nothing of it; more: what the entry may say besides.
     """
     templates, packages = dict[str, str](), dict[str, str]()
     common = of_files(entry, what, (*OF_FILES, *more))
@@ -70,10 +71,10 @@ def read_files(
         if "files" not in table:
             raise entry.wrong(f"{what}: missing key 'files', the template of its files.")
         text = table["files"].typed(str, f"{what}: files")
-        folder = row["folder"].typed(str, f"split {split}: folder") if "folder" in row else split
+        folder = optional(row, "folder", f"split {split}", split)
         templates[split] = text.replace(THE_SPLIT, folder)
         _checked(table["files"], f"{what}: {text}", partial(Template.parse, templates[split], fields))
-        packages[split] = table["package"].typed(str, f"{what}: package") if "package" in table else ""
+        packages[split] = optional(table, "package", what, "")
     instead = {end: each.typed(str, f"{what}: {end}") for end, each in mapping(common.get("instead"), what).items()}
     return RoleFiles(templates, packages, instead)
 
@@ -83,11 +84,18 @@ def of_files(entry: Entry, what: str, known: Collection[str]) -> dict[str, Entry
     return {"files": entry} if isinstance(entry.value, str) else entry.table(what, (), known)
 
 
-def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: Mapping[str, str]) -> Annotation:
-    """Label files and their coding."""
-    files = read_files(entry, what, key, splits, fields, OF_ANNOTATION)
-    table = of_files(entry, what, (*OF_FILES, *OF_ANNOTATION))
-    kind = table["coding"].typed(str, f"{what}: coding") if "coding" in table else "ids"
+def read_annotation(
+    entry: Entry,
+    what: str,
+    key: str,
+    splits: Splits,
+    fields: Mapping[str, str],
+    more: Collection[str] = OF_ANNOTATION,
+) -> Annotation:
+    """Label files and their coding; key and more: as in `read_files`."""
+    files = read_files(entry, what, key, splits, fields, more)
+    table = of_files(entry, what, (*OF_FILES, *more))
+    kind = optional(table, "coding", what, Coding.kind)
     if kind not in CODINGS:
         raise table["coding"].wrong(f"{what}: coding {kind!r}; expected one of {', '.join(CODINGS)}.")
     if "divisor" in table and kind != "ids16":
@@ -98,21 +106,19 @@ def read_annotation(entry: Entry, what: str, key: str, splits: Splits, fields: M
         )
     if "background" not in table and kind in DRAWN:
         raise entry.wrong(f"{what}: missing key 'background', the label of pixels that no object covers.")
-    divisor = table["divisor"].typed(int, f"{what}: divisor") if "divisor" in table else Coding.divisor
+    divisor = optional(table, "divisor", what, Coding.divisor)
     if not 1 <= divisor <= 65535:
         raise table["divisor"].wrong(f"{what}: divisor {divisor}; expected 1 to 65535.")
-    background = table["background"].typed(str, f"{what}: background") if "background" in table else ""
-    if "fallback" in table and what.endswith("fallback"):
-        raise table["fallback"].wrong(f"{what}: a fallback has no other one.")
-    fallback = (
-        read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields) if "fallback" in table else None
-    )
+    background = optional(table, "background", what, Coding.background)
+    fallback = None
+    if "fallback" in table:
+        fallback = read_annotation(table["fallback"], f"{what}: fallback", "", splits, fields, OF_FALLBACK)
     return Annotation(files, Coding(kind, divisor, background), fallback)
 
 
 def read_naming(table: Table, files: Collection[RoleFiles], fields: Mapping[str, str]) -> Naming:
     """How keys are made. Every template must have the fields of the key: by these, images and labels join."""
-    safe = table["safe_keys"].typed(bool, "safe_keys") if "safe_keys" in table else False
+    safe = optional(table, "safe_keys", "", False)
     templates = [Template.parse(text, fields) for each in files for text in each.templates.values()]
     shared = [name for name in templates[0].fields if all(name in each.fields for each in templates)]
     if "key" in table:
@@ -142,7 +148,7 @@ def read_members(row: Table, split: str, naming: Naming, home: Path) -> Membersh
                 raise each.wrong(f"split {split}: where: the key has no field {name!r}; it has {known}.")
         return Membership(where=where)
     if "list" in row:
-        path = listed(home, row["list"].typed(str, f"split {split}: list"))
+        path = list_path(home, row["list"].typed(str, f"split {split}: list"))
         if not path.is_file():
             raise row["list"].wrong(f"split {split}: no list {path}. Name a text file with one frame a line.")
         return Membership(list=str(path))
@@ -158,17 +164,18 @@ def read_group_rule(entry: Entry | None, what: str, naming: Naming, fields: Mapp
     """Which frames belong together: a name made of the key's fields, or of those of another reading of the key."""
     if entry is None:
         return None
-    key, text = naming.text, entry.value
-    if isinstance(text, dict):
+    if isinstance(entry.value, dict):
         table = entry.table(what, ("key", "name"), ())
-        key, text = table["key"].typed(str, f"{what}: key"), table["name"].typed(str, f"{what}: name")
-    name = Naming(entry.typed(str, what) if isinstance(entry.value, str) else str(text))
+        key, text = (table[part].typed(str, f"{what}: {part}") for part in ("key", "name"))
+    else:
+        key, text = naming.text, entry.typed(str, what)
+    name = Naming(text)
     template = _checked(entry, f"{what}: {key}", lambda: Template.parse(key, fields))
     _checked(entry, f"{what}: {name.text}", lambda: name.check(template.fields))
     return GroupRule(template.pattern, name, key)
 
 
-def listed(home: Path, name: str) -> Path:
+def list_path(home: Path, name: str) -> Path:
     """Where a list of a source file in the folder `home` lies: there, or where that of an extended source does."""
     own, shipped = home / name, HOME / name
     return shipped if shipped.is_file() and not own.is_file() else own

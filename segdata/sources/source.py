@@ -98,7 +98,7 @@ class Source:
     official: Mapping[str, Official] = field(default_factory=dict)
     divisions: Mapping[str, NamedDivision] = field(default_factory=dict)
     annotations: Mapping[str, Annotation] = field(default_factory=dict)  # others, which `prepare --labels` chooses
-    frames: FrameRule = AS_THEY_ARE
+    frame_rule: FrameRule = AS_THEY_ARE
     group_rule: GroupRule | None = None
     split_by_rule: GroupRule | None = None  # what shares and folds never cut in two; None: the group
     default_taxonomy: str = ""  # the name or path of one; "": a class for each label
@@ -152,7 +152,7 @@ class Source:
         labels = [[label.id, label.name, list(label.color)] for label in self.labels]
         chain = [self.annotation, self.annotation and self.annotation.fallback]
         codings = [[each.coding.kind, each.coding.divisor, each.coding.background] for each in chain if each]
-        frames = [self.frames.channels, list(self.frames.range or ())]
+        frames = [self.frame_rule.channels, list(self.frame_rule.range or ())]
         return digest_bytes(canonical_json({"labels": labels, "codings": codings, "frames": frames}))
 
     # ---- where its files lie --------------------------------------------------------------------------------

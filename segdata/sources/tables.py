@@ -5,7 +5,7 @@ A name is a source that ships, a table in `tables/`, or a rule of RULES, for tab
 
 from collections.abc import Callable, Mapping
 
-from segdata.documents.yaml import Entry, nearest, read_yaml
+from segdata.documents.yaml import Entry, nearest, optional, read_yaml
 from segdata.errors import SourceError
 from segdata.labels.label import Label
 from segdata.sources.home import HOME
@@ -89,5 +89,5 @@ def _label(row: Entry, number: int) -> Label:
     if len(color) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in color):
         found = table["color"].shown()
         raise table["color"].wrong(f"{what}: color is {found}; expected [red, green, blue], each 0 to 255.")
-    category = table["category"].typed(str, f"{what}: category") if "category" in table else name
+    category = optional(table, "category", what, name)
     return Label(code, name, (color[0], color[1], color[2]), category)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from segdata.errors import SourceError
-from segdata.findings import Finding
+from segdata.findings import ERROR, Finding
 from segdata.raw.scene import Listing, Scene
 from segdata.raw.template import Template
 from segdata.sources.source import Source
@@ -40,7 +40,7 @@ def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str,
     homes = [(finding, _homes(source, rules, finding) or splits) for finding in listing.findings]
     for split, scenes in chosen.items():
         absent = listing.absent
-        if not scenes and not absent and not any(finding.severity == "error" for finding in listing.findings):
+        if not scenes and not absent and not any(finding.severity == ERROR for finding in listing.findings):
             found = f"{source.name}: none of the {len(listing.scenes)} frames belongs to {split}."
             absent = Finding("missing-split", split, found)
         origin = f"{len(scenes)} frames of {listing.origin}" if len(splits) > 1 else listing.origin

@@ -1,12 +1,12 @@
 """What lies beside the folders: the source file that prepares them again, its taxonomy, and a page for people."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from shlex import quote
 
 from segdata.base.canonical import pretty_json
+from segdata.documents.yaml import flow
 from segdata.labels.taxonomy import Taxonomy
 from segdata.making.survey import PAINTED
 from segdata.reading.shardset import ShardSet
@@ -53,11 +53,11 @@ def _source(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
     rows = {split: "" if PART in shards.parts else "annotated: false" for split, shards in sets.items()}
     return "\n".join(
         [
-            f"# Plain folders of the shard set {_text(manifest.name)} with the fingerprint",
+            f"# Plain folders of the shard set {flow(manifest.name)} with the fingerprint",
             f"# {manifest.fingerprint}. {CARD} says how to prepare them again.",
-            f"name: {_text(_plain(manifest.name) + '-unpacked')}",
-            f"title: {_text(manifest.name + ', as plain folders')}",
-            f"licence: {_text(str(manifest.document['source'].get('licence') or ''))}",
+            f"name: {flow(_plain(manifest.name) + '-unpacked')}",
+            f"title: {flow(manifest.name + ', as plain folders')}",
+            f"licence: {flow(str(manifest.document['source'].get('licence') or ''))}",
             f"taxonomy: {TAXONOMY}",
             "labels:",
             *_labels(next(iter(sets.values())).taxonomy, ids),
@@ -66,7 +66,7 @@ def _source(sets: Mapping[str, ShardSet], ids: Ids, colors: bool) -> str:
             'key: "{name}"',
             *_groups(str(manifest.document["source"]["name"])),
             "splits:",
-            *(f"  {_text(split)}: {{{row}}}" for split, row in rows.items()),
+            *(f"  {flow(split)}: {{{row}}}" for split, row in rows.items()),
             f"others: [{SOURCE}, {TAXONOMY}{', colors/' * colors}]",
             "",
         ]
@@ -78,7 +78,7 @@ def _labels(taxonomy: Taxonomy, ids: Ids) -> list[str]:
     if ids.ignored is not None:
         rows.append((ids.ignored, _ignored_name(taxonomy), (0, 0, 0), "void"))
     return [
-        f"  - {{id: {code}, name: {_text(name)}, color: {list(color)}, category: {_text(category)}}}"
+        f"  - {{id: {code}, name: {flow(name)}, color: {list(color)}, category: {flow(category)}}}"
         for code, name, color, category in rows
     ]
 
@@ -89,9 +89,9 @@ def _groups(name: str) -> list[str]:
     rules = {"group": source.group_rule, "split_by": source.split_by_rule} if source else {}
     said = {key: rule for key, rule in rules.items() if rule}
     used = {field: text for field, text in source.fields.items() if said} if source else {}
-    lines = [f"fields: {{{', '.join(f'{field}: {_text(text)}' for field, text in used.items())}}}"] if used else []
+    lines = [f"fields: {{{', '.join(f'{field}: {flow(text)}' for field, text in used.items())}}}"] if used else []
     return lines + [
-        f"{key}: {{key: {_text(rule.template)}, name: {_text(rule.naming.text)}}}" for key, rule in said.items()
+        f"{key}: {{key: {flow(rule.template)}, name: {flow(rule.naming.text)}}}" for key, rule in said.items()
     ]
 
 
@@ -109,11 +109,6 @@ def _ignored_name(taxonomy: Taxonomy) -> str:
         return taxonomy.ignore[0]
     names = {row.name for row in taxonomy.classes}
     return next(name for i in range(len(names) + 1) if (name := "ignored" + "_" * i) not in names)
-
-
-def _text(value: str) -> str:
-    """In quotes, in ASCII: JSON is YAML."""
-    return json.dumps(value)
 
 
 def _plain(name: str) -> str:

@@ -18,6 +18,7 @@ from segdata.base.ownership import check_home, is_ours
 from segdata.base.refusal import placed
 from segdata.documents.json import load_json
 from segdata.errors import SegdataError, ShardError
+from segdata.findings import first_few
 from segdata.format.manifest import read_manifest
 from segdata.output.place import check_apart, check_replaceable
 from segdata.output.workfolder import MARK, WORK, claim, remove
@@ -124,10 +125,9 @@ def _may_write(out: Path, beside: Sequence[_File]) -> bool:
     check_home("--out", out, is_folder=True)
     names = sorted(path.name for path in out.iterdir()) if out.exists() else []
     if names and not _holds(out, beside[0]):
-        some = ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
         raise SegdataError(
-            f"--out {out} holds {some}, and is no folder of this set with these options. It is left as it is: "
-            "name a folder that is not there yet, or an empty one."
+            f"--out {out} holds {first_few(names, SHOWN)}, and is no folder of this set with these options. It is left "
+            "as it is: name a folder that is not there yet, or an empty one."
         )
     return bool(names)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.base.arrays import U8
-from segdata.findings import SampleError
+from segdata.findings import SampleError, first_few
 from segdata.labels.colors import Color, code_of, codes_of, color_of
 from segdata.labels.label import Coding, Label
 from segdata.pictures.containers.kinds import format_of
@@ -117,7 +117,9 @@ class LabelReader:
             found, pixels = np.unique(ids[beyond], return_counts=True)
             shown = [f"{i} ({n} pixels)" for i, n in zip(found.tolist(), pixels.tolist(), strict=True)]
             by = f"values divided by {self.coding.divisor}"
-            raise file.problem("unknown-id", f"id {_some(shown)}, by {by}: no id is above 255. Is the divisor right?")
+            raise file.problem(
+                "unknown-id", f"id {first_few(shown, SHOWN)}, by {by}: no id is above 255. Is the divisor right?"
+            )
         return np.asarray(ids, np.uint8)
 
     def _table(self, file: PictureFile, used: list[int], colors: list[Color]) -> U8:
@@ -129,7 +131,7 @@ class LabelReader:
         if not readings:
             best = max((own, named, grey), key=len)
             foreign = [f"{i} {color}" for i, color in zip(used, colors, strict=True) if i not in best]
-            found = f"index and colour {_some(foreign)}: neither the grey of an id nor the colour of a label"
+            found = f"index and colour {first_few(foreign, SHOWN)}: neither the grey of an id nor the colour of a label"
             raise file.problem("label-palette", found)
         if any(each != readings[0] for each in readings):
             i = next(i for i in used if len({each[i] for each in readings}) > 1)
@@ -147,7 +149,7 @@ class LabelReader:
             several = [", of several labels" * (color_of(int(value)) in self._shared) for value in values]
             counted = zip(values, pixels, several, strict=True)
             shown = [f"{color_of(int(value))} ({count} pixels{of})" for value, count, of in counted]
-            raise file.problem("unknown-color", f"colour {_some(shown)}")
+            raise file.problem("unknown-color", f"colour {first_few(shown, SHOWN)}")
         return np.asarray(self._ids_of_codes[at], np.uint8)
 
 
@@ -166,7 +168,7 @@ def _indexed(file: PictureFile) -> tuple[U8, list[int], list[Color]]:
         raise file.problem("label-palette", f"index {used[-1]} where the palette has {len(palette) / 3:g} colours")
     opacity = file.chunk(b"tRNS") or b""
     if clear := [i for i in used if i < len(opacity) and opacity[i] < 255]:
-        raise file.problem("label-format", f"index {_some(list(map(str, clear)))} is transparent (tRNS)")
+        raise file.problem("label-format", f"index {first_few(list(map(str, clear)), SHOWN)} is transparent (tRNS)")
     return indices, used, [(palette[3 * i], palette[3 * i + 1], palette[3 * i + 2]) for i in used]
 
 
@@ -183,7 +185,3 @@ def _check_opaque(file: PictureFile, pixels: NDArray[Any]) -> None:
         raise file.problem("label-format", f"a chunk tRNS of {len(value)} bytes")
     if clear.any():
         raise file.problem("label-format", f"{clear.sum()} transparent pixels")
-
-
-def _some(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")

@@ -43,7 +43,7 @@ def test_what_a_file_says() -> None:
     }
     assert found.naming.text == "{drive}_{frame}"  # all fields that images and labels share
     assert found.group("a_b_0017") == "a_b" and found.split_group("a_b_0017") == "a_b" and found.group("x") == "x"
-    assert (found.coding, found.frames) == (Coding("ids"), FrameRule())
+    assert (found.coding, found.frame_rule) == (Coding("ids"), FrameRule())
     assert [(each.path, each.role, each.key("a/rgb/7.png"), each.key("a/gt/7.png")) for each in found.folders] == [
         ("", "image", "a_7", None), ("", "labels", None, "a_7"),
     ]  # fmt: skip
@@ -132,7 +132,7 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
     ("'\\d+'", "'(?P<x>\\d+)'", 7, "a group in parentheses"),
     ("'\\d+'", "'(\\d+'", 7, "fields: frame: missing )"),
     ("'\\d+'", "'[0'", 7, "fields: frame: unterminated character set"),
-    ("{frame: ", "{frames: ", 7, "fields: no template has {frames} (nearest: 'frame')"),
+    ("'\\d+'}", "'\\d+', drvie: a}", 7, "fields: drvie stands in no template (nearest: 'drive')"),
     ("{frame: ", "{Frame: ", 7, "'Frame' is no name of a field"),
     ("{drive}/rgb", "{Drive}/rgb", 8, "{Drive} is no field"),
     ("{drive}/rgb", "/{drive}/rgb", 8, "expected a path from the dataset's folder on"),
@@ -149,6 +149,18 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
         '{files: "{drive}/rgb/{frame}.png", range: [9, 1]}',
         8,
         "range [9, 1]; expected [low",
+    ),
+    (
+        "coding: ids",
+        'fallback: {files: "{drive}/c/{frame}.png", coding: colors, fallback: "{drive}/d/{frame}.png"}',
+        9,
+        "annotation: fallback: unknown key 'fallback'",
+    ),
+    (
+        "coding: ids",
+        'fallback: {files: "{drive}/{frame}.json", coding: labelme, background: sky}',
+        9,
+        "the label table has no 'sky'",
     ),
     ("coding: ids", "coding: rgb", 9, "coding 'rgb'; expected one of ids, palette, colors"),
     ("coding: ids", "divisor: 256", 9, "a divisor is for the coding ids16"),
@@ -170,10 +182,9 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
         "split val: annotation: unknown key 'coding'; expected optionally files, package",
     ),
     ("{where: {drive: [c]}}", "{image: {channels: grey}}", 13, "split val: image: unknown key 'channels'"),
+    ("{where: {drive: [c]}}", "{where: {drive: [c]}, folder: x}", 13, "a folder, and no template has {split}"),
     ("  val:", "  my val:", 13, "'my val'; expected letters, digits"),
-    ("{where: {drive: [c]}}", "{annotation: {divisor: 9}}", 13, "split val: annotation: unknown key 'divisor'"),
-    ("{where: {drive: [c]}}", "{image: {range: [0, 9]}}", 13, "split val: image: unknown key 'range'"),
-    (", coding: ids}", ", fallback: {files: 'a/{frame}', fallback: 'b/{frame}'}}", 9, "a fallback has no other one"),
+    (", coding: ids}", ", fallback: {files: 'a/{frame}', fallback: 'b/{frame}'}}", 9, "unknown key 'fallback'"),
     ("splits:", "other_annotations: {ids: '{drive}/{frame}'}\nsplits:", 11, "'ids' means the usual label files"),
     ("splits:", "other_annotations: {o: 'o/{frame}.png'}\nsplits:", 11, "o/{frame}.png lacks the field 'drive'"),
     ("splits:", "taxonomy: 3\nsplits:", 11, "taxonomy: found 3, expected text"),
