@@ -178,6 +178,16 @@ def test_one_split_of_several_in_the_same_folders(drives: Path) -> None:
     assert codes == {("train", False): [], ("val", False): faults, ("train", True): faults, ("val", True): faults}
 
 
+def test_frames_of_two_formats_can_be_checked(drives: Path) -> None:
+    """`check` has no codec to choose: it says what `prepare` needs, and looks at the rest."""
+    change(".jpg", ".{jpg,png}")(drives)
+    move("a_1/rgb/0000.jpg", "a_1/rgb/0000.png")(drives)
+    Image.fromarray(frame(0)).save(drives / "a_1/rgb/0000.png")
+    done = CliRunner().invoke(cli, ["check", f"{drives}.yaml", "--root", str(drives)])
+    assert done.exit_code == 0 and "6 frames can be prepared" in done.output
+    assert "5 frames .jpg and 1 frame .png" in done.output and "Give --image-codec png" in done.output
+
+
 def test_a_long_source_file(drives: Path) -> None:
     """What `prepare` reads, the set gives back."""
     assert MAX_SOURCE_BYTES == MAX_BYTES
