@@ -4,6 +4,7 @@ Tags and objects are refused, and aliases where nobody needs them: a few lines c
 """
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from segdata.errors import SegdataError
 T = TypeVar("T")
 
 PLAIN = "Expected plain YAML: tags, aliases and objects are refused."
+OCTAL = re.compile(r"[-+]?0[0_]*([1-7][0-7_]*)")
 TAGS: dict[type, str] = {yaml.MappingNode: "tag:yaml.org,2002:map", yaml.SequenceNode: "tag:yaml.org,2002:seq"}
 WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "keys with values"}
 
@@ -192,6 +194,10 @@ def _pairs(
 def _single(loader: _Loader, node: yaml.Node, here: Entry) -> Any:
     if node.tag == "tag:yaml.org,2002:merge":
         return str(node.value)
+    if node.tag == "tag:yaml.org,2002:int" and (found := OCTAL.fullmatch(node.value)):
+        raise here.wrong(
+            f"{node.value[:40]} begins with 0: YAML would take it for an octal number. Write {found[1][:40]}."
+        )
     try:
         return _joined(loader.construct_object(node, deep=True))
     except yaml.MarkedYAMLError as damaged:

@@ -21,6 +21,7 @@ CARD = "README.md"
 SUMS = "SHA256SUMS"
 SIDE = ".segdata"
 SOURCE = "source.yaml"
+MAX_SOURCE_BYTES = 1 << 20  # as much as `sources` reads of a source file
 BESIDE = re.compile(
     r"README\.md|(taxonomy|source)\.yaml|SHA256SUMS|dataset\.json|(\.segdata|\.nv-meta)/.+"
 )  # the shards

@@ -2,10 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from segdata.errors import OptionError
 from segdata.findings import ERROR, Finding, SampleError
 from segdata.labels.coding import Tally, coding_finding
 from segdata.labels.label import Label
@@ -82,7 +83,11 @@ def check(job: Job, most: int | None, progress: Callable[[int, int], None] = lam
     LabelMap.between(job.source.labels, job.conversion.taxonomy)  # a taxonomy that does not fit fails at once
     survey = look(job.source, open_tree(job.root), job.splits, job.division)
     drop_bad_keys(survey)
-    job = job.settled(scene.image.path for scenes in survey.scenes.values() for scene in scenes)
+    try:
+        job = job.settled(scene.image.path for scenes in survey.scenes.values() for scene in scenes)
+    except OptionError as error:  # frames of several formats, which `prepare` takes with a codec
+        survey.notes.append(str(error))
+        job = replace(job, conversion=replace(job.conversion, codec="png"))
     chosen = [scene for scenes in survey.scenes.values() for scene in _spread(scenes, survey, most)]
     seen, tallies, found = Seen(), defaultdict[str, Tally](Tally), list[Finding]()
     converter = Converter(job.conversion)

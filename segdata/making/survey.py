@@ -85,14 +85,16 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
         if split not in wanted:
             continue  # of a pool of which other splits are wanted
         survey.origins[split] = listing.origin
-        survey.findings += listing.findings
+        told = {*survey.findings}  # of splits whose files lie together, the same ones
+        survey.findings += [finding for finding in listing.findings if finding not in told]
         if listing.scenes:
             survey.scenes[split] = listing.scenes
         if listing.absent:
-            absent.append(listing.absent)
+            if listing.absent not in absent:
+                absent.append(listing.absent)
             if listing.absent.severity == ERROR:
                 survey.halves.append(split)
-            if splits and not tree.faults and not listing.findings:
+            if splits and not tree.faults and not any(finding.severity == ERROR for finding in listing.findings):
                 _refuse(tree)
                 raise MissingError(listing.absent.found + _or(tree, source.folders), [listing.absent])
     if absent:
@@ -105,6 +107,7 @@ def _look(source: Source, tree: Tree, splits: Sequence[str], division: Division 
         raise SourceError(found + _or(tree, source.folders), absent)
     survey.findings += [*(each for each in absent if each not in survey.findings), *_unused(source, tree)]
     survey.painted = is_painted(tree.root)
+    _check_groups(source, survey)
     official = [] if survey.painted else _official_findings(source, survey)
     _settle_splits(source, survey)
     survey.findings += key_findings([scene for scenes in survey.scenes.values() for scene in scenes])
@@ -138,6 +141,17 @@ def _listings(
     return [(split, listing) for split, listing in found.items() if split in divided.drawn]
 
 
+def _check_groups(source: Source, survey: Survey) -> None:
+    """Raise SourceError for a rule of groups that no key fits: each frame would be a group of its own."""
+    for name, rule in {"group": source.group_rule, "split_by": source.split_by_rule}.items():
+        keys = [scene.key for scenes in survey.scenes.values() for scene in scenes]
+        if rule and keys and not source.ships and not survey.painted and not any(map(rule.key.fullmatch, keys)):
+            raise SourceError(
+                f"{source.name}: no key is one of {name} {rule.template}, such as {keys[0]}. Mend its `key` in the "
+                "source file."
+            )
+
+
 def _settle_splits(source: Source, survey: Survey) -> None:
     """From official splits to those of lists, where these make them; else a note on what the official ones hide."""
     if divided := survey.divided:
@@ -168,11 +182,11 @@ def _unused(source: Source, tree: Tree) -> list[Finding]:
 
     def known(path: str) -> bool:
         name = path.rpartition("/")[2]
-        is_other = source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
-        return is_other or _fits(inside, path)
+        return source.others.match(path) is not None or DOCUMENT.fullmatch(name) is not None or path == PAINTED
 
     groups: dict[tuple[str, str], tuple[int, str]] = {}  # (first name below the root, suffix) -> count, an example
-    for top, path in tree.unused({folder.path for folder in source.folders if folder.path}, known):
+    folders = {folder.path for folder in source.folders if folder.path}
+    for top, path in tree.unused(folders, known, partial(_fits, inside)):
         group = (top if path else "", suffix_of(path or top))
         count, example = groups.get(group, (0, f"{top}/{path}" if path else top))
         groups[group] = count + 1, example

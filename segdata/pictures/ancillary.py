@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from io import BytesIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
 
 from segdata.base.files import parsing
 from segdata.errors import CodecError, SizeError
@@ -56,6 +55,8 @@ def disagreement(chunks: Iterable[Chunk]) -> str:
         return ANIMATED
     if foreign := [chunk for chunk in others if not chunk[0].isalpha() or chunk[0][2] & 32]:
         return f"libpng does not open it, for {_names(foreign)} is no name of a chunk. Save it without"
+    from PIL import ExifTags, Image, ImageOps  # readers of shards, who load this file too, need none of it
+
     probe = assemble(PROBE.shape[1], PROBE.shape[0], RGB, [*others, (b"IDAT", ROWS)])
     try:
         with parsing("Pillow", CodecError), warnings.catch_warnings():
@@ -78,6 +79,8 @@ def turning(data: bytes, kind: str, exif: bytes) -> str:
     `exif` is what it holds of that, which is checked before any reader sees it. Pillow reads what stands before the
     pixels, and decodes nothing.
     """
+    from PIL import ExifTags, Image
+
     try:
         _check_exif(exif)
         with parsing("Pillow", CodecError), warnings.catch_warnings():

@@ -91,18 +91,19 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
         return Listing(scenes, findings, origin)
     ids, colors = (used[role].keyed if role in used else () for role in ("labels", "colors"))
     scenes, unpaired = pair(image.folder.pool, image.keyed, ids, colors)
+    scenes, crossed = _joined(scenes, used)
     if not scenes and (kind := _other_kind(labels[0])):
         lacking = labels[0].folder
         found = (
             f"{name}: the {labels[0]} are all *_{kind}, of which none is named as its image. {lacking.instead[kind]}."
         )
         return Listing((), findings, origin, Finding("missing-label", lacking.path, found))
-    if annotated and not scenes and not any(finding.code == "duplicate-key" for finding in unpaired):
+    if annotated and not scenes and not crossed and not any(finding.code == "duplicate-key" for finding in unpaired):
         none = _no_pair(name, image, annotated[0])
         return Listing((), (*findings, none), origin, none)
     if labels[0].folder.is_partial:
         unpaired = _without_label(image, unpaired)
-    return Listing(scenes, (*findings, *unpaired), origin)
+    return Listing(scenes, (*findings, *unpaired, *crossed), origin)
 
 
 def _without_label(image: Used, unpaired: Sequence[Finding]) -> list[Finding]:
@@ -142,11 +143,8 @@ def _absent(code: str, name: str, tree: Tree, lacking: Folder, there: Used, othe
 def _other_kind(labels: Used) -> str:
     """The kind of other files that all those are that were taken for labels; "" where they are of none."""
     paths = [member.path for _, member in labels.keyed]
-    return (
-        ""
-        if not paths
-        else next((kind for kind in labels.folder.instead if all(path.endswith(f"_{kind}") for path in paths)), "")
-    )
+    kinds = labels.folder.instead if paths else ()
+    return next((kind for kind in kinds if all(path.endswith(f"_{kind}") for path in paths)), "")
 
 
 def _advice(lacking: Folder, tree: Tree) -> str:
@@ -256,10 +254,10 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = ()) -> tuple[
     """Scenes sorted by key; what has no counterpart is a finding, as is a key that stands twice: no scene of it."""
     groups = [_grouped(keyed) for keyed in (images, labels, colors)]
     twice = {key: several[key] for one, several in reversed(groups) for key in one if key in several}
-    found = [
-        Finding("duplicate-key", first.path, f"{key} also names {', '.join(member.path for member in others)}")
-        for key, (first, *others) in twice.items()
-    ]
+    found = []
+    for key, (first, *others) in twice.items():
+        names = (each.where if each.path == first.path else each.path for each in others)
+        found.append(Finding("duplicate-key", first.path, f"{key} also names {', '.join(names)}"))
     (pictures, _), (ids, _), (painted, _) = groups
     scenes = []
     for key in sorted(key for key in pictures if key not in twice):
@@ -272,6 +270,35 @@ def pair(split: str, images: Keyed, labels: Keyed, colors: Keyed = ()) -> tuple[
         alone |= {key: one[key] for key in sorted(one) if key not in pictures and key not in twice}
     found += [Finding("missing-image", label.path, f"no image for {key}") for key, label in alone.items()]
     return tuple(scenes), found
+
+
+def _joined(scenes: tuple[Scene, ...], used: Mapping[str, Used]) -> tuple[tuple[Scene, ...], list[Finding]]:
+    """The scenes whose image and label have all fields equal that both templates have; the others are findings.
+
+    A key alone does not tell: it may lack a field, and names with underscores can give one key in two ways.
+    """
+    image = used["image"].folder
+    joins = {role: image.shared(each.folder) for role, each in used.items() if role != "image"}
+    kept, found = list[Scene](), list[Finding]()
+    for scene in scenes:
+        labels = (("labels", scene.labels), ("colors", scene.colors))
+        told = (_apart(image, scene, used[role].folder, file, joins[role]) for role, file in labels if file)
+        if apart := next(filter(None, told), ""):
+            do = "Put this field into `key`, and between its fields a character that no name has"
+            found.append(Finding("no-pair", scene.image.path, f"its key {scene.key} is also that of {apart}. {do}"))
+        else:
+            kept.append(scene)
+    return tuple(kept), found
+
+
+def _apart(image: Folder, scene: Scene, labels: Folder, label: Member, names: Sequence[str]) -> str:
+    """The label file, and the first of the fields in which it differs from its image; "" for none."""
+    if not names or image.values(scene.image.path, names) == labels.values(label.path, names):
+        return ""
+    ours, theirs = image.fields(scene.image.path) or {}, labels.fields(label.path) or {}
+    as_in_key = image.naming.part
+    other = next((name for name in names if as_in_key(ours[name]) != as_in_key(theirs[name])), "")
+    return other and f"{label.path}, which has another {{{other}}}"
 
 
 def _grouped(keyed: Keyed) -> tuple[dict[str, Member], dict[str, list[Member]]]:

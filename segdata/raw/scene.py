@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from segdata.findings import Finding
 from segdata.raw.member import Member
@@ -75,6 +76,16 @@ class Folder:
         """The key of a file at this path; None of one that is not used."""
         fields = self.fields(path)
         return None if fields is None else self.naming.of(fields)
+
+    def shared(self, other: "Folder") -> tuple[str, ...]:
+        """The fields that the files of both have; none where the key is one field, and so says all that they share."""
+        both = tuple(name for name in self.template.fields if name in other.template.fields)
+        return () if [f"{{{name}}}" for name in both] == [self.naming.text] else both
+
+    def values(self, path: str, names: Sequence[str]) -> Sequence[str | Any]:
+        """Those of these fields, as they are, of a file that is used: quickly."""
+        found = self.template.pattern.fullmatch(path, len(self.path) + 1 if self.path else 0)
+        return found.group(*names) if found else ()
 
 
 @dataclass(frozen=True)

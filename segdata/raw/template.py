@@ -46,7 +46,7 @@ class Template:
     @classmethod
     def parse(cls, text: str, fields: Mapping[str, str]) -> "Template":
         """`fields` are regular expressions for some of them. Raises ValueError that says what is wrong."""
-        if text.startswith("/") or "\\" in text or ".." in text.split("/") or text.endswith("/") or not text:
+        if "\\" in text or {"", ".", ".."} & {*text.split("/")}:
             raise ValueError("expected a path from the dataset's folder on, with / between folders, to a file")
         names = text.split("/")
         plain = next((i for i, name in enumerate(names[:-1]) if set(name) & set("{}*")), len(names) - 1)
@@ -93,6 +93,10 @@ class Naming:
         if foreign := [field for field in self.fields if field not in known]:
             raise ValueError(f"no field {foreign[0]!r} here; there are {', '.join(known) or 'none'}")
 
+    def part(self, value: str) -> str:
+        """What of a field's value a name has."""
+        return UNSAFE.sub("-", value) if self.safe else value
+
     def of(self, values: Mapping[str, str]) -> str:
         """The name; of a field that is divided and no whole number, its text."""
         quotients, text = self._parsed
@@ -123,7 +127,12 @@ def _tokens(text: str) -> Iterator[Token]:
             kind = "text" if found["text"] else "deep" if found["deep"] else "any"
             yield Token(kind, found[0])
         elif "," in found["braces"]:
-            yield Token("choice", "", tuple(found["braces"].split(",")))
+            choices = tuple(found["braces"].split(","))
+            if any(choice != choice.strip() for choice in choices):
+                raise ValueError(
+                    f"a space beside a comma or brace in {found[0]!r}: write {{{','.join(map(str.strip, choices))}}}"
+                )
+            yield Token("choice", "", choices)
         elif FIELD.fullmatch(found["braces"]):
             yield Token("field", found["braces"])
         else:
@@ -133,18 +142,23 @@ def _tokens(text: str) -> Iterator[Token]:
 def _pattern(tokens: list[Token], fields: Mapping[str, str]) -> re.Pattern[str]:
     """Of the tokens in order; from the last full stop after all fields on, capitals match too."""
     last = max((i for i, token in enumerate(tokens) if token.kind in {"field", "any", "deep"}), default=-1)
-    stops = [i for i, token in enumerate(tokens) if i > last and token.kind == "text" and "." in token.value]
+    stops = [i for i, token in enumerate(tokens) if i > last and "." in "".join((token.value, *token.choices))]
     met = set[str]()
     pieces = [_piece(token, fields, met) for token in tokens]
     if stops:
         at = stops[-1]
-        stem, _, suffix = tokens[at].value.rpartition(".")
-        tail = re.escape(f".{suffix}") + "".join(pieces[at + 1 :])
-        pieces = [*pieces[:at], re.escape(stem), f"(?i:{tail})"]
+        ends = "|".join(map(_in_capitals_too, tokens[at].choices or [tokens[at].value]))
+        pieces = [*pieces[:at], f"(?:{ends})", f"(?i:{''.join(pieces[at + 1 :])})"]
     try:
         return re.compile("".join(pieces))
     except re.error as error:
         raise ValueError(f"a field whose regular expression is none ({error})") from None
+
+
+def _in_capitals_too(end: str) -> str:
+    """The end of a name, whose suffix may be in capitals."""
+    stem, stop, suffix = end.rpartition(".")
+    return f"{re.escape(stem)}(?i:{re.escape(stop + suffix)})" if stop else re.escape(end)
 
 
 def _piece(token: Token, fields: Mapping[str, str], met: set[str]) -> str:

@@ -37,12 +37,14 @@ class Tree:
     """The files under one root, found by the path that the dataset gives them.
 
     `faults` are the links to folders that were not followed, each with the path that the dataset gives to what is
-    missed; `refused` the archives that cannot be read, and why. Both are complete after `contents`; the links that led
-    out of the root, and the leftovers, after `unused`.
+    missed; `refused` the archives that cannot be read, and why; `above` how many folders stand above those of the
+    dataset's own folder that are used, by place. All are complete after `contents`; the links that led out of the root,
+    and the leftovers, after `unused`.
     """
 
     storage: Storage
     refused: dict[str, SourceError] = field(default_factory=dict, compare=False)
+    above: dict[Place, int] = field(default_factory=dict, compare=False)
 
     @property
     def root(self) -> Place:
@@ -64,7 +66,7 @@ class Tree:
             members = [Member(path, base, path, fault=fault) for path, fault in files]
             if members:
                 if not folder:
-                    members = _lifted(members, LEVELS, fits)
+                    members = self._lifted(self.root, members, LEVELS, fits)
                 members.sort(key=attrgetter("path"))
                 found.setdefault(folder, []).append(Contents(base / folder, False, members))
         for place in self.storage.archives():
@@ -73,32 +75,39 @@ class Tree:
             except SourceError as error:
                 self.refused[place.name] = error
                 continue
-            for folder, members in _archived(place, names, folders, fits).items():
-                found.setdefault(folder, []).append(Contents(place, True, members))
+            for folder, members in _archived(place, names, folders).items():
+                used = members if folder else self._lifted(place, members, DEEPEST, fits)
+                found.setdefault(folder, []).append(Contents(place, True, sorted(used)))
         return found
 
-    def unused(self, folders: Collection[str], known: Known) -> Iterator[tuple[str, str]]:
+    def unused(
+        self, folders: Collection[str], known: Known, fits: Fits = lambda path: False
+    ) -> Iterator[tuple[str, str]]:
         """(first name below the root, path below that) of every other file, but for known and hidden ones.
 
-        Asked for after `contents`, with all folders of the dataset. The path is "" of a file at the root itself.
+        Asked for after `contents`, with all folders of the dataset; `fits` says which files of its own folder are used.
+        The path is "" of a file at the root itself.
         """
 
-        def expected(path: str, levels: int = LEVELS) -> bool:
+        def expected(path: str, place: Place, levels: int = LEVELS) -> bool:
             """Whether it is in a folder of the dataset, or known: at the top, or at most so many levels down."""
             parts = path.split("/")
-            return bool(split_path(path, folders, levels)) or any(
-                known("/".join(parts[skip:])) for skip in range(min(levels + 1, len(parts)))
+            at = {self.above[place]} if place in self.above else range(levels + 1)  # where `contents` took its files
+            return (
+                bool(split_path(path, folders, levels))
+                or any(known("/".join(parts[skip:])) for skip in range(min(levels + 1, len(parts))))
+                or any(fits("/".join(parts[skip:])) for skip in at)
             )
 
         archives = {place.name: place for place in self.storage.archives()}
-        for path in self.storage.others(lambda path: path in archives or expected(path)):
+        for path in self.storage.others(lambda path: path in archives or expected(path, self.root)):
             top, _, below = path.partition("/")
             yield (top, below) if below else (path, "")
         for name, place in archives.items():
             if name not in self.refused:
                 names = self._visible(archive_names(place))
                 levels = _levels(names, folders)
-                yield from ((name, path) for path in names if not expected(path, levels))
+                yield from ((name, path) for path in names if not expected(path, place, levels))
 
     def notes(self) -> list[str]:
         """What is out of the ordinary and no fault, in words: files outside the root, and leftovers."""
@@ -120,6 +129,17 @@ class Tree:
                 return f"unpack {place}: it holds another archive ({inner}), which is then read as it is"
         return ""
 
+    def _lifted(self, place: Place, members: list[Member], levels: int, fits: Fits) -> list[Member]:
+        """The files of the dataset's own folder, by their paths below the folders that stand above those that are
+        used."""
+        for skip in range(levels + 1):
+            lifted = [(member, member.path.split("/", skip)) for member in members]
+            below = [(member, parts[skip]) for member, parts in lifted if len(parts) > skip]
+            if any(fits(path) for _, path in below):
+                self.above[place] = skip
+                return [replace(member, path=path) for member, path in below]
+        return members
+
     def _visible(self, names: Iterable[str], *, count: bool = False) -> list[str]:
         """The files of an archive that may be a dataset's; with `count` the others are counted."""
         found = []
@@ -136,26 +156,14 @@ def open_tree(root: Place) -> Tree:
     return Tree(storage_at(root))
 
 
-def _archived(place: Place, names: Sequence[str], folders: Sequence[str], fits: Fits) -> dict[str, list[Member]]:
+def _archived(place: Place, names: Sequence[str], folders: Sequence[str]) -> dict[str, list[Member]]:
     """The files of an archive by folder."""
     found: dict[str, list[Member]] = {}
     levels = _levels(names, folders)
     for name in names:
         for _, folder, path in split_path(name, folders, levels):
             found.setdefault(folder, []).append(Member(path, place, name, zipped=True))
-    if "" in found:
-        found[""] = _lifted(found[""], DEEPEST, fits)
-    return {folder: sorted(members) for folder, members in found.items()}
-
-
-def _lifted(members: list[Member], levels: int, fits: Fits) -> list[Member]:
-    """The files of the dataset's own folder, by their paths below the folders that stand above those that are used."""
-    for skip in range(levels + 1):
-        lifted = [(member, member.path.split("/", skip)) for member in members]
-        below = [(member, parts[skip]) for member, parts in lifted if len(parts) > skip]
-        if any(fits(path) for _, path in below):
-            return [replace(member, path=path) for member, path in below]
-    return members
+    return found
 
 
 def _levels(names: Sequence[str], folders: Collection[str]) -> int:

@@ -17,7 +17,7 @@ from segdata.base.arrays import U8, Window
 from segdata.errors import CodecError, ShardError
 from segdata.format.counts import ClassCounts, ImageSums
 from segdata.format.index import Index, parsed_digests, parsed_groups
-from segdata.format.manifest import SOURCE, SUMS, Manifest
+from segdata.format.manifest import MAX_SOURCE_BYTES, SOURCE, SUMS, Manifest
 from segdata.format.pinned import replaced
 from segdata.labels.taxonomy import MAX_YAML_BYTES, Taxonomy, read_taxonomy
 from segdata.pictures.codecs import decode_image, decode_map, decode_meta, decode_planes
@@ -90,7 +90,7 @@ class ShardSet:
     @cached_property
     def source_file(self) -> bytes | None:
         """The source file of the dataset, None of one that ships with segdata."""
-        return self._files.side(SOURCE, MAX_YAML_BYTES)
+        return self._files.side(SOURCE, MAX_SOURCE_BYTES)
 
     @property
     def statistics(self) -> tuple[ClassCounts | None, ImageSums | None]:

@@ -30,9 +30,20 @@ def read_official(row: Table, split: str, home: Path) -> Official | None:
             raise entry.wrong(
                 f"split {split}: no list {path}. Name a text file with one key a line, or a number of frames."
             )
-        keys = frozenset(path.read_text(encoding="utf-8").split())
+        keys = frozenset(_text(path, entry).split())
         return Official(len(keys), keys, caution)
-    return Official(entry.typed(int, f"split {split}: official"), caution=caution)
+    count = entry.typed(int, f"split {split}: official")
+    if count < 1:
+        raise entry.wrong(f"split {split}: official {count}; expected the number of its frames.")
+    return Official(count, caution=caution)
+
+
+def _text(path: Path, entry: Entry) -> str:
+    """Of a list. Raises the entry's error where it is no text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise entry.wrong(f"{path} is no text file. Save it as UTF-8, with one frame a line.") from None
 
 
 def read_divisions(entry: Entry | None, home: Path) -> dict[str, NamedDivision]:
@@ -45,7 +56,7 @@ def read_divisions(entry: Entry | None, home: Path) -> dict[str, NamedDivision]:
             path = list_path(home, row.typed(str, f"division {name}: {split}"))
             if not path.is_file():
                 raise row.wrong(f"division {name}: no list {path}. Name a text file with one frame a line.")
-            lists[split] = path.name, path.read_text(encoding="utf-8")
+            lists[split] = path.name, _text(path, row)
         found[name] = NamedDivision(table["about"].typed(str, f"division {name}: about"), lists)
     return found
 

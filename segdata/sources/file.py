@@ -5,6 +5,7 @@ says, key by key. docs/datasets.md describes the form.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from segdata.base.files import parsing, read_file
 from segdata.documents.yaml import PLAIN, Entry, nearest, optional, read_yaml
 from segdata.errors import SourceError
-from segdata.raw.template import PLAIN_FIELD
+from segdata.labels.label import IDS
+from segdata.raw.template import PLAIN_FIELD, Naming, Template
 from segdata.sources.facts import read_divisions, read_frame_rule, read_lookalike, read_official, read_others
 from segdata.sources.home import HOME
 from segdata.sources.places import (
@@ -31,7 +33,7 @@ from segdata.sources.places import (
     rows,
     words,
 )
-from segdata.sources.source import Source
+from segdata.sources.source import Annotation, Source
 from segdata.sources.tables import read_table
 
 MAX_BYTES = 1 << 20  # a hundred times the longest here
@@ -94,7 +96,7 @@ def _document(data: bytes, where: str) -> Entry:
 
 def _check_filled_in(data: bytes, where: str) -> None:
     """Raise SourceError for a line that `segdata init` left open, whatever YAML makes of it."""
-    lines = [COMMENT.sub(b"", line) for line in data.splitlines()]
+    lines = [COMMENT.sub(b"", line) for line in data.replace(b"\0", b"").splitlines()]  # of UTF-16 too
     if left := [number for number, line in enumerate(lines, start=1) if OPEN in line]:
         more = f" (and in {len(left) - 1} more lines)" if len(left) > 1 else ""
         raise SourceError(
@@ -133,9 +135,14 @@ def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
     annotation = (
         read_annotation(table["annotation"], "annotation", "annotation", labelled, fields) if labelled else None
     )
-    others = mapping(table.get("other_annotations"), "other_annotations").items() if labelled else ()
+    others = {
+        key: read_annotation(each, key, "", labelled, fields)
+        for key, each in mapping(table.get("other_annotations"), "other_annotations").items()
+        if labelled
+    }
     chain = [each.files for each in (annotation, annotation and annotation.fallback) if each]
     naming = read_naming(table, [image, *chain], fields)
+    _check_others(table, others, naming, fields)
     facts = {fact: optional(table, fact, "", "") for fact in FACTS}
     official = {split: read_official(row, split, home) if home else None for split, row in splits.items()}
     source = Source(
@@ -143,7 +150,7 @@ def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
         table=read_table(table["labels"]),
         image=image,
         annotation=annotation,
-        annotations={key: read_annotation(each, key, "", labelled, fields) for key, each in others},
+        annotations=others,
         naming=naming,
         fields=fields,
         splits=tuple(splits),
@@ -175,6 +182,24 @@ def _unlabelled(table: Table, splits: Splits) -> frozenset[str]:
     """Splits that say `annotated: false`; all of a source that says nothing of annotations."""
     found = {split for split, row in splits.items() if not optional(row, "annotated", f"split {split}", True)}
     return frozenset(found if "annotation" in table else splits)
+
+
+def _check_others(
+    table: Table, annotations: Mapping[str, Annotation], naming: Naming, fields: Mapping[str, str]
+) -> None:  # fmt: skip
+    """Raise the error for other annotations that `--labels` cannot choose, or whose files have no key."""
+    for name, entry in mapping(table.get("other_annotations"), "other_annotations").items():
+        if name == IDS.kind:
+            raise entry.wrong(f"other_annotations: {name!r} means the usual label files. Give these another name.")
+        found = annotations.get(name)
+        for text in _templates(found, found and found.fallback):
+            there = Template.parse(text, fields).fields
+            if lacking := [field for field in naming.fields if field not in there]:
+                raise entry.wrong(f"other_annotations: {name}: {text} lacks the field {lacking[0]!r} of the key.")
+
+
+def _templates(*annotations: Annotation | None) -> list[str]:
+    return [text for each in annotations if each for text in each.files.templates.values()]
 
 
 def _taxonomy(table: Table, home: Path | None) -> str:

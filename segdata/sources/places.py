@@ -51,9 +51,8 @@ def read_fields(entry: Entry | None) -> dict[str, str]:
         text = row.typed(str, f"fields: {name}")
         if not FIELD.fullmatch(name) or name == "split":
             raise row.wrong(f"fields: {name!r} is no name of a field: expected small letters, digits and '_'.")
-        if re.search(r"\((?!\?)", re.sub(r"\\.|\[[^]]*\]", "", text)):
-            raise row.wrong(f"fields: {name}: a group in parentheses; write (?:…) instead of (…).")
-        _checked(row, f"fields: {name}", partial(re.compile, text))
+        if _checked(row, f"fields: {name}", partial(re.compile, text)).groups:
+            raise row.wrong(f"fields: {name}: a group in parentheses; write (?:…) instead of (…) or (?P<…>…).")
         found[name] = text
     return found
 
@@ -160,7 +159,7 @@ def read_members(row: Table, split: str, naming: Naming, home: Path | None) -> M
         return Membership(list=str(path))
     if "share" in row:
         share = row["share"].value
-        if type(share) not in {int, float} or not 0 < share < 1:
+        if type(share) not in {int, float} or not 0 < share <= 1:
             raise row["share"].wrong(f"split {split}: share {row['share'].shown()}; expected a number between 0 and 1.")
         return Membership(share=share)
     return Membership()

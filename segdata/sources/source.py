@@ -124,7 +124,8 @@ class Source:
 
     @property
     def default_splits(self) -> tuple[str, ...]:
-        return tuple(split for split in self.splits if split not in self.unlabelled_splits)
+        """Those with labels; of a dataset that has none, all."""
+        return tuple(split for split in self.splits if split not in self.unlabelled_splits) or self.splits
 
     @property
     def coding(self) -> Coding:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from segdata.errors import SourceError
 from segdata.findings import ERROR, Finding
 from segdata.raw.scene import Listing, Scene
-from segdata.raw.template import UNSAFE, Template
+from segdata.raw.template import Template
 from segdata.sources.source import Source
 from segdata.splits.shares import Shares, share_out
 from segdata.splits.splitlist import SplitList, parse_list, read_list
@@ -18,7 +18,7 @@ SHOWN = 3
 
 
 def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str, Listing]]:
-    """The splits of a pool, each with its frames; the listing's findings are told with the first split."""
+    """The splits of a pool, each with its frames and its findings; those that may be of any of them, with all."""
     _check_readable(source, pool, listing.scenes)
     splits = source.pools[pool]
     if splits == (pool,) and not source.members[pool].is_rule:
@@ -32,17 +32,26 @@ def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str,
             chosen[split].append(replace(scene, split=split))
         else:
             left.append(scene)
-    findings = [*listing.findings, *_unknown(source, splits, listing)]
+    findings = [*_unknown(source, splits, listing)]
     if left:
         few = ", ".join(scene.key for scene in left[:SHOWN]) + ", …" * (len(left) > SHOWN)
         findings.append(Finding("no-split", pool, f"{len(left)} frames belong to none of {', '.join(splits)}: {few}"))
-    for number, (split, scenes) in enumerate(chosen.items()):
+    rules = {split: _taker(source, split) for split in splits if not source.members[split].share}
+    homes = [(finding, _homes(source, rules, finding) or splits) for finding in listing.findings]
+    for split, scenes in chosen.items():
         absent = listing.absent
         if not scenes and not absent and not any(finding.severity == ERROR for finding in listing.findings):
             found = f"{source.name}: none of the {len(listing.scenes)} frames belongs to {split}."
             absent = Finding("missing-split", split, found)
         origin = f"{len(scenes)} frames of {listing.origin}" if len(splits) > 1 else listing.origin
-        yield split, Listing(tuple(scenes), () if number else tuple(findings), origin, absent)
+        own = (finding for finding, of_splits in homes if split in of_splits)
+        yield split, Listing(tuple(scenes), (*own, *findings), origin, absent)
+
+
+def _homes(source: Source, rules: Mapping[str, Callable[[str], bool]], finding: Finding) -> Sequence[str]:
+    """The splits whose rules take the frame that a finding names."""
+    key = next((key for folder in source.folders if (key := folder.key(finding.where)) is not None), "")
+    return [split for split, takes in rules.items() if takes(key)]
 
 
 def _split_of(source: Source, splits: Sequence[str], scenes: Sequence[Scene]) -> Mapping[str, str]:
@@ -97,7 +106,7 @@ def _taker(source: Source, split: str) -> Callable[[str], bool]:
     if member.list:
         return _list(source, split).lines.__contains__
     template = Template.parse(source.naming.text, source.fields)
-    due = {name: frozenset(_as_in_keys(source, each) for each in values) for name, values in member.where.items()}
+    due = {name: frozenset(map(source.naming.part, values)) for name, values in member.where.items()}
 
     def takes(key: str) -> bool:
         fields = template.match(key)
@@ -118,7 +127,7 @@ def _check_readable(source: Source, pool: str, scenes: Sequence[Scene]) -> None:
     template = Template.parse(source.naming.text, source.fields)
     for scene in scenes:
         fields = folder.fields(scene.image.path) or {}
-        due = {name: _as_in_keys(source, fields[name]) for name in template.fields}
+        due = {name: source.naming.part(fields[name]) for name in template.fields}
         read = template.match(scene.key)
         if read != due:
             name = next(name for name in due if read is None or read[name] != due[name])
@@ -128,7 +137,3 @@ def _check_readable(source: Source, pool: str, scenes: Sequence[Scene]) -> None:
                 f"it is {due[name]!r}, and {got} is read. Say under `fields` what it looks like, as {name}: '[0-9]+', "
                 "or put another character between the fields of the key."
             )
-
-
-def _as_in_keys(source: Source, value: str) -> str:
-    return UNSAFE.sub("-", value) if source.naming.safe else value

@@ -181,10 +181,12 @@ def _command(sets: Mapping[str, ShardSet]) -> str:
     options = manifest.document["options"]
     words = [f"segdata prepare {SOURCE} --root . --out ../SHARDS --name {_plain(manifest.name)}"]
     words += [f"--split {quote(split)}" for split in sets]
-    words += [f"--scale {scale}" for scale in options["scales"]]
-    words += [f"--rule {options['rule']}"]
+    words += [f"--scale {quote(str(scale))}" for scale in options["scales"]]  # whoever made the set wrote these
+    words += [f"--rule {quote(options['rule'])}"]
     words += [
-        f"--{name.replace('_', '-')} {options[name]}" for name in ("samples_per_shard", "seed") if name in options
+        f"--{name.replace('_', '-')} {quote(str(options[name]))}"
+        for name in ("samples_per_shard", "seed")
+        if name in options
     ]
     return " ".join(words)
 

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from cv2.utils import logging
 from numpy.typing import NDArray
-from PIL import Image
 
 from segdata.base.files import parsing
 from segdata.errors import CodecError, SizeError, UnsupportedError
@@ -67,6 +66,8 @@ def decode_tiff(data: bytes, container: Container) -> NDArray[Any]:
 
 
 def _read(data: bytes) -> NDArray[Any]:
+    from PIL import Image
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(BytesIO(data), formats=["TIFF"]) as image:

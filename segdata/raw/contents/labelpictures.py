@@ -22,6 +22,7 @@ from segdata.raw.contents.picture import PictureFile, open_picture, problem
 from segdata.raw.member import Member
 
 SHOWN = 5
+NO_COLOR = 1 << 24  # above all colours as numbers
 BLURRED = {"JPEG": "a JPEG", "WebP": "a WebP"}
 INSTEAD = {  # by what a pixel is: the coding that reads such files
     ("palette", 8): "`coding: palette` reads it, by the colours of the labels",
@@ -69,8 +70,10 @@ class LabelReader:
         shared = Counter(label.color for label in held)
         self.color_of = {label.id: label.color for label in held}
         self.colors = {label.color: label.id for label in held if shared[label.color] == 1}
-        self._codes = np.array(sorted(map(code_of, self.colors)), np.uint32)
-        self._ids_of_codes = np.array([self.colors[color_of(int(code))] for code in self._codes], np.uint8)
+        self._shared = {color for color, count in shared.items() if count > 1}
+        codes = sorted(map(code_of, self.colors))
+        self._codes = np.array([*codes, NO_COLOR], np.uint32)
+        self._ids_of_codes = np.array([*(self.colors[color_of(code)] for code in codes), 0], np.uint8)
 
     def open(self, member: Member) -> LabelPicture:
         """Raises SampleError with the finding that keeps the file from being used."""
@@ -140,10 +143,12 @@ class LabelReader:
 
     def _looked_up(self, file: PictureFile, colors: U8) -> U8:
         codes = codes_of(colors)
-        at = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+        at = np.searchsorted(self._codes, codes)
         if (foreign := self._codes[at] != codes).any():
             values, pixels = np.unique(codes[foreign], return_counts=True)
-            shown = [f"{color_of(int(v))} ({n} pixels)" for v, n in zip(values, pixels, strict=True)]
+            several = [", of several labels" * (color_of(int(value)) in self._shared) for value in values]
+            counted = zip(values, pixels, several, strict=True)
+            shown = [f"{color_of(int(value))} ({count} pixels{of})" for value, count, of in counted]
             raise file.problem("unknown-color", f"colour {first_few(shown, SHOWN)}")
         return np.asarray(self._ids_of_codes[at], np.uint8)
 

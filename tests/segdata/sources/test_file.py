@@ -123,10 +123,14 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
     ("id: 2", "id: 1", 6, "id 1 stands 2 times, first in d.yaml, line 5"),
     ("name: building", "name: road", 6, "name 'road' stands 2 times"),
     ("id: 2", "id: 256", 6, "id 256; expected 0 to 255"),
+    ("id: 2", "id: 010", 6, "010 begins with 0: YAML would take it for an octal number. Write 10"),
+    ("[70, 70, 70]", "[070, 70, 70]", 6, "070 begins with 0"),
     ("id: 2", "id: two", 6, "id: found 'two', expected a whole number"),
     ("[70, 70, 70]", "[70, 70]", 6, "color is [70, 70]; expected [red, green, blue]"),
     ("category: flat", "kategory: flat", 5, "unknown key 'kategory'"),
-    ("'\\d+'", "'(\\d+'", 7, "a group in parentheses"),
+    ("'\\d+'", "'(\\d+)'", 7, "a group in parentheses"),
+    ("'\\d+'", "'(?P<x>\\d+)'", 7, "a group in parentheses"),
+    ("'\\d+'", "'(\\d+'", 7, "fields: frame: missing )"),
     ("'\\d+'", "'[0'", 7, "fields: frame: unterminated character set"),
     ("'\\d+'}", "'\\d+', drvie: a}", 7, "fields: drvie stands in no template (nearest: 'drive')"),
     ("{frame: ", "{Frame: ", 7, "'Frame' is no name of a field"),
@@ -170,6 +174,7 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
     ("{where: {drive: [c]}}", "{share: 1.5}", 13, "share 1.5; expected a number between 0 and 1"),
     ("{where: {drive: [c]}}", "{share: 0.1, list: a.txt}", 13, "list and share; expected one of them"),
     ("{where: {drive: [c]}}", "{list: none.txt}", 13, "no list none.txt"),
+    ("{where: {drive: [c]}}", "{official: -1}", 13, "official -1; expected the number of its frames"),
     ("{where: {drive: [c]}}", "{annotated: no way}", 13, "annotated: found 'no way', expected true or false"),
     (
         "{where: {drive: [c]}}",
@@ -180,6 +185,9 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
     ("{where: {drive: [c]}}", "{image: {channels: grey}}", 13, "split val: image: unknown key 'channels'"),
     ("{where: {drive: [c]}}", "{where: {drive: [c]}, folder: x}", 13, "a folder, and no template has {split}"),
     ("  val:", "  my val:", 13, "'my val'; expected letters, digits"),
+    (", coding: ids}", ", fallback: {files: 'a/{frame}', fallback: 'b/{frame}'}}", 9, "unknown key 'fallback'"),
+    ("splits:", "other_annotations: {ids: '{drive}/{frame}'}\nsplits:", 11, "'ids' means the usual label files"),
+    ("splits:", "other_annotations: {o: 'o/{frame}.png'}\nsplits:", 11, "o/{frame}.png lacks the field 'drive'"),
     ("splits:", "taxonomy: 3\nsplits:", 11, "taxonomy: found 3, expected text"),
     ("splits:", "extends: kitti\nsplits:", 11, "extends: no source 'kitti' ships"),
     ("splits:", "landmarks: [sky]\nsplits:", 11, "landmarks: the label table has no 'sky'"),
@@ -194,6 +202,14 @@ def test_faults_are_told_with_their_line(there: str, instead: str, line: int, to
         read_source(GOOD.replace(there, instead, 1).encode(), "d.yaml", Path())
     message = str(caught.value)
     assert re.match(rf"d\.yaml, line {line}\b.*: ", message) and told in message and "\n" not in message, message
+
+
+def test_what_is_open_is_found_in_every_encoding() -> None:
+    """As editors write it: UTF-8 with a mark, UTF-16."""
+    text = GOOD.replace("licence: mine", "licence: ???")
+    for encoding in ("utf-8-sig", "utf-16"):
+        with pytest.raises(SourceError, match=r"d\.yaml, line 2: \?\?\? stands for"):
+            read_source(text.encode(encoding), "d.yaml", Path())
 
 
 def test_shares_add_up() -> None:

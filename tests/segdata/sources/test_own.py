@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,12 +18,13 @@ from segdata import ShardSet
 from segdata.cli import cli
 from segdata.errors import SegdataError
 from segdata.findings import FindingsError
-from segdata.format.manifest import SUMS
+from segdata.format.manifest import MAX_SOURCE_BYTES, SUMS
 from segdata.making.job import Job, make_job
 from segdata.making.prepare import prepare
 from segdata.making.survey import look
 from segdata.raw.tree import open_tree
 from segdata.sources import source
+from segdata.sources.file import MAX_BYTES, read_source
 
 LABELS = """\
 labels:
@@ -119,6 +121,24 @@ def test_wherever_it_lies(drives: Path, tmp_path: Path) -> None:
         assert (found.out / SUMS).read_bytes() == due, root
 
 
+def test_what_lies_at_another_level(drives: Path, tmp_path: Path) -> None:
+    """Is not read where others are used, and told; of a folder that is there twice, both places are named."""
+    put(tmp_path / "above", {"x/rgb/1.jpg": frame(0), "x/gt/1.png": COLORS[ids(0)]})
+    drives.rename(tmp_path / "above" / "drives")
+    anyhow = DRIVES[: DRIVES.index("  train:")] + "  train: {share: 0.5}\n"
+    found = look(read_source(anyhow.encode(), "d.yaml", tmp_path), open_tree(tmp_path / "above"), ())
+    assert [scene.key for scenes in found.scenes.values() for scene in scenes] == ["x_1"]
+    assert [(each.code, each.where) for each in found.findings] == [
+        ("unused-file", "drives"),
+        ("unused-file", "drives"),
+    ]
+    (tmp_path / "above" / "x").rename(tmp_path / "above" / "drives" / "x")
+    shutil.copytree(tmp_path / "above" / "drives", tmp_path / "above" / "copy")
+    twice = look(read_source(anyhow.encode(), "d.yaml", tmp_path), open_tree(tmp_path / "above"), ()).errors[0]
+    assert (twice.code, twice.where) == ("duplicate-key", "a_1/rgb/0000.jpg")
+    assert "above/copy/a_1/rgb/0000.jpg" in twice.found or "above/drives/a_1/rgb/0000.jpg" in twice.found
+
+
 def test_flat(flat: Path) -> None:
     """The template that says more of a name has the file; keys become such as a shard can hold."""
     assert prepare(job(flat)).samples == {"all": 2}
@@ -141,6 +161,12 @@ def test_recordings_of_which_some_frames_are_labelled(drives: Path) -> None:
     ]
 
 
+def test_images_alone(drives: Path) -> None:
+    """A dataset without labels is prepared as one with labels is: all of its splits."""
+    change('annotation: {files: "{drive}/gt/{frame}.png", coding: colors}\n', "")(drives)
+    assert prepare(job(drives)).samples == {"train": 4, "val": 2}
+
+
 def test_a_split_by_list_and_shares(drives: Path) -> None:
     """A list takes its frames, shares take the others, and no drive is cut in two."""
     (drives.parent / "mine.txt").write_text("c_3/rgb/0000.jpg\nc_3_0001\n")
@@ -151,6 +177,47 @@ def test_a_split_by_list_and_shares(drives: Path) -> None:
     assert keys["val"] == {"c_3_0000", "c_3_0001"}
     whole = [{f"{drive}_{i:04d}" for i in range(2)} for drive in ("a_1", "b_2")]
     assert sorted([keys["train"], keys["test"]], key=min) == whole
+
+
+def test_one_split_of_several_in_the_same_folders(drives: Path) -> None:
+    """What is wrong with its own frames is told, and with those that may be its own; not what is with another's."""
+    move("c_3/gt/0000.png", "c_3/gt/0007.png")(drives)
+    codes = {}
+    for rules in ("", "  train: {share: 0.5}\n  val: {share: 0.5}\n"):
+        text = DRIVES if not rules else DRIVES[: DRIVES.index("  train:")] + rules
+        (drives.parent / "drives.yaml").write_text(text)
+        for split in ("train", "val"):
+            found = look(source(f"{drives}.yaml"), open_tree(drives), [split]).errors
+            codes[split, rules != ""] = [finding.code for finding in found]
+    faults = ["missing-label", "missing-image"]
+    assert codes == {("train", False): [], ("val", False): faults, ("train", True): faults, ("val", True): faults}
+
+
+def test_frames_of_two_formats_can_be_checked(drives: Path) -> None:
+    """`check` has no codec to choose: it says what `prepare` needs, and looks at the rest."""
+    change(".jpg", ".{jpg,png}")(drives)
+    move("a_1/rgb/0000.jpg", "a_1/rgb/0000.png")(drives)
+    Image.fromarray(frame(0)).save(drives / "a_1/rgb/0000.png")
+    done = CliRunner().invoke(cli, ["check", f"{drives}.yaml", "--root", str(drives)])
+    assert done.exit_code == 0 and "6 frames can be prepared" in done.output
+    assert "5 frames .jpg and 1 frame .png" in done.output and "Give --image-codec png" in done.output
+
+
+def test_a_long_source_file(drives: Path) -> None:
+    """What `prepare` reads, the set gives back."""
+    assert MAX_SOURCE_BYTES == MAX_BYTES
+    text = DRIVES + "#" * (MAX_BYTES - len(DRIVES))
+    (drives.parent / "drives.yaml").write_text(text)
+    prepare(job(drives))
+    assert ShardSet(drives.parent / "set", "val").source_file == text.encode()
+
+
+def test_a_list_that_is_no_text(drives: Path) -> None:
+    """The list is named, in the line that names it."""
+    (drives.parent / "val.txt").write_bytes(b"\xff\xfea")
+    change("{where: {drive: [c_3]}}", "{where: {drive: [c_3]}, official: val.txt}")(drives)
+    with pytest.raises(SegdataError, match=r"drives\.yaml, line \d+: .*val\.txt is no text file"):
+        source(f"{drives}.yaml")
 
 
 def change(old: str, new: str) -> Callable[[Path], None]:
@@ -170,6 +237,18 @@ def move(old: str, new: str) -> Callable[[Path], None]:
     return moved
 
 
+def crossed(root: Path) -> None:
+    """A label of another drive and frame, whose names make the same key."""
+    change("fields: {frame: '[0-9]+'}\n", "")(root)
+    move("a_1/gt/0000.png", "a/gt/1_0000.png")(root)
+
+
+def one_color(root: Path) -> None:
+    """All labels have the same: no colour says an id."""
+    for color in ("[0, 0, 0]", "[128, 64, 128]", "[107, 142, 35]"):
+        change(color, "[1, 1, 1]")(root)
+
+
 NEAREST = "The nearest folders: "
 FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what is done to it, code, what is told
     ("drives", change("/rgb/", "/RGB/"), "", rf"looked for as {{drive}}/RGB/.*{NEAREST}\w+/rgb"),
@@ -180,10 +259,14 @@ FAULTS: list[tuple[str, Callable[[Path], None], str, str]] = [  # dataset, what 
     ("drives", change("a_1, b_2", "a_1"), "no-split", "2 frames belong to none of train, val: b_2_0000, b_2_0001"),
     ("drives", change("[c_3]", "[c_3, a_1]"), "", "a_1_0000 belongs to train and to val"),
     ("drives", change("fields: {frame: '[0-9]+'}", "key: '{frame}_{drive}'"), "", "give back its field 'frame'"),
+    ("drives", change('group: "{drive}"', 'group: {key: "{a}-{b}", name: "{a}"}'), "", "no key is one of group"),
     ("drives", change("[107, 142, 35]", "[107, 142, 36]"), "unknown-color", r"colour \(107, 142, 35\)"),
+    ("drives", change("[107, 142, 35]", "[0, 0, 0]"), "unknown-color", r"colour \(0, 0, 0\) \(\d+ pixels, of several"),
+    ("drives", one_color, "unknown-color", r"colour \(0, 0, 0\) \(\d+ pixels\), \(107, .*"),
     ("drives", change("coding: colors", "coding: ids"), "label-format", "RGB"),
     ("flat", change('"{name}_mask.png"', '"{name}.png"'), "ambiguous-file", r"\(images of all\) and .*labels"),
     ("flat", change('"{name}.png"', '"IMG {name}.png"'), "no-pair", "IMG 0.png has the key 0, IMG 0_mask.png has"),
+    ("drives", crossed, "no-pair", r"its key a_1_0000 is also that of a/gt/1_0000\.png, which has another \{drive\}"),
     ("flat", change("id: 2", "id: 3"), "unknown-id", r"id 2 \(\d+ pixels\), which flat does not define"),
     ("flat", move("IMG 1.png", "IMG+0.png"), "duplicate-key", "IMG-0 also names IMG"),
     ("flat", move("IMG 1.png", "sub/IMG 1.png"), "missing-image", "no image for IMG-1"),

@@ -20,6 +20,8 @@ DIGITS = {"frame": r"\d+"}
         ("images/{name}.jpg", "images", "a.jpeg", None),
         ("{drive}/rgb/{frame}.{png,jpg}", "", "a_1/rgb/7.Png", {"drive": "a_1", "frame": "7"}),
         ("{drive}/rgb/{frame}.{png,jpg}", "", "a_1/rgb/x.png", None),  # by the field's own expression
+        ("a/{name}{_l.png,.jpg}", "a", "x_l.PNG", {"name": "x"}),
+        ("a/{name}{_l.png,.jpg}", "a", "x_L.png", None),
         ("{drive}/{drive}_{frame}.png", "", "a/a_7.png", {"drive": "a", "frame": "7"}),
         ("{drive}/{drive}_{frame}.png", "", "a/b_7.png", None),  # a field that stands twice is equal
         ("a/b/**/{name}_L.png", "a/b", "x/y/z_L.png", {"name": "z"}),
@@ -48,10 +50,13 @@ def test_a_template_finds_what_it_was_filled_with() -> None:
         ("a/../{name}.png", "expected a path"),
         ("a\\{name}.png", "expected a path"),
         ("a/", "expected a path"),
+        ("./{name}.png", "expected a path"),
+        ("a//{name}.png", "expected a path"),
         ("", "expected a path"),
         ("a/{name.png", "a brace that has no partner"),
         ("a/{Name}.png", "{Name} is no field"),
         ("a/{}.png", "{} is no field"),
+        ("a/{name}.{jpg, png}", "write {jpg,png}"),
     ],
 )
 def test_what_is_no_template(text: str, told: str) -> None:

@@ -38,7 +38,7 @@ def split_of(source: Source, *findings: Finding) -> tuple[dict[str, set[str]], l
     (pool,) = source.pools
     found: Any = dict(by_split(source, pool, Listing(scenes, findings)))
     keys = {split: {scene.key for scene in listing.scenes} for split, listing in found.items()}
-    return keys, [finding for listing in found.values() for finding in listing.findings]
+    return keys, list(dict.fromkeys(finding for listing in found.values() for finding in listing.findings))
 
 
 def test_shares_cut_no_drive(tmp_path: Path) -> None:
@@ -51,6 +51,13 @@ def test_shares_cut_no_drive(tmp_path: Path) -> None:
     assert [(each.code, each.found) for each in findings] == [
         ("no-split", "4 frames belong to none of train, val, test: a-01, a-02, a-04, …")
     ]
+
+
+def test_all_that_a_list_leaves(tmp_path: Path) -> None:
+    """Is a share of 1: every frame of every other group."""
+    (tmp_path / "val.txt").write_text("a-00\n")
+    keys, _ = split_of(source_of(tmp_path, "{train: {share: 1}, val: {list: val.txt}}"))
+    assert keys == {"train": {key for key in KEYS if not key.startswith("a")}, "val": {"a-00"}}
 
 
 @pytest.mark.parametrize("path", ["gt/a-09.png", ""])

@@ -1,7 +1,9 @@
 """A set as plain folders: read by other programs, prepared again with the same pixels, whole or not there at all."""
 
+import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +19,7 @@ from PIL import Image
 from segdata import ShardSet
 from segdata.cli import cli
 from segdata.errors import SegdataError, ShardError
-from segdata.format.manifest import SIDE
+from segdata.format.manifest import FILE, SIDE, manifest_bytes
 from segdata.labels.taxonomy import load_taxonomy, read_taxonomy
 from segdata.looking.diff import diff
 from segdata.making.job import Job
@@ -239,6 +241,18 @@ def test_damage(shards: Finished, tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="segdata verify"):
         unpack(folder, tmp_path / "plain", say=said.append)
     assert not (tmp_path / "plain").exists() and "the same command goes on with it" in said[0]
+
+
+def test_the_command_is_one_command(shards: Finished, tmp_path: Path) -> None:
+    """Whatever stands in the manifest of a set that others made: people copy the line into a shell."""
+    folder, words = shards("camvid"), "majority; touch x $(id)"
+    document = json.loads((folder / FILE).read_bytes())
+    del document["fingerprint"]
+    document["options"] |= {"rule": words, "seed": words, "samples_per_shard": words, "scales": [words]}
+    (folder / FILE).write_bytes(manifest_bytes(document))
+    unpack(folder, tmp_path / "plain", splits=["val"])
+    line = (tmp_path / "plain" / "README.md").read_text().splitlines()[-1]
+    assert shlex.split(line).count(words) == 4
 
 
 # ---- interrupted --------------------------------------------------------------------------------------------
