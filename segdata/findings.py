@@ -22,7 +22,10 @@ CODES = {
     "no-split": (WARNING, "every frame belongs to a split"),
     "unexpected-name": (ERROR, "file names follow the dataset's rule"),
     "duplicate-key": (ERROR, "keys are unique over all splits"),
-    "bad-key": (ERROR, "keys are ASCII without dots and fit a ustar name"),
+    "bad-key": (
+        ERROR,
+        "keys are letters, digits, - and _, at most 85 of them (a source file makes them so with `safe_keys: true`)",
+    ),
     "size-mismatch": (ERROR, "image and label have the same size"),
     "image-format": (ERROR, "images are 8-bit RGB, or what their source file says"),
     "reader-dependent": (ERROR, "every reader sees the same picture: one, upright and opaque"),

@@ -135,6 +135,8 @@ def job_of(source: str, coarse: bool, options: dict[str, Any]) -> "Job":
 
     scales = tuple(map(int, options["scales"]))
     try:
+        if coarse and source != "cityscapes":
+            raise OptionError(f"--coarse is for cityscapes, this is {source}.")
         return make_job(f"{source}-coarse" if coarse else source, **{**options, "scales": scales})
     except OptionError as error:
         raise click.UsageError(str(error)) from None

@@ -7,11 +7,11 @@ from typing import Any
 
 from segdata.base.numbers import LARGEST_SEED, LARGEST_SIDE, MOST, MOST_WORKERS
 from segdata.engines import ENGINES
-from segdata.errors import OptionError
+from segdata.errors import OptionError, TaxonomyError
 from segdata.labels.label import COLORS, IDS, Coding, Label, Lookalike
 from segdata.labels.perlabel import class_per_label
 from segdata.labels.targets import RULES, SCALES
-from segdata.labels.taxonomy import Taxonomy, load_taxonomy
+from segdata.labels.taxonomy import Taxonomy, load_taxonomy, taxonomy_names
 from segdata.output.standing import identity_of
 from segdata.output.workfolder import WorkFolders, work_folders
 from segdata.pictures.codecs import CODECS, JPEG_QUALITY
@@ -255,6 +255,11 @@ def make_job(
 def taxonomy_of(source: Source, name: str | None) -> Taxonomy:
     """The taxonomy of that name or path; where none is asked for, the source's own, or a class for each label."""
     wanted = name or source.default_taxonomy
+    if not wanted and source.name in taxonomy_names():
+        raise TaxonomyError(
+            f"{source.name} is the name of a taxonomy that ships, whose classes are others. Give the source file "
+            "another name, or name a taxonomy in it."
+        )
     return load_taxonomy(wanted) if wanted else class_per_label(source.name, source.labels)
 
 

@@ -136,6 +136,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Differen
         if key == "taxonomy":
             (before, _), (after, digest) = old[key], new[key]
             after = after if after != before else f"{after} of other classes ({digest[:8]})"
+        if key == "source_file":  # digests, of which the first letters tell them apart
+            before, after = before[:8], after[:8]
         found.append(Difference(f"{what} is {before} there, {after} here", f"{what} {before} to {after}"))
     return found
 

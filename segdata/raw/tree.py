@@ -135,7 +135,13 @@ class Tree:
         for skip in range(levels + 1):
             lifted = [(member, member.path.split("/", skip)) for member in members]
             below = [(member, parts[skip]) for member, parts in lifted if len(parts) > skip]
-            if any(fits(path) for _, path in below):
+            if above := list(dict.fromkeys(_above(member.path, skip) for member, path in below if fits(path))):
+                if len(above) > 1:
+                    raise SourceError(
+                        f"{place}: files of the dataset lie below {above[0]} and below {above[1]}: which of them "
+                        "is meant cannot be known. Point --root at the one that is meant, or say with a field or **/ "
+                        "in the templates that both are."
+                    )
                 self.above[place] = skip
                 return [replace(member, path=path) for member, path in below]
         return members
@@ -149,6 +155,10 @@ class Tree:
             elif count and not self.storage.leftovers.take(name):
                 self.storage.leftovers.count("", name.rpartition("/")[2])
         return found
+
+
+def _above(path: str, skip: int) -> str:
+    return "/".join(path.split("/")[:skip])
 
 
 def open_tree(root: Place) -> Tree:

@@ -38,6 +38,7 @@ from segdata.sources.tables import read_table
 
 MAX_BYTES = 1 << 20  # a hundred times the longest here
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # goes into file names, globs, brace urls and YAML
+LONGEST = 100  # characters of a name
 COMMENT = re.compile(rb"(^|\s)#.*")
 OPEN = b"???"  # what `segdata init` could not know
 DEEPEST = 4  # sources that extend each other
@@ -117,14 +118,28 @@ def _extended(document: Entry, left: int) -> Entry:
     if not left:
         raise own["extends"].wrong(f"extends: more than {DEEPEST} sources that extend each other.")
     base = _extended(_document(path.read_bytes(), path.name), left - 1)
-    return Entry(base.value | own, document.place, document.error)
+    taken = {key: _taken_over(each, own["extends"].place) for key, each in base.value.items()}
+    return Entry(taken | own, document.place, document.error)
+
+
+def _taken_over(entry: Entry, place: str) -> Entry:
+    """An entry of another source's file, told at the line that extends it: the user has no other file to mend."""
+    value = entry.value
+    if isinstance(value, dict):
+        value = {key: _taken_over(each, place) for key, each in value.items()}
+    elif isinstance(value, list):
+        value = [_taken_over(each, place) for each in value]
+    where = entry.place if entry.place.startswith(place) else f"{place}, which takes over {entry.place}"
+    return replace(entry, value=value, place=where)
 
 
 def _source(document: Entry, home: Path | None, *, ships: bool) -> Source:
     table = document.table("", REQUIRED, OPTIONAL)
     name = table["name"].typed(str, "name")
-    if not NAME.fullmatch(name):
-        raise table["name"].wrong(f"name: {name!r}; expected letters, digits, '_', '-' and '.'.")
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        raise table["name"].wrong(
+            f"name: {name[:LONGEST]!r}; expected letters, digits, '_', '-' and '.', at most {LONGEST} of them."
+        )
     if shipped(name).is_file() and not ships:
         raise table["name"].wrong(f"name: {name} is a source that ships with segdata. Give yours a name of its own.")
     fields = read_fields(table.get("fields"))

@@ -16,6 +16,8 @@ T = TypeVar("T")
 Table = Mapping[str, Entry]
 Splits = Mapping[str, Table]  # split -> what its row says
 
+LONGEST = 60  # characters of the name of a split
+GROUP = re.compile(r"\((?:\?[:=!<]=?!?)?(?P<inside>[^()]*)\)(?P<times>[*+{]?)")
 SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # goes into the names of shards
 THE_SPLIT = "{split}"
 OF_SPLIT = ("folder", "annotated", "where", "list", "share", "official", "caution", "image", "annotation")
@@ -30,17 +32,19 @@ MISSING = ("refuse", "skip")  # what becomes of an image that has no label
 def read_splits(entry: Entry) -> dict[str, Table]:
     """The splits in order; a list of names is a table of empty rows."""
     if isinstance(entry.value, list):
-        entry = Entry(
-            {each.typed(str, "splits"): Entry({}, each.place, each.error) for each in entry.value},
-            entry.place,
-            entry.error,
-        )
+        names = words(entry, "splits")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise entry.wrong(f"splits: {twice[0]!r} stands 2 times. Name each split once.")
+        empty = {name: Entry({}, each.place, each.error) for name, each in zip(names, entry.value, strict=True)}
+        entry = Entry(empty, entry.place, entry.error)
     rows: dict[str, Entry] = entry.typed(dict, "splits")
     if not rows:
         raise entry.wrong("splits: none, expected at least one, such as [train, val].")
     for name, row in rows.items():
-        if not SPLIT.fullmatch(name):
-            raise row.wrong(f"splits: {name!r}; expected letters, digits, '_' and '-'.")
+        if not SPLIT.fullmatch(name) or len(name) > LONGEST:
+            raise row.wrong(
+                f"splits: {name[:LONGEST]!r}; expected letters, digits, '_' and '-', at most {LONGEST} of them."
+            )
     return {name: {} if row.value is None else row.table(f"split {name}", (), OF_SPLIT) for name, row in rows.items()}
 
 
@@ -53,8 +57,26 @@ def read_fields(entry: Entry | None) -> dict[str, str]:
             raise row.wrong(f"fields: {name!r} is no name of a field: expected small letters, digits and '_'.")
         if _checked(row, f"fields: {name}", partial(re.compile, text)).groups:
             raise row.wrong(f"fields: {name}: a group in parentheses; write (?:…) instead of (…) or (?P<…>…).")
+        if _may_hang(text):
+            raise row.wrong(
+                f"fields: {name}: a repeated group that itself repeats or chooses, on which matching may take forever. "
+                "Write it without the inner one, such as [a-z0-9]+."
+            )
         found[name] = text
     return found
+
+
+def _may_hang(expression: str) -> bool:
+    """Whether a group is repeated that holds a repetition or a choice: then a name can be read in very many ways."""
+    text = re.sub(r"\\.", "x", expression, flags=re.DOTALL)  # an escaped character, then sets, are one character each
+    text = re.sub(r"\[\^?\]?[^]]*\]", "x", text)
+    while found := GROUP.search(text):
+        risky = bool(re.search(r"[*+{|]", found["inside"]))
+        if risky and found["times"]:
+            return True
+        # What is left of it holds a repetition for the groups around it.
+        text = text[: found.start()] + ("x*" if risky else "x") + found["times"] + text[found.end() :]
+    return False
 
 
 def read_files(

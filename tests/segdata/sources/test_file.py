@@ -133,6 +133,8 @@ FAULTS: list[tuple[str, str, int, str]] = [  # what stands there, what stands in
     ("'\\d+'", "'(\\d+'", 7, "fields: frame: missing )"),
     ("'\\d+'", "'[0'", 7, "fields: frame: unterminated character set"),
     ("'\\d+'}", "'\\d+', drvie: a}", 7, "fields: drvie stands in no template (nearest: 'drive')"),
+    ("'\\d+'", "'(?:[a-z]+)+'", 7, "a repeated group that itself repeats"),
+    ("'\\d+'", "'(?:(?:a|ab)x)*'", 7, "a repeated group that itself repeats"),
     ("{frame: ", "{Frame: ", 7, "'Frame' is no name of a field"),
     ("{drive}/rgb", "{Drive}/rgb", 8, "{Drive} is no field"),
     ("{drive}/rgb", "/{drive}/rgb", 8, "expected a path from the dataset's folder on"),
@@ -227,3 +229,20 @@ def test_a_name_that_nobody_has() -> None:
         source("cityscape")
     with pytest.raises(SourceError, match=r"no source file mine\.yaml"):
         source("mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [r"\d{5,6}", r"f?\d+", r"(?:left|right)_\d+", r"[(+*)]+", r"\(\d+\)\+", r"(?!x)[a-z]+", r"(?:cam\d)?x+"],
+)
+def test_expressions_that_cannot_hang(expression: str) -> None:
+    """Repetitions beside each other, and choices that are not repeated, are fine."""
+    found = read_source(GOOD.replace(r"'\d+'", f"'{expression}'").encode(), "d.yaml", Path())
+    assert found.fields == {"frame": expression}
+
+
+def test_what_is_taken_over_is_told_where_it_is_extended() -> None:
+    """The user has no other file to mend."""
+    text = 'name: mine\nextends: cityscapes\nimage: "{name}.png"\nannotation: "{name}_gt.png"\nsplits: [train]\n'
+    with pytest.raises(SourceError, match=r"^m\.yaml, line 2, which takes over cityscapes\.yaml, line \d+: "):
+        read_source(text.encode(), "m.yaml", Path())

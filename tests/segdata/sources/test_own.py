@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -122,7 +121,7 @@ def test_wherever_it_lies(drives: Path, tmp_path: Path) -> None:
 
 
 def test_what_lies_at_another_level(drives: Path, tmp_path: Path) -> None:
-    """Is not read where others are used, and told; of a folder that is there twice, both places are named."""
+    """Is not read where others are used, and told."""
     put(tmp_path / "above", {"x/rgb/1.jpg": frame(0), "x/gt/1.png": COLORS[ids(0)]})
     drives.rename(tmp_path / "above" / "drives")
     anyhow = DRIVES[: DRIVES.index("  train:")] + "  train: {share: 0.5}\n"
@@ -132,11 +131,14 @@ def test_what_lies_at_another_level(drives: Path, tmp_path: Path) -> None:
         ("unused-file", "drives"),
         ("unused-file", "drives"),
     ]
-    (tmp_path / "above" / "x").rename(tmp_path / "above" / "drives" / "x")
-    shutil.copytree(tmp_path / "above" / "drives", tmp_path / "above" / "copy")
-    twice = look(read_source(anyhow.encode(), "d.yaml", tmp_path), open_tree(tmp_path / "above"), ()).errors[0]
-    assert (twice.code, twice.where) == ("duplicate-key", "a_1/rgb/0000.jpg")
-    assert "above/copy/a_1/rgb/0000.jpg" in twice.found or "above/drives/a_1/rgb/0000.jpg" in twice.found
+
+
+def test_two_datasets_below_one_root(drives: Path) -> None:
+    """Are not taken for one: both places are named."""
+    for above in ("one", "other"):
+        put(drives.parent / "all" / above, {"a_1/rgb/0000.jpg": frame(0), "a_1/gt/0000.png": COLORS[ids(0)]})
+    with pytest.raises(SegdataError, match=r"all: files of the dataset lie below o\w+ and below o\w+: which of them"):
+        look(source(f"{drives}.yaml"), open_tree(drives.parent / "all"), ())
 
 
 def test_flat(flat: Path) -> None:
