@@ -101,6 +101,7 @@ def _write_all(file: Path, text: str, lists: Mapping[Path, Sequence[str]]) -> No
 def _summary(draft: "Draft") -> Iterator[str]:
     """What was found, and what was not understood."""
     from segdata.drafting.finding.looks import NAMES
+    from segdata.drafting.text import elsewhere_of
 
     if draft.layout_of:
         root = draft.inventory.place
@@ -128,6 +129,8 @@ def _summary(draft: "Draft") -> Iterator[str]:
     ):
         if paths:
             yield f"{what}: {len(paths)} ({', '.join(paths[:SHOWN])}{', …' if len(paths) > SHOWN else ''})"
+    if told := elsewhere_of(draft):
+        yield told
     for each in draft.spare:
         yield f"other labels, not taken: {each.name} ({NAMES[each.kind]})"
     yield from draft.inventory.refused[:SHOWN]

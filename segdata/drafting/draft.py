@@ -10,12 +10,14 @@ from segdata.drafting.census import Census, take_census
 from segdata.drafting.drawing import find_layout
 from segdata.drafting.finding.batches import make_batches
 from segdata.drafting.finding.inventory import Inventory, take_inventory
+from segdata.drafting.finding.legends import read_legends
 from segdata.drafting.finding.looks import NAMES
 from segdata.drafting.finding.pairing import RANKS, Annotation, find_annotations
 from segdata.drafting.finding.roles import Roles, find_roles
-from segdata.drafting.finding.words import SPLITS
 from segdata.drafting.known import Known, Row, find_known, rows_of
 from segdata.drafting.layout import Layout, Pair
+from segdata.drafting.legend import better, find_legend
+from segdata.drafting.lists import find_lists
 from segdata.drafting.strays import endings_of, strays_of
 from segdata.errors import SourceError
 from segdata.raw.scene import Folder
@@ -24,8 +26,6 @@ from segdata.sources.source import Source
 
 SHOWN = 3
 TRIED, MOSTLY = 200, 0.95  # pairs by which a known layout is told, and share of them that lie so
-MOST_LISTS, LIST_BYTES = 60, 1 << 24
-LISTED = 0.8  # share of a list's lines that name a frame
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Draft:
     key, from a list file at `list_paths`. layout_of: a source that ships and has this layout. unlabelled: images in no
     pair; orphans: labels of the chosen kind without an image. damaged: paths. unread: files that were not understood,
     by suffix. endings: how files end that lie beside the labels, and their kind. strays: files among the pairs that are
-    neither.
+    neither. elsewhere: images of pairs that lie in other folders, and that the draft lacks.
     """
 
     inventory: Inventory
@@ -55,6 +55,7 @@ class Draft:
     unread: Mapping[str, Sequence[str]] = field(default_factory=dict)
     endings: Mapping[str, str] = field(default_factory=dict)
     strays: Sequence[str] = ()
+    elsewhere: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -105,11 +106,13 @@ def draft_source(place: Path) -> Draft:
         )
     if best.kind == "ids" and census.kinds["palette"]:
         best = replace(best, kind="palette")
-    known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)])
+    known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)], _written(best))
+    known = better(best.kind, census, known, find_legend(best.kind, census, read_legends(members)))
     rows = rows_of(best.kind, census, known)
-    lists, list_paths = ({}, {}) if layout.splits != {"": ""} else _lists(inventory, layout)
+    lists, list_paths = ({}, {}) if layout.splits != {"": ""} else find_lists(inventory, layout)
     endings = endings_of(best, roles.all)
     told = {path for each in spare for match in each.matches for path in match.label.batch.paths}  # by `others`
+    told |= {known.path} if known and known.path else set()
     paired = {path for pair in layout.pairs for path in (pair.image, pair.label)}
     images = {member.path for role in roles.of("image") for member in role.batch.files.values()}
     bare = {path for paths in layout.bare.values() for path in paths}
@@ -128,9 +131,10 @@ def draft_source(place: Path) -> Draft:
         unlabelled=sorted(images - paired - bare),
         orphans=sorted(labels - paired),
         damaged=sorted({*roles.damaged, *census.damaged}),
-        unread=_unread(inventory, roles, set(list_paths.values())),
+        unread=_unread(inventory, roles, {*list_paths.values(), known.path if known else ""}),
         endings=endings,
         strays=strays_of(layout, endings, [path for path in members if path not in told]),
+        elsewhere=_elsewhere(spare, layout),
     )
 
 
@@ -169,6 +173,19 @@ def _folders(inventory: Inventory) -> set[str]:
     return {part for path in inventory.members for part in path.split("/")[:2]}
 
 
+def _written(annotation: Annotation) -> str:
+    """The names of the labels and of their folders, which may say what their ids are."""
+    return " ".join(sorted({part for match in annotation.matches for part in (*match.label.batch.parts, *match.words)}))
+
+
+def _elsewhere(spare: Sequence[Annotation], layout: Layout) -> list[str]:
+    """Images with labels of which the draft has neither."""
+    drafted = {path for pair in layout.pairs for path in (pair.image, pair.label)} | set(layout.alone)
+    drafted |= {path for paths in (*layout.bare.values(), *layout.dropped.values()) for path in paths}
+    paired = {image.path for each in spare for match in each.matches for _, image, _ in match.pairs}
+    return sorted((paired | set(layout.left)) - drafted)
+
+
 def _suffixes(inventory: Inventory, skipped: Collection[str] = ()) -> dict[str, list[str]]:
     """Suffix -> paths, the most frequent first."""
     found: dict[str, list[str]] = {}
@@ -184,57 +201,7 @@ def _unread(inventory: Inventory, roles: Roles, lists: set[str]) -> dict[str, li
     return _suffixes(inventory, known | lists)
 
 
-# ---- what lies beside the pictures ---------------------------------------------------------------------------
-
-
-def _lists(inventory: Inventory, layout: Layout) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Splits by text files that name frames, one a line: split -> keys, and split -> the file's path."""
-    naming = layout.naming
-    keys = _index({pair.image: naming.of(pair.fields) for pair in layout.pairs})
-    found: dict[str, tuple[int, list[str], str]] = {}
-    for path in [path for path in inventory.members if path.lower().endswith((".txt", ".lst"))][: 10 * MOST_LISTS]:
-        word = SPLITS.get(PurePosixPath(path).stem.lower(), "")
-        if word and len(found) < MOST_LISTS:
-            named = _named(inventory, path, keys)
-            if len(named) > found.get(word, (0, [], ""))[0]:
-                found[word] = (len(named), named, path)
-    if {"train", "val"} <= found.keys():
-        found.pop("trainval", None)
-    order = ["train", "val", "test"]
-    names = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
-    if len(found) < 2:
-        return {}, {}
-    return {name: found[name][1] for name in names}, {name: found[name][2] for name in names}
-
-
-def _index(keys: Mapping[str, str]) -> dict[str, str]:
-    """Every way in which a list may name an image, to its key: its path or an end of it, with its suffix or without."""
-    found: dict[str, str] = {}
-    for path, key in keys.items():
-        parts = path.rpartition(".")[0].split("/")
-        for ways in ({"/".join(parts[at:]) for at in range(len(parts))}, {key}):
-            for way in ways:
-                if found.setdefault(way, key) != key:
-                    found[way] = ""  # of several images
-    return found
-
-
-def _named(inventory: Inventory, path: str, keys: Mapping[str, str]) -> list[str]:
-    """The keys of the frames that a list names; [] of a text that is no such list."""
-    try:
-        text = inventory.members[path].read()[:LIST_BYTES].decode("utf-8", "replace")
-    except (SourceError, OSError):
-        return []
-    lines = [line.split()[0] for line in text.splitlines() if line.split()]
-    good = [key for line in lines if (key := _listed_key(line, keys))]
-    return list(dict.fromkeys(good)) if lines and len(good) >= LISTED * len(lines) else []
-
-
-def _listed_key(line: str, keys: Mapping[str, str]) -> str:
-    """The key that a line of a list names: by its whole path, or the longest end of it that names one image."""
-    parts = line.split("/")
-    ends = ["/".join(parts[at:]) for at in range(len(parts))]
-    return next((key for end in ends for way in (end, end.rpartition(".")[0]) if way and (key := keys.get(way))), "")
+# ---- what the draft is like ---------------------------------------------------------------------------------
 
 
 def _layout_of(layout: Layout) -> str:

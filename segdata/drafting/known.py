@@ -18,7 +18,9 @@ ALIKE = 0.8  # share of the colours or names met that a table has
 COVERED = 0.8  # share of a table's ids that are met, where ids alone speak for it
 NAMED = 0.4  # the same, where the folder has the dataset's name
 FEWEST_IDS = 8
+SPELLED = 6  # letters and digits of the kind of ids in a table's name, at least: "train-ids" and "level3" tell it
 VOID = 255
+BLACK: Color = (0, 0, 0)  # of what no outline covers
 BACKGROUNDS = ("unlabeled", "unlabelled", "background", "_background_", "void")
 
 
@@ -38,7 +40,7 @@ class Row:
 class Known:
     """A table that fits: how many of the values met it has, of how many; `by` ids, colours or names.
 
-    others: names of tables that fit as well.
+    others: names of tables that fit as well. path: the file of the folder that the table is from; "" of one that ships.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Known:
     met: int
     by: str
     others: tuple[str, ...] = ()
+    path: str = ""
 
     @property
     def size(self) -> int:
@@ -57,14 +60,18 @@ class Known:
         return f"{self.matched} of the {self.met} {self.by} met are among the {self.size} of {self.name}"
 
 
-def find_known(kind: str, census: Census, names: Iterable[str]) -> Known | None:
-    """The best of all tables; `names` are those of the folders, which may name the dataset."""
+def find_known(kind: str, census: Census, names: Iterable[str], label_names: str = "") -> Known | None:
+    """The best of all tables; `names` are those of the folders, which may name the dataset; `label_names`, those of the
+    label files, may say which of its ids they hold."""
     written = " ".join(names).lower()
+    spelled = re.sub(r"[^a-z0-9]", "", label_names.lower())
     tables = [(name, label_table(name)) for name in table_names() if name not in RULES]
     fitting = [
         (quality, Known(name, labels, matched, met, by))
         for name, labels in tables
-        for quality, matched, met, by in _fits(kind, census, labels, is_named=_is_named(name, written))
+        for quality, matched, met, by in _fits(
+            kind, census, labels, _is_named(name, written), _is_spelled(name, spelled)
+        )
     ]
     if not fitting:
         return None
@@ -81,6 +88,12 @@ def _is_named(table: str, written: str) -> bool:
     return re.search(rf"(?<![a-z]){word}(?![a-z])", written) is not None
 
 
+def _is_spelled(table: str, written: str) -> bool:
+    """Whether label files are named after the kind of the table's ids: labelTrainIds, train_id, labellevel3Ids."""
+    kind = re.sub(r"[^a-z0-9]", "", table.partition("-")[2]).removesuffix("s")
+    return len(kind) >= SPELLED and kind in written
+
+
 def _is_alias(name: str) -> bool:
     """Whether the table is another one's."""
     found = table_document(name).get("labels")
@@ -88,7 +101,7 @@ def _is_alias(name: str) -> bool:
 
 
 def _fits(
-    kind: str, census: Census, labels: Sequence[Label], *, is_named: bool
+    kind: str, census: Census, labels: Sequence[Label], is_named: bool, is_spelled: bool
 ) -> list[tuple[tuple[float, ...], int, int, str]]:
     """[(quality, matched, met, by)] of a table that fits; [] of others."""
     held = {label.id: label for label in labels if label.id >= 0}
@@ -103,15 +116,16 @@ def _fits(
         )
     if kind in {"colors", *DRAWN}:
         by = "colours" if kind == "colors" else "names"
-        there = {_value(kind, label) for label in labels}
+        there = {value_of(kind, label) for label in labels}
         matched = sum(value in there or str(value).removesuffix("group") in there for value in census.values)
         met_count = len(census.values)
         enough = matched >= FEWEST and matched >= ALIKE * met_count
         return [((float(matched), matched / len(there)), matched, met_count, by)] if enough else []
     met = [value for value in census.values if value != VOID or value in held]
     covered = len(set(met) & held.keys()) / len(held)
-    enough = len(met) >= FEWEST_IDS and set(met) <= held.keys() and covered >= (NAMED if is_named else COVERED)
-    return [((covered + is_named, covered), len(met), len(census.values), "ids")] if enough else []
+    enough = is_spelled or (len(met) >= FEWEST_IDS and covered >= (NAMED if is_named else COVERED))
+    enough = enough and len(met) > 1 and set(met) <= held.keys()
+    return [((covered + is_named + is_spelled, covered), len(met), len(census.values), "ids")] if enough else []
 
 
 def _greys() -> set[Color]:
@@ -127,7 +141,7 @@ def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
     Raises SourceError, in one line, where these are more than label files can hold.
     """
     labels = known.labels if known else ()
-    values = [_value(kind, label) for label in labels]
+    values = [value_of(kind, label) for label in labels]
     rows = [
         Row(each.id, each.name, each.color, each.category, value if value in census.pixels else None)
         for each, value in zip(labels, values, strict=True)
@@ -146,7 +160,7 @@ def rows_of(kind: str, census: Census, known: Known | None) -> list[Row]:
     if kind in DRAWN and not background_of(rows):
         taken = {row.id for row in rows}
         free = next(i for i in (VOID, *range(MOST)) if i not in taken)
-        rows.append(Row(free, BACKGROUNDS[0], (0, 0, 0), "void"))
+        rows.append(Row(free, BACKGROUNDS[0], BLACK, "void"))
     return rows
 
 
@@ -156,7 +170,7 @@ def background_of(rows: Sequence[Row]) -> str:
     return next((name for name in BACKGROUNDS if name in names), "")
 
 
-def _value(kind: str, label: Label) -> object:
+def value_of(kind: str, label: Label) -> object:
     """How label files say it: by its name, its colour, or its id."""
     return label.name if kind in DRAWN else code_of(label.color) if kind == "colors" else label.id
 
@@ -171,11 +185,11 @@ def _unknown(kind: str, value: Any, census: Census, rows: Sequence[Row]) -> Row:
         is_grey = red == green == blue and all(len(set(color_of(each))) == 1 for each in census.values)
         return Row(red if is_grey and red not in taken else free, "", (red, green, blue), "", value)
     if kind in DRAWN:
-        return Row(free, value, _distinct(free, colors), value, value)
-    return Row(value, "", census.colors.get(value) or _distinct(value, colors), "", value)
+        return Row(free, value, distinct(free, colors | {BLACK}), value, value)
+    return Row(value, "", census.colors.get(value) or distinct(value, colors), "", value)
 
 
-def _distinct(number: int, taken: set[Color]) -> Color:
+def distinct(number: int, taken: set[Color]) -> Color:
     """A colour that no other label has: the bits of the number, spread over the channels, the lowest bits first."""
     while True:
         color = [0, 0, 0]

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from segdata.drafting.draft import Draft
 from segdata.drafting.finding.looks import NAMES
@@ -62,18 +63,33 @@ def _files(draft: Draft) -> Iterator[str]:
     channels = max(census.channels, key=lambda each: census.channels[each], default="rgb")
     if len(census.channels) > 1:
         yield from _comment(f"Frames differ: {', '.join(f'{n} of {c}' for c, n in sorted(census.channels.items()))}.")
-    rule = [f"channels: {channels}"] * (channels != "rgb") + [f"range: [0, {census.most}]"] * bool(census.most)
-    if census.most:
+    bits = census.most.bit_length()
+    rule = [f"channels: {channels}"] * (channels != "rgb") + [f"range: [0, {(1 << bits) - 1}]"] * bool(bits)
+    if bits:
         yield from _comment(
-            f"16-bit frames: the values of `range` become 0 and 255. {census.most} is the largest value met."
+            f"16-bit frames: the values of `range` become 0 and 255. {census.most} is the largest value met, which "
+            f"takes {bits} bits."
         )
     image = _quoted(layout.image, always=True)
     yield f"image: {{{', '.join([f'files: {image}', *rule])}}}" if rule else f"image: {image}"
     for path in layout.over[:1]:
         yield from _comment(f"The templates match {len(layout.over)} other files too, such as {path}: see `fields`.")
-    for path in layout.left[:1]:
-        yield from _comment(f"{len(layout.left)} pairs lie in other folders and are not matched, such as {path}.")
+    yield from _comment(elsewhere_of(draft))
     yield from _annotation(draft)
+
+
+def elsewhere_of(draft: Draft) -> str:
+    """That pairs lie in other folders, and what to do; "" where there are none."""
+    if not draft.elsewhere:
+        return ""
+    path, count = draft.elsewhere[0], len(draft.elsewhere)
+    own = {str(folder) for pair in draft.layout.pairs for folder in PurePosixPath(pair.image).parents}
+    apart = [str(each) for each in reversed(PurePosixPath(path).parents) if str(each) not in own]
+    where = f"the folder {apart[0]}" if apart else "the folder that holds it alone"
+    return (
+        f"Pairs lie in other folders too and are not in this draft: {count} images with labels, such as {path}. If "
+        f"they are another dataset, draft it by itself: give {where} to `segdata init`."
+    )
 
 
 def _annotation(draft: Draft) -> Iterator[str]:
@@ -163,9 +179,11 @@ def _table(draft: Draft) -> Iterator[str]:
     what = "Objects" if kind in DRAWN else "Colours" if kind == "colors" else "Ids"
     yield from _comment(f"{what} in {census.files} of {len(draft.layout.pairs)} label files.")
     if known:
-        alone = " Ids alone say little: compare the names with a few frames." if known.by == "ids" else ""
+        of = f"the file {known.path}" if known.path else f"{known.name} ({title_of(known.name)})"
+        is_guess = known.by == "ids" and not known.path
+        alone = " Ids alone say little: compare the names with a few frames." if is_guess else ""
         also = f" They fit {', '.join(known.others)} as well." if known.others else ""
-        yield from _comment(f"The names are those of {known.name} ({title_of(known.name)}): {known}.{alone}{also}")
+        yield from _comment(f"The names are those of {of}: {known}.{alone}{also}")
     yield from _comment(
         "category: any group of your own; labels of `void` are ignored. Without `taxonomy`, each label is a class."
     )
@@ -200,7 +218,8 @@ def _others(draft: Draft) -> Iterator[str]:
     for each in draft.spare:
         yield from _comment(f"Not taken: {each.name} ({NAMES[each.kind]}, {each.count} of them belong to images).")
         patterns.append(_glob(each))
-    patterns += [re.sub(r"[{}*]", "*", path) for path in draft.list_paths.values()]
+    files = [*draft.list_paths.values(), *([draft.known.path] if draft.known and draft.known.path else [])]
+    patterns += [re.sub(r"[{}*]", "*", path) for path in files]
     if patterns:
         yield f"others: [{', '.join(_quoted(each, always=True) for each in dict.fromkeys(patterns))}]"
 

@@ -288,6 +288,83 @@ def test_lists_of_paths(tmp_path: Path) -> None:
     assert surveyed(draft, tmp_path / "x", tmp_path) == found.pairs
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("{}_pairs.txt", "a b/images/{0}.jpg a b/masks/{0}_train.png\n"),
+        ("lists/pairs_{}.csv", '"images/{0}.jpg","masks/{0}_train.png"\n'),
+        ("{}.txt", "./images/{0}.jpg\tmasks/{0}_train.png\n"),
+        ("{}list.lst", "{0}\n"),
+    ],
+)
+def test_lists_of_pairs(name: str, line: str, tmp_path: Path) -> None:
+    """Lists with an image and its labels a line, whose names say more than the split; others are no lists of frames."""
+    found = Planted()
+    for i in range(5):
+        found.pair(f"{i}", f"images/{i}.jpg", f"masks/{i}_train.png", lambda seed: ids(seed, [0, 3]))
+    for split, numbers in (("train", range(4)), ("val", range(4, 5))):
+        head = "image,label\n" * name.endswith("csv")
+        found.files[name.format(split)] = (head + "".join(line.format(i) for i in numbers)).encode()
+        found.files[f"boat_{split}.txt"] = b"0 1\n1 -1\n2 1\n3 1\n4 1\n"  # whether a boat is there
+    draft = draft_source(found.write(tmp_path / "x"))
+    assert {split: list(keys) for split, keys in draft.lists.items()} == {"train": list("0123"), "val": ["4"]}
+    assert draft.list_paths == {split: name.format(split) for split in ("train", "val")}
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "table"),
+    [
+        ("masks/{}_labelTrainIds.png", [0, 2, 8, 255], "cityscapes-train-ids"),
+        ("train_id/{}.png", [0, 13], "cityscapes-train-ids"),
+        ("masks/{}_gtFine_labellevel3Ids.png", [0, 3, 24], "idd-level3"),
+        ("masks/{}_labelTrainIds.png", [0, 2, 77], None),  # no train id
+        ("masks/{}_labelTrainIds.png", [0], None),
+        ("masks/{}_trained.png", [0, 2, 8], None),
+    ],
+)
+def test_names_of_label_files_tell_their_ids(label: str, values: list[int], table: str | None, tmp_path: Path) -> None:
+    """A few ids of a table are enough where the files are named after them."""
+    found = Planted()
+    for i in range(3):
+        found.pair(f"{i}", f"images/{i}.jpg", label.format(i), lambda seed: ids(seed, values))
+    known = draft_source(found.write(tmp_path / "x")).known
+    assert (known.name if known else None) == table
+
+
+def test_a_folder_of_two_datasets(tmp_path: Path) -> None:
+    """One is drafted; one line, in the draft and on the screen, says that there is another, and what to do."""
+    for name in ("drives", "flat"):
+        MET[name]().write(tmp_path / "x" / name)
+    done = init(tmp_path / "x", "--out", "-")
+    draft = draft_source(tmp_path / "x")
+    lost = {pair.image for pair in draft_source(tmp_path / "x" / "flat").layout.pairs}
+    assert {path.removeprefix("flat/") for path in draft.elsewhere} == lost and len(draft.layout.pairs) == 12
+    said = "not in this draft: 4 images with labels, such as flat/bridge.png. If they are another dataset, draft it by "
+    for text in (done.stdout.replace("\n# ", " "), done.stderr):
+        assert f"Pairs lie in other folders too and are {said}itself: give the folder flat to `segdata init`." in text
+    assert not draft_source(tmp_path / "x" / "flat").elsewhere
+
+
+def test_no_object_is_black(planted: Callable[[str], Path]) -> None:
+    """That is the colour of what no outline covers."""
+    rows = {row.name: row.color for row in draft_source(planted("labelme")).rows}
+    assert [name for name, color in rows.items() if color == (0, 0, 0)] == ["unlabeled"]
+    assert len(set(rows.values())) == len(rows) == 3
+
+
+@pytest.mark.parametrize(("most", "end"), [(3999, 4095), (4095, 4095), (4096, 8191), (65535, 65535)])
+def test_the_range_of_deep_frames(most: int, end: int, tmp_path: Path) -> None:
+    """It ends at the largest value of as many bits as the frames have."""
+    found = Planted()
+    for i in range(2):
+        found.pair(f"{i}", f"images/{i}.png", f"masks/{i}.png", lambda seed: ids(seed, [0, 3]))
+        values = np.random.default_rng(i).integers(0, most, (24, 40)).astype(np.uint16)
+        values[0, 0] = most
+        found.files[f"images/{i}.png"] = saved(Image.fromarray(values), "png")
+    found.write(tmp_path / "x")
+    assert f"range: [0, {end}]}}" in init(tmp_path / "x", "--out", "-").stdout
+
+
 def test_pictures_of_more_colours_than_labels(tmp_path: Path) -> None:
     """No label table holds 300 colours: one line says so, and what to do."""
     found = Planted()
