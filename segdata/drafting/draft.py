@@ -18,7 +18,7 @@ from segdata.drafting.known import Known, Row, find_known, rows_of
 from segdata.drafting.layout import Layout, Pair
 from segdata.drafting.legend import better, find_legend
 from segdata.drafting.lists import find_lists
-from segdata.drafting.strays import endings_of, strays_of
+from segdata.drafting.strays import endings_of, folders_apart, strays_of
 from segdata.errors import SourceError
 from segdata.raw.scene import Folder
 from segdata.sources import SOURCES
@@ -106,10 +106,13 @@ def draft_source(place: Path) -> Draft:
         )
     if best.kind == "ids" and census.kinds["palette"]:
         best = replace(best, kind="palette")
+    elsewhere = _elsewhere(spare, layout)
+    far = tuple(f"{folder}/" for folder in folders_apart(layout, elsewhere))
+    near = {path: member for path, member in members.items() if not path.startswith(far)}
     known = find_known(best.kind, census, [inventory.place.resolve().name, *_folders(inventory)], _written(best))
-    known = better(best.kind, census, known, find_legend(best.kind, census, read_legends(members)))
+    known = better(best.kind, census, known, find_legend(best.kind, census, read_legends(near)))
     rows = rows_of(best.kind, census, known)
-    lists, list_paths = ({}, {}) if layout.splits != {"": ""} else find_lists(inventory, layout)
+    lists, list_paths = ({}, {}) if layout.splits != {"": ""} else find_lists(near, layout)
     endings = endings_of(best, roles.all)
     told = {path for each in spare for match in each.matches for path in match.label.batch.paths}  # by `others`
     told |= {known.path} if known and known.path else set()
@@ -134,7 +137,7 @@ def draft_source(place: Path) -> Draft:
         unread=_unread(inventory, roles, {*list_paths.values(), known.path if known else ""}),
         endings=endings,
         strays=strays_of(layout, endings, [path for path in members if path not in told]),
-        elsewhere=_elsewhere(spare, layout),
+        elsewhere=elsewhere,
     )
 
 

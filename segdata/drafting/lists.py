@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from segdata.drafting.finding.inventory import Inventory
 from segdata.drafting.finding.looks import IMAGES
 from segdata.drafting.finding.words import SPLITS
 from segdata.drafting.layout import Layout
 from segdata.errors import SourceError
+from segdata.raw.member import Member
 
 MOST_LISTS, LIST_BYTES = 60, 1 << 24
 LISTED = 0.8  # share of a list's lines that name a frame
@@ -25,7 +25,7 @@ FIRST = re.compile(
 )  # of several columns
 
 
-def find_lists(inventory: Inventory, layout: Layout) -> tuple[dict[str, list[str]], dict[str, str]]:
+def find_lists(members: Mapping[str, Member], layout: Layout) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Splits by text files that name frames, one a line: split -> keys, and split -> the file's path.
 
     Of several files for one split, the one that is named as the split alone is taken, then the longest.
@@ -33,11 +33,11 @@ def find_lists(inventory: Inventory, layout: Layout) -> tuple[dict[str, list[str
     naming = layout.naming
     keys = _index({pair.image: naming.of(pair.fields) for pair in layout.pairs})
     found: dict[str, tuple[tuple[bool, int], list[str], str]] = {}
-    for path in [path for path in inventory.members if path.lower().endswith(SUFFIXES)][: 10 * MOST_LISTS]:
+    for path in [path for path in members if path.lower().endswith(SUFFIXES)][: 10 * MOST_LISTS]:
         stem = PurePosixPath(path).stem.lower()
         word = SPLITS[told["split"]] if (told := OF_FRAMES.fullmatch(stem)) else ""
         if word and len(found) < MOST_LISTS:
-            named = _named(inventory, path, keys)
+            named = _named(members, path, keys)
             worth = (stem in SPLITS, len(named))
             if named and (word not in found or worth > found[word][0]):
                 found[word] = (worth, named, path)
@@ -62,10 +62,10 @@ def _index(keys: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _named(inventory: Inventory, path: str, keys: Mapping[str, str]) -> list[str]:
+def _named(members: Mapping[str, Member], path: str, keys: Mapping[str, str]) -> list[str]:
     """The keys of the frames that a list names; [] of a text that is no such list."""
     try:
-        text = inventory.members[path].read()[:LIST_BYTES].decode("utf-8-sig", "replace")
+        text = members[path].read()[:LIST_BYTES].decode("utf-8-sig", "replace")
     except (SourceError, OSError):
         return []
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,7 +1,8 @@
-"""Files that lie among those of the pairs and are none of them: `prepare` asks that somebody says what they are."""
+"""Files that are none of the pairs: `prepare` asks what those among them are; others lie in folders of their own."""
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 from segdata.drafting.finding.pairing import Annotation
 from segdata.drafting.finding.roles import Role
@@ -46,3 +47,12 @@ def strays_of(layout: Layout, endings: Iterable[str], paths: Sequence[str]) -> l
         for path in free
         if (images and path.startswith(images)) or (labels and path.startswith(labels) and not told.fullmatch(path))
     ]
+
+
+def folders_apart(layout: Layout, paths: Iterable[str]) -> list[str]:
+    """The folders that hold these files and nothing of the pairs, the highest of each: those of other datasets."""
+    own = {
+        folder for pair in layout.pairs for path in (pair.image, pair.label) for folder in PurePosixPath(path).parents
+    }
+    apart = (next((each for each in reversed(PurePosixPath(path).parents) if each not in own), None) for path in paths)
+    return sorted({str(folder) for folder in apart if folder})

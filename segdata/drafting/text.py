@@ -4,16 +4,17 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from segdata.drafting.draft import Draft
 from segdata.drafting.finding.looks import NAMES
 from segdata.drafting.finding.pairing import Annotation
 from segdata.drafting.known import Row, background_of, title_of
+from segdata.drafting.strays import folders_apart
 from segdata.labels.label import DRAWN
 from segdata.raw.template import Naming
 
 OPEN = "???"
+MOST_TOLD = 5  # folders of other datasets
 WIDTH = 118
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.()/-]*( [A-Za-z0-9_.()/-]+)*")  # text that YAML reads as text
 WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
@@ -83,12 +84,12 @@ def elsewhere_of(draft: Draft) -> str:
     if not draft.elsewhere:
         return ""
     path, count = draft.elsewhere[0], len(draft.elsewhere)
-    own = {str(folder) for pair in draft.layout.pairs for folder in PurePosixPath(pair.image).parents}
-    apart = [str(each) for each in reversed(PurePosixPath(path).parents) if str(each) not in own]
-    where = f"the folder {apart[0]}" if apart else "the folder that holds it alone"
+    apart = folders_apart(draft.layout, draft.elsewhere)
+    few = f"{', '.join(apart[:MOST_TOLD])}{', …' if len(apart) > MOST_TOLD else ''}"
+    where = f"each of these folders ({few})" if len(apart) > 1 else f"the folder {few or 'that holds it alone'}"
     return (
         f"Pairs lie in other folders too and are not in this draft: {count} images with labels, such as {path}. If "
-        f"they are another dataset, draft it by itself: give {where} to `segdata init`."
+        f"they are of another dataset, draft it by itself: give {where} to `segdata init`."
     )
 
 

@@ -18,6 +18,7 @@ from segdata.raw.member import Member
 from segdata.raw.opening import storage_at
 
 ABOUT = re.compile(r"class|label|colou?r_?map|palette|categor|legend|ontolog|names", re.IGNORECASE)
+NOT_ABOUT = re.compile(r"count|weight|freq|stat|hist|report|score", re.IGNORECASE)  # numbers that are no ids
 MOST_FILES, MOST_BYTES = 24, 1 << 18
 LONGEST = 200  # characters of a line
 FEWEST, MOST = 2, 256  # classes of one file
@@ -25,6 +26,7 @@ IGNORED, VOID = "__ignore__", 255  # LabelMe's first line, for -1: its label fil
 NAMES = ("name", "class_name", "class", "label_name", "label", "category")  # headings of columns, and keys of objects
 IDS = ("id", "pixel_value", "value", "label_id", "class_id", "label_key", "index", "label", "class")
 REDS, GREENS, BLUES, HEXES = ("r", "red"), ("g", "green"), ("b", "blue"), ("hex", "color", "colour", "rgb")
+NUMBERS = {*IDS, *REDS, *HEXES} - {*NAMES}
 HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 NUMBER = re.compile(r"-?\d{1,3}")
 _GAP = r"[\s,;:]+"
@@ -61,7 +63,8 @@ def read_legends(members: Mapping[str, Member]) -> list[Legend]:
 
 def _may_name(path: str) -> bool:
     file = PurePosixPath(path)
-    return file.suffix.lower() in {".csv", ".txt", ".json"} and ABOUT.search(file.stem) is not None
+    is_text = file.suffix.lower() in {".csv", ".txt", ".json"}
+    return is_text and ABOUT.search(file.stem) is not None and not NOT_ABOUT.search(file.stem)
 
 
 def _read(path: str, member: Member) -> Legend | None:
@@ -95,8 +98,10 @@ def _is_clear(rows: Sequence[Named]) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it may be the name of a class: no number, no path, no sentence."""
-    is_file = "/" in text or "\\" in text or text.rpartition(".")[2].lower() in IMAGES
+    """Whether it may be the name of a class: no number, no path, no long text."""
+    is_file = text.rpartition(".")[2].lower() in IMAGES or (
+        bool(re.search(r"[/\\]", text)) and any(map(str.isdigit, text))
+    )
     return 0 < len(text) <= 60 and text.isprintable() and not is_file and any(map(str.isalpha, text))
 
 
@@ -108,7 +113,7 @@ Ways = Iterator[tuple[list[Named], bool]]  # how a file may be read, the cleares
 def _of_lines(text: str) -> Ways:
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
-    if lines and max(map(len, lines)) <= LONGEST:
+    if 0 < len(lines) <= MOST + 1 and max(map(len, lines)) <= LONGEST:
         yield _columns(lines), False
         yield _spelled(lines), False
         yield _counted(lines), True
@@ -148,7 +153,7 @@ def _spelled(lines: Sequence[str]) -> list[Named]:
     found = [
         (row["name"], [int(each) for each in re.findall(r"\d+", f"{row['before']} {row['after']}")]) for row in rows
     ]
-    if found and not found[0][1]:
+    if NUMBERS & set(re.findall(r"\w+", lines[0].lower())):
         found = found[1:]  # headings
     counts = {len(numbers) for _, numbers in found}
     if len(counts) != 1 or not counts <= {1, 3, 4}:
@@ -168,6 +173,9 @@ def _counted(names: Sequence[str]) -> list[Named]:
     """One name a line."""
     if any(mark in name for name in names for mark in ",;\t"):
         return []
+    names = names[1:] if names[0].lower() in {*NAMES, "classes", "labels"} else names
+    if not names:
+        return []
     first = -1 if names[0] == IGNORED else 0
     return [Named(name, i if i >= 0 else VOID) for i, name in enumerate(names, start=first)]
 
@@ -184,7 +192,7 @@ def _of_json(found: Any) -> Ways:
         elif isinstance(each, list) and all(isinstance(row, dict) for row in each):
             yield _tabular(each), False
         elif isinstance(each, list) and all(isinstance(row, str) for row in each):
-            yield (_counted(each) if each else []), True
+            yield _counted(each) if each else [], True
 
 
 def _entry(key: str, value: Any) -> Named | None:

@@ -335,11 +335,15 @@ def test_a_folder_of_two_datasets(tmp_path: Path) -> None:
     """One is drafted; one line, in the draft and on the screen, says that there is another, and what to do."""
     for name in ("drives", "flat"):
         MET[name]().write(tmp_path / "x" / name)
+    (tmp_path / "x" / "flat" / "classes.csv").write_text("name,r,g,b\nroad,9,0,0\nlawn,0,200,0\nsky,0,0,77\n")
     done = init(tmp_path / "x", "--out", "-")
     draft = draft_source(tmp_path / "x")
+    assert not draft.known  # by the names of the other one
     lost = {pair.image for pair in draft_source(tmp_path / "x" / "flat").layout.pairs}
     assert {path.removeprefix("flat/") for path in draft.elsewhere} == lost and len(draft.layout.pairs) == 12
-    said = "not in this draft: 4 images with labels, such as flat/bridge.png. If they are another dataset, draft it by "
+    said = (
+        "not in this draft: 4 images with labels, such as flat/bridge.png. If they are of another dataset, draft it by "
+    )
     for text in (done.stdout.replace("\n# ", " "), done.stderr):
         assert f"Pairs lie in other folders too and are {said}itself: give the folder flat to `segdata init`." in text
     assert not draft_source(tmp_path / "x" / "flat").elsewhere

@@ -44,7 +44,7 @@ def drafted(root: Path, kind: str, values: list[int], **files: str) -> Draft:
     ("kind", "values", "files", "codes"),
     [
         ("ids", [1, 5], {"masks___classes_dot_csv": "Pixel Value, Class\n1, field\n5, grass path\n7, sky"}, [1, 5, 7]),
-        ("ids", [0, 1, 2, 255], {"labels_dot_txt": "field\ngrass path\nsky\n"}, [0, 1, 2]),
+        ("ids", [0, 1, 2, 255], {"labels_dot_txt": "name\nfield\ngrass path\nsky\n"}, [0, 1, 2]),
         ("ids", [0, 2, 255], {"labels_dot_txt": "__ignore__\nfield\ngrass path\nsky\n"}, [255, 0, 1, 2]),
         ("ids", [3, 4], {"label_map_dot_json": '{"field": 3, "grass path": 4, "sky": 9}'}, [3, 4, 9]),
         ("ids", [3, 4], {"label_map_dot_json": '{"3": "field", "4": "grass path", "9": "sky"}'}, [3, 4, 9]),
@@ -91,6 +91,8 @@ def test_names_of_the_folder(
         ([0, 1], {"class_dict_dot_csv": f"name,r,g,b\n{CLASSES}"}),  # colours alone do not say ids
         ([0, 1], {"a_classes_dot_csv": "id,name\n0,field\n1,sky\n", "b_classes_dot_csv": "id,name\n0,sky\n1,field\n"}),
         ([0, 1], {"classes_dot_csv": "id,name\n0,field\n0,sky\n1,grass\n"}),  # one id, two names
+        ([0, 1], {"classes_dot_csv": "class,pixels\nfield,0\nsky,1\n"}),  # no ids
+        ([0, 1], {"class_counts_dot_json": '{"field": 0, "sky": 1}'}),
         ([0, 1], {"classes_dot_json": "{", "labels_dot_json": "[]", "classes_dot_txt": ""}),
         ([0, 1], {"classes_dot_json": '{"field": 0, "sky": [1]}', "label_map_dot_json": '{"0": 4, "1": 7}'}),
     ],
