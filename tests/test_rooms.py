@@ -30,7 +30,8 @@ ORDER = {
 }
 INNER = {
     "segdata.drafting": [
-        *("finding", "census", "known", "legend", "layout", "narrow", "keys", "drawing", "strays", "lists", "draft", "text"),
+        *("finding", "census", "known", "legend", "layout", "narrow", "keys", "drawing", "strays", "lists"),
+        *("draft", "text"),
     ],
     "segdata.synth": ["canvas", "things", "places", "layouts"],
     "segmodels.report": ["read", "observe", "page"],

@@ -131,7 +131,7 @@ def draft_source(place: Path) -> Draft:
         lists=lists,
         list_paths=list_paths,
         layout_of=_layout_of(layout),
-        unlabelled=sorted(images - paired - bare),
+        unlabelled=sorted(images - paired - bare - set(elsewhere)),
         orphans=sorted(labels - paired),
         damaged=sorted({*roles.damaged, *census.damaged}),
         unread=_unread(inventory, roles, {*list_paths.values(), known.path if known else ""}),

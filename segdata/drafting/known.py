@@ -57,6 +57,8 @@ class Known:
         return sum(label.id >= 0 for label in self.labels)
 
     def __str__(self) -> str:
+        if self.path:
+            return f"the file {self.name}, which has {self.matched} of the {self.met} {self.by} met"
         return f"{self.matched} of the {self.met} {self.by} met are among the {self.size} of {self.name}"
 
 

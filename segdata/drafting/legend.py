@@ -60,7 +60,8 @@ def _explained(kind: str, census: Census, legend: Legend) -> Known | None:
         return None
     if legend.is_counted and kind not in DRAWN and 0 not in census.values and not _is_background(labels[0].name):
         return None
-    return Known(legend.path, labels, matched, len(census.values), KINDS.get(kind, "ids"), path=legend.path)
+    name = f"{legend.path} (one name a line: ids are counted from 0)" if legend.is_counted else legend.path
+    return Known(name, labels, matched, len(census.values), KINDS.get(kind, "ids"), path=legend.path)
 
 
 def _is_background(name: str) -> bool:
@@ -69,7 +70,8 @@ def _is_background(name: str) -> bool:
 
 def _labels(kind: str, census: Census, legend: Legend) -> tuple[Label, ...]:
     """() where the file does not say how label files of this kind hold its classes."""
-    classes, colors = legend.classes, [each.color for each in legend.classes]
+    classes = tuple(each for each in legend.classes if kind in DRAWN or each.id is None or each.id >= 0)
+    colors = [each.color for each in classes]
     if kind == "colors" and (None in colors or len(set(colors)) < len(colors)):
         return ()
     if kind == "palette" and classes[0].id is None:
@@ -81,9 +83,15 @@ def _labels(kind: str, census: Census, legend: Legend) -> tuple[Label, ...]:
         code = number if each.id is None else each.id
         color = _color(kind, census, each, code, taken)
         taken.add(color)
-        is_void = each.name.lower() in IGNORE or (kind in DRAWN and each.name in BACKGROUNDS)
-        labels.append(Label(code, each.name, color, "void" if is_void else each.name if kind in DRAWN else ""))
+        labels.append(Label(code, each.name, color, _category(kind, each.name)))
     return tuple(labels)
+
+
+def _category(kind: str, name: str) -> str:
+    """Void for sure, or that of an outline, which is its name; "" where a person must say it."""
+    if name.lower() in IGNORE:
+        return "void"
+    return name if kind in DRAWN and name not in BACKGROUNDS else ""
 
 
 def _indexed(census: Census, classes: Sequence[Named]) -> tuple[Named, ...]:

@@ -180,11 +180,11 @@ def _table(draft: Draft) -> Iterator[str]:
     what = "Objects" if kind in DRAWN else "Colours" if kind == "colors" else "Ids"
     yield from _comment(f"{what} in {census.files} of {len(draft.layout.pairs)} label files.")
     if known:
-        of = f"the file {known.path}" if known.path else f"{known.name} ({title_of(known.name)})"
+        table = f"{known}" if known.path else f"{known.name} ({title_of(known.name)}): {known}"
         is_guess = known.by == "ids" and not known.path
         alone = " Ids alone say little: compare the names with a few frames." if is_guess else ""
         also = f" They fit {', '.join(known.others)} as well." if known.others else ""
-        yield from _comment(f"The names are those of {of}: {known}.{alone}{also}")
+        yield from _comment(f"The names are those of {table}.{alone}{also}")
     yield from _comment(
         "category: any group of your own; labels of `void` are ignored. Without `taxonomy`, each label is a class."
     )

@@ -346,7 +346,7 @@ def test_a_folder_of_two_datasets(tmp_path: Path) -> None:
     )
     for text in (done.stdout.replace("\n# ", " "), done.stderr):
         assert f"Pairs lie in other folders too and are {said}itself: give the folder flat to `segdata init`." in text
-    assert not draft_source(tmp_path / "x" / "flat").elsewhere
+    assert not draft.unlabelled and not draft_source(tmp_path / "x" / "flat").elsewhere
 
 
 def test_no_object_is_black(planted: Callable[[str], Path]) -> None:

@@ -74,10 +74,14 @@ def test_names_of_the_folder(
     assert [row.id for row in named] == codes
     assert [row.name for row in named if row.name in ROWS] == list(ROWS)
     assert {row.value for row in draft.rows if not row.name} <= {255}
+    assert [row.id for row in draft.rows if row.category == "void"] == [255] * (255 in codes)
     if kind in {"palette", "colors"}:
         assert [row.color for row in named] == TABLE
     assert path not in [each for several in draft.unread.values() for each in several]
-    assert f" The names are those of the file {path}: " in source_text(draft, "x", "x.yaml", {}).replace("\n# ", " ")
+    text = source_text(draft, "x", "x.yaml", {}).replace("\n# ", " ")
+    counted = " (one name a line: ids are counted from 0)" if path == "labels.txt" else ""
+    met, left = len(draft.census.values), 255 in values and 255 not in codes
+    assert f" The names are those of the file {path}{counted}, which has {met - left} of the {met} " in text
     assert len(surveyed(draft, tmp_path / "x", tmp_path)) == 3
 
 
