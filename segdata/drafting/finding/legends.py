@@ -52,13 +52,20 @@ class Legend:
 
 
 def read_legends(members: Mapping[str, Member]) -> list[Legend]:
-    """Those nearest to the top first; of files that say the same, such as one in each split, the first."""
-    near = sorted(filter(_may_name, members), key=lambda path: (path.count("/"), path))[:MOST_FILES]
+    """Those nearest to the top first, and those with numbers in their names, as files of frames have, last.
+
+    Of files that say the same, such as one in each split, the first is taken.
+    """
+    near = sorted(filter(_may_name, members), key=_order)[:MOST_FILES]
     found: dict[tuple[Named, ...], Legend] = {}
     for path in near:
         if legend := _read(path, members[path]):
             found.setdefault(legend.classes, legend)
     return list(found.values())
+
+
+def _order(path: str) -> tuple[bool, int, str]:
+    return any(map(str.isdigit, PurePosixPath(path).stem)), path.count("/"), path
 
 
 def _may_name(path: str) -> bool:
@@ -131,6 +138,8 @@ def _columns(lines: Sequence[str]) -> list[Named]:
 
 def _tabular(rows: Sequence[Mapping[str, Any]]) -> list[Named]:
     """Rows by the headings of their columns; [] where no column has names."""
+
+    rows = [{key.lower(): value for key, value in row.items()} for row in rows]
 
     def column(words: Sequence[str], is_number: bool) -> list[str]:
         for word in words:

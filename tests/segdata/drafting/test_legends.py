@@ -46,7 +46,7 @@ def drafted(root: Path, kind: str, values: list[int], **files: str) -> Draft:
         ("ids", [1, 5], {"masks___classes_dot_csv": "Pixel Value, Class\n1, field\n5, grass path\n7, sky"}, [1, 5, 7]),
         ("ids", [0, 1, 2, 255], {"labels_dot_txt": "name\nfield\ngrass path\nsky\n"}, [0, 1, 2]),
         ("ids", [0, 2, 255], {"labels_dot_txt": "__ignore__\nfield\ngrass path\nsky\n"}, [255, 0, 1, 2]),
-        ("ids", [3, 4], {"label_map_dot_json": '{"field": 3, "grass path": 4, "sky": 9}'}, [3, 4, 9]),
+        ("ids", [3, 4], {"masks__label_map_dot_json": '{"field": 3, "grass path": 4, "sky": 9}'}, [3, 4, 9]),
         ("ids", [3, 4], {"label_map_dot_json": '{"3": "field", "4": "grass path", "9": "sky"}'}, [3, 4, 9]),
         ("ids", [3, 4], {"meta_classes_dot_json": json.dumps({"classes": [
             {"id": code, "name": name, "color": "#090000"} for code, name in zip((3, 4, 9), ROWS, strict=True)
@@ -80,6 +80,7 @@ def test_names_of_the_folder(
     assert path not in [each for several in draft.unread.values() for each in several]
     text = source_text(draft, "x", "x.yaml", {}).replace("\n# ", " ")
     counted = " (one name a line: ids are counted from 0)" if path == "labels.txt" else ""
+    assert path not in draft.strays
     met, left = len(draft.census.values), 255 in values and 255 not in codes
     assert f" The names are those of the file {path}{counted}, which has {met - left} of the {met} " in text
     assert len(surveyed(draft, tmp_path / "x", tmp_path)) == 3
@@ -126,6 +127,10 @@ def test_large_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("field\nsky\n" + "\n" * (1 << 18))
     for i in range(30):
         (tmp_path / f"classes_{i:02d}.txt").write_text(f"field {i}\nsky {i}\n")
-    members = {path.name: Member(path.name, tmp_path, path.name) for path in tmp_path.iterdir()}
-    assert len(read_legends(members)) == 24
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "classes.json").write_text('[{"Name": "field", "Id": 1}, {"Name": "sky", "Id": 2}]')
+    members = {name: Member(name, tmp_path, name) for name in ("meta/classes.json",)}
+    members |= {path.name: Member(path.name, tmp_path, path.name) for path in tmp_path.iterdir() if path.is_file()}
+    found = read_legends(members)
+    assert len(found) == 23 and found[0].path == "meta/classes.json"  # 24 files were opened
     assert read_legends({"labels.txt": members["labels.txt"]}) == []
