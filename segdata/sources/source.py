@@ -123,6 +123,12 @@ class Source:
         return frozenset(label.id for label in self.labels if label.name in self.landmark_names)
 
     @property
+    def about(self) -> str:
+        """Title, homepage and citation, a sentence each, as far as they are known."""
+        said = [self.title, self.homepage, self.citation and f"To be cited as: {self.citation}"]
+        return " ".join(f"{each.rstrip('.')}." for each in said if each)
+
+    @property
     def default_splits(self) -> tuple[str, ...]:
         """Those with labels; of a dataset that has none, all."""
         return tuple(split for split in self.splits if split not in self.unlabelled_splits) or self.splits

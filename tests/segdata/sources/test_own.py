@@ -33,7 +33,7 @@ labels:
 """
 COLORS = np.array([[0, 0, 0], [128, 64, 128], [107, 142, 35]], np.uint8)
 DRIVES = (
-    f"name: drives\n{LABELS}"
+    f"name: drives\ntitle: Drives of 2025\nlicence: mine\ncitation: Somebody, 2025.\n{LABELS}"
     """\
 image: "{drive}/rgb/{frame}.jpg"
 annotation: {files: "{drive}/gt/{frame}.png", coding: colors}
@@ -101,6 +101,8 @@ def test_drives(drives: Path) -> None:
         raw = ids({"a_1": 0, "b_2": 2}[drive] + int(number))
         assert np.array_equal(shards.read(i).targets[1], np.array([255, 0, 1], np.uint8)[raw])
     assert (drives.parent / "set" / "source.yaml").read_text() == DRIVES
+    card = (drives.parent / "set" / "README.md").read_text()
+    assert "Licence of the frames: mine." in card and "\nDrives of 2025. To be cited as: Somebody, 2025.\n" in card
 
 
 def test_wherever_it_lies(drives: Path, tmp_path: Path) -> None:
