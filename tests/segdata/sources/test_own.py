@@ -135,6 +135,17 @@ def test_what_lies_at_another_level(drives: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_splits_with_and_without_labels_in_one_folder(drives: Path) -> None:
+    """A split without labels takes images alone; a frame without its label is missed in the other one."""
+    change("val: {where: {drive: [c_3]}}", "test: {where: {drive: [c_3]}, annotated: false}")(drives)
+    for path in ("c_3/gt/0000.png", "a_1/gt/0001.png"):
+        (drives / path).unlink()
+    found = look(source(f"{drives}.yaml"), open_tree(drives), ("train", "test"))
+    assert [(each.code, each.where) for each in found.findings] == [("missing-label", "a_1/rgb/0001.jpg")]
+    assert [scene.key for scene in found.scenes["train"]] == ["a_1_0000", "b_2_0000", "b_2_0001"]
+    assert [(scene.key, scene.labels) for scene in found.scenes["test"]] == [("c_3_0000", None), ("c_3_0001", None)]
+
+
 def test_two_datasets_below_one_root(drives: Path) -> None:
     """Are not taken for one: both places are named."""
     for above in ("one", "other"):
