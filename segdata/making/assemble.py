@@ -36,16 +36,19 @@ class Release:
     readers: tuple[str, ...] = ()  # whose own files are wanted beside the shards: "energon"
     divided: Divided | None = None  # what made the splits, where these are not the official ones
     cautions: Mapping[str, str] = field(default_factory=dict)  # split -> what its scores do not show
-    source_file: bytes = b""  # of a source that does not ship
+    source_file: bytes = b""  # of a source that does not ship, and what it says of itself
+    about: str = ""
     group: Callable[[str], str] | None = None  # of such a source: which frames belong together, by their keys
 
     @property
     def notes(self) -> str:
-        """What the dataset card says of the splits."""
+        """What the dataset card says of the dataset, where it does not ship, and of the splits."""
+        about = f"{self.about}\n\n" if self.about else ""
         if self.divided:
-            return f"{self.divided.card()}\n"
+            return f"{about}{self.divided.card()}\n"
         rows = "".join(f"* {split}: {caution}.\n" for split, caution in self.cautions.items())
-        return f"What the official splits of {self.conversion.source} do not show:\n\n{rows}\n" if rows else ""
+        hidden = f"What the official splits of {self.conversion.source} do not show:\n\n{rows}\n" if rows else ""
+        return about + hidden
 
 
 class Duplicates:

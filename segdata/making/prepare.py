@@ -222,6 +222,7 @@ def _publish(job: Job, survey: Survey, plan: Sequence[PlannedShard], outcomes: O
         readers=job.readers,
         divided=survey.divided,
         source_file=job.source.text,
+        about="" if job.source.ships else job.source.about,
         group=job.source.group if job.source.group_rule and not job.source.ships else None,
         cautions={} if survey.divided or survey.painted else job.source.cautions(shards),
     )

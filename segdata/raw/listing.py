@@ -101,19 +101,24 @@ def list_split(name: str, tree: Tree, folders: Sequence[Folder], shelf: Shelf) -
     if annotated and not scenes and not crossed and not any(finding.code == "duplicate-key" for finding in unpaired):
         none = _no_pair(name, image, annotated[0])
         return Listing((), (*findings, none), origin, none)
-    if labels[0].folder.is_partial:
-        unpaired = _without_label(image, unpaired)
+    if image.folder.is_mixed:  # whether a split needs labels, only its rule says: `splits.membership`
+        bare = {finding.where for finding in unpaired if finding.code == "missing-label"}
+        unpaired = [finding for finding in unpaired if finding.where not in bare]
+        more = [Scene(key, image.folder.pool, member) for key, member in image.keyed if member.path in bare]
+        scenes = tuple(sorted((*scenes, *more), key=lambda scene: scene.key))
+    elif labels[0].folder.is_partial:
+        unpaired = without_label(image.folder.pool, len(image.keyed), unpaired)
     return Listing(scenes, (*findings, *unpaired, *crossed), origin)
 
 
-def _without_label(image: Used, unpaired: Sequence[Finding]) -> list[Finding]:
+def without_label(pool: str, images: int, unpaired: Sequence[Finding]) -> list[Finding]:
     """The findings with one that counts the images without a label, where the source says that there are such."""
     bare = [finding for finding in unpaired if finding.code == "missing-label"]
     others = [finding for finding in unpaired if finding.code != "missing-label"]
     if not bare:
         return others
-    found = f"{len(bare)} of {len(image.keyed)} images have no label and are left out, such as {bare[0].where}"
-    return [*others, Finding("without-label", image.folder.pool, found)]
+    found = f"{len(bare)} of {images} images have no label and are left out, such as {bare[0].where}"
+    return [*others, Finding("without-label", pool, found)]
 
 
 def _no_pair(name: str, image: Used, labels: Used) -> Finding:

@@ -58,6 +58,7 @@ class Folder:
     beside: re.Pattern[str] = NEVER
     instead: Mapping[str, str] = field(default_factory=dict)
     is_partial: bool = False  # of labels: an image that has none is left out, and is no fault
+    is_mixed: bool = False  # of images: some of the pool's splits have labels, others have none
 
     @property
     def rule(self) -> str:

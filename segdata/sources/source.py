@@ -123,6 +123,12 @@ class Source:
         return frozenset(label.id for label in self.labels if label.name in self.landmark_names)
 
     @property
+    def about(self) -> str:
+        """Title, homepage and citation, a sentence each, as far as they are known."""
+        said = [self.title, self.homepage, self.citation and f"To be cited as: {self.citation}"]
+        return " ".join(f"{each.rstrip('.')}." for each in said if each)
+
+    @property
     def default_splits(self) -> tuple[str, ...]:
         """Those with labels; of a dataset that has none, all."""
         return tuple(split for split in self.splits if split not in self.unlabelled_splits) or self.splits
@@ -161,18 +167,22 @@ class Source:
     @cached_property
     def pools(self) -> Mapping[str, tuple[str, ...]]:
         """Splits by the place of their files: those of one pool are told apart by their `members`."""
+        labelled = {self.image.templates[split]: self._places(split) for split in self._labelled(self.splits)}
         found: dict[tuple[str, ...], list[str]] = {}
         for split in self.splits:
-            found.setdefault(self._places(split), []).append(split)
+            places = self._places(split)
+            alone = split in self.unlabelled_splits  # joins the labelled splits whose images lie where its own do
+            found.setdefault(labelled.get(places[0], places) if alone else places, []).append(split)
         return MappingProxyType({" and ".join(splits): tuple(splits) for splits in found.values()})
 
     @cached_property
     def folders(self) -> tuple[Folder, ...]:
         """Of all pools; one without labels has images alone."""
         return tuple(
-            self._folder(pool, splits[0], role, files)
+            self._folder(pool, lead, role, files)
             for pool, splits in self.pools.items()
-            for role, files in self._roles(splits[0])
+            for lead in [next(iter(self._labelled(splits)), splits[0])]
+            for role, files in self._roles(lead)
         )
 
     def cautions(self, splits: Iterable[str]) -> dict[str, str]:
@@ -199,6 +209,9 @@ class Source:
         roles = [("image", self.image), ("labels", self.annotation.files)]
         return [*roles, ("colors", fallback.files)] if fallback else roles
 
+    def _labelled(self, splits: Iterable[str]) -> list[str]:
+        return [split for split in splits if self.annotation and split not in self.unlabelled_splits]
+
     def _places(self, split: str) -> tuple[str, ...]:
         return tuple(files.templates[split] for _, files in self._roles(split))
 
@@ -207,7 +220,8 @@ class Source:
         package = files.packages.get(split, "")
         beside = NEVER if role == "image" else self._beside(template, files.instead)
         skips = role == "labels" and self.annotation is not None and self.annotation.is_partial
-        return Folder(template.folder, pool, role, template, self.naming, package, beside, files.instead, skips)
+        mixed = role == "image" and 0 < len(self._labelled(self.pools[pool])) < len(self.pools[pool])
+        return Folder(template.folder, pool, role, template, self.naming, package, beside, files.instead, skips, mixed)
 
     def _beside(self, template: Template, endings: Mapping[str, str]) -> re.Pattern[str]:
         """Names like the template's with one of the other endings, which begin after its last underscore."""

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from segdata.errors import SourceError
 from segdata.findings import ERROR, Finding
+from segdata.raw.listing import without_label
 from segdata.raw.scene import Listing, Scene
 from segdata.raw.template import Template
 from segdata.sources.source import Source
@@ -36,6 +37,7 @@ def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str,
     if left:
         few = ", ".join(scene.key for scene in left[:SHOWN]) + ", …" * (len(left) > SHOWN)
         findings.append(Finding("no-split", pool, f"{len(left)} frames belong to none of {', '.join(splits)}: {few}"))
+    is_mixed = bool(source.unlabelled_splits.intersection(splits)) and not source.unlabelled_splits.issuperset(splits)
     rules = {split: _taker(source, split) for split in splits if not source.members[split].share}
     homes = [(finding, _homes(source, rules, finding) or splits) for finding in listing.findings]
     for split, scenes in chosen.items():
@@ -44,8 +46,21 @@ def by_split(source: Source, pool: str, listing: Listing) -> Iterator[tuple[str,
             found = f"{source.name}: none of the {len(listing.scenes)} frames belongs to {split}."
             absent = Finding("missing-split", split, found)
         origin = f"{len(scenes)} frames of {listing.origin}" if len(splits) > 1 else listing.origin
-        own = (finding for finding, of_splits in homes if split in of_splits)
-        yield split, Listing(tuple(scenes), (*own, *findings), origin, absent)
+        own = [finding for finding, of_splits in homes if split in of_splits]
+        used, bare = _as_labelled(source, split, scenes) if is_mixed else (tuple(scenes), [])
+        yield split, Listing(used, (*own, *bare, *findings), origin, absent)
+
+
+def _as_labelled(source: Source, split: str, scenes: Sequence[Scene]) -> tuple[tuple[Scene, ...], list[Finding]]:
+    """The scenes as the split has them, with labels or without; and what is said of those that lack theirs."""
+    if split in source.unlabelled_splits:
+        return tuple(replace(scene, labels=None, colors=None) for scene in scenes), []
+    used = tuple(scene for scene in scenes if scene.labels or scene.colors)
+    bare = [scene for scene in scenes if not (scene.labels or scene.colors)]
+    missing = [Finding("missing-label", scene.image.path, f"no label for {scene.key}") for scene in bare]
+    return used, without_label(
+        split, len(scenes), missing
+    ) if source.annotation and source.annotation.is_partial else missing
 
 
 def _homes(source: Source, rules: Mapping[str, Callable[[str], bool]], finding: Finding) -> Sequence[str]:

@@ -33,7 +33,7 @@ labels:
 """
 COLORS = np.array([[0, 0, 0], [128, 64, 128], [107, 142, 35]], np.uint8)
 DRIVES = (
-    f"name: drives\n{LABELS}"
+    f"name: drives\ntitle: Drives of 2025\nlicence: mine\ncitation: Somebody, 2025.\n{LABELS}"
     """\
 image: "{drive}/rgb/{frame}.jpg"
 annotation: {files: "{drive}/gt/{frame}.png", coding: colors}
@@ -101,6 +101,8 @@ def test_drives(drives: Path) -> None:
         raw = ids({"a_1": 0, "b_2": 2}[drive] + int(number))
         assert np.array_equal(shards.read(i).targets[1], np.array([255, 0, 1], np.uint8)[raw])
     assert (drives.parent / "set" / "source.yaml").read_text() == DRIVES
+    card = (drives.parent / "set" / "README.md").read_text()
+    assert "Licence of the frames: mine." in card and "\nDrives of 2025. To be cited as: Somebody, 2025.\n" in card
 
 
 def test_wherever_it_lies(drives: Path, tmp_path: Path) -> None:
@@ -131,6 +133,17 @@ def test_what_lies_at_another_level(drives: Path, tmp_path: Path) -> None:
         ("unused-file", "drives"),
         ("unused-file", "drives"),
     ]
+
+
+def test_splits_with_and_without_labels_in_one_folder(drives: Path) -> None:
+    """A split without labels takes images alone; a frame without its label is missed in the other one."""
+    change("val: {where: {drive: [c_3]}}", "test: {where: {drive: [c_3]}, annotated: false}")(drives)
+    for path in ("c_3/gt/0000.png", "a_1/gt/0001.png"):
+        (drives / path).unlink()
+    found = look(source(f"{drives}.yaml"), open_tree(drives), ("train", "test"))
+    assert [(each.code, each.where) for each in found.findings] == [("missing-label", "a_1/rgb/0001.jpg")]
+    assert [scene.key for scene in found.scenes["train"]] == ["a_1_0000", "b_2_0000", "b_2_0001"]
+    assert [(scene.key, scene.labels) for scene in found.scenes["test"]] == [("c_3_0000", None), ("c_3_0001", None)]
 
 
 def test_two_datasets_below_one_root(drives: Path) -> None:
