@@ -19,9 +19,10 @@ from PIL import Image
 
 from segdata.cli.script import Parser
 from segdata.drafting.draft import draft_source
-from segdata.raw.listing import Shelf, list_split
+from segdata.raw.listing import list_split
 from segdata.raw.member import Member
 from segdata.raw.tree import Contents, open_tree
+from segdata.raw.used import Shelf
 from segdata.sources import SOURCES
 from segdata.sources.file import read_source
 from segdata.splits.membership import by_split

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from segdata.drafting.finding.pairing import Annotation
 from segdata.drafting.finding.roles import Role
 from segdata.drafting.layout import Layout
-from segdata.raw.listing import DOCUMENT
+from segdata.raw.used import DOCUMENT
 
 
 def endings_of(annotation: Annotation, roles: Iterable[Role]) -> dict[str, str]:

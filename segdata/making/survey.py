@@ -12,9 +12,10 @@ from segdata.errors import MissingError, SourceError
 from segdata.findings import ERROR, Finding, first_few
 from segdata.making.plan import key_findings
 from segdata.raw.archives.kinds import is_archive
-from segdata.raw.listing import DOCUMENT, Shelf, list_split, suffix_of
+from segdata.raw.listing import list_split
 from segdata.raw.scene import NEVER, Folder, Listing, Scene, uncommon
 from segdata.raw.tree import Tree
+from segdata.raw.used import DOCUMENT, Shelf, suffix_of
 from segdata.sources.source import Source
 from segdata.splits.divide import divide
 from segdata.splits.divided import Divided

@@ -6,7 +6,7 @@ from segdata.base.files import parsing
 from segdata.errors import LinkError, SourceError
 from segdata.raw.archives.archive import holds, read_archived
 from segdata.raw.archives.zips import MAX_MEMBER_BYTES
-from segdata.raw.opening import storage_at
+from segdata.raw.storages.opening import storage_at
 from segdata.stores.url import Place
 
 

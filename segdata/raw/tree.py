@@ -14,8 +14,8 @@ from segdata.findings import Finding
 from segdata.raw.archives.archive import archive_names
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.member import Member
-from segdata.raw.opening import storage_at
-from segdata.raw.storage import LEVELS, Storage, is_hidden, split_path
+from segdata.raw.storages.opening import storage_at
+from segdata.raw.storages.storage import LEVELS, Storage, is_hidden, split_path
 from segdata.stores.url import Place
 
 DEEPEST = 4  # folders above those of the dataset in an archive

@@ -8,7 +8,7 @@ from segdata.errors import SourceError
 from segdata.raw.archives.archive import archive_names
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.member import Member
-from segdata.raw.storage import is_hidden
+from segdata.raw.storages.storage import is_hidden
 from segdata.raw.tree import Tree, open_tree
 
 

@@ -15,7 +15,7 @@ from segdata.drafting.finding.looks import IMAGES
 from segdata.errors import SegdataError
 from segdata.labels.colors import Color, color_of
 from segdata.raw.member import Member
-from segdata.raw.opening import storage_at
+from segdata.raw.storages.opening import storage_at
 
 ABOUT = re.compile(r"class|label|colou?r_?map|palette|categor|legend|ontolog|names", re.IGNORECASE)
 NOT_ABOUT = re.compile(r"count|weight|freq|stat|hist|report|score", re.IGNORECASE)  # numbers that are no ids

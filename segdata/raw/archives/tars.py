@@ -14,7 +14,7 @@ from typing import NamedTuple
 from segdata.base.files import open_regular, parsing
 from segdata.errors import SourceError, TooLargeError
 from segdata.raw.archives.zips import MAX_MEMBER_BYTES
-from segdata.raw.opening import storage_at
+from segdata.raw.storages.opening import storage_at
 from segdata.stores.url import Place, Url
 
 MAX_HEADER_BYTES = 1 << 20  # 1 MiB: a long name or a table of attributes; tarfile reads it in one piece

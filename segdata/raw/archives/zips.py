@@ -17,7 +17,7 @@ from segdata.base.files import parsing
 from segdata.base.zlibs import first_of
 from segdata.errors import SourceError, TooLargeError
 from segdata.raw.archives.zipdirectory import HEADER, MAX_32, Entry, Read, SeveralError, long_numbers, read_directory
-from segdata.raw.opening import storage_at
+from segdata.raw.storages.opening import storage_at
 from segdata.stores.url import Place
 
 INFLATE = first_of("isal.isal_zlib")

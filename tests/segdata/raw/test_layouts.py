@@ -18,8 +18,8 @@ from segdata.format.manifest import SUMS
 from segdata.making.job import Job
 from segdata.making.prepare import prepare
 from segdata.making.survey import PAINTED, look
-from segdata.raw.listing import DOCUMENT
 from segdata.raw.tree import open_tree
+from segdata.raw.used import DOCUMENT
 from segdata.sources import SOURCES, source
 from segdata.stores.opening import open_store
 from segdata.stores.url import Url

@@ -13,7 +13,7 @@ from segdata.errors import AbsentError, RangeError, SourceError, TooLargeError
 from segdata.findings import Finding
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.leftovers import Leftovers
-from segdata.raw.storage import Paths, abridged, is_hidden, split_path
+from segdata.raw.storages.storage import Paths, abridged, is_hidden, split_path
 from segdata.stores.opening import local_store, open_store
 from segdata.stores.url import Url
 

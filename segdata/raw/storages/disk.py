@@ -15,7 +15,7 @@ from segdata.errors import SourceError, TooLargeError
 from segdata.findings import Finding
 from segdata.raw.archives.kinds import is_archive
 from segdata.raw.leftovers import HUGGING_FACE, Leftovers
-from segdata.raw.storage import LEVELS, Paths, abridged, is_hidden
+from segdata.raw.storages.storage import LEVELS, Paths, abridged, is_hidden
 
 DEEPEST = 4  # folders below the root in which misplaced ones are looked for
 MOST = 2000  # of these
