@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.device.card import Bench, Card, CardError, OutOfTimeError
 from benchmarks.device.processes import apart, side_by_side
 from benchmarks.device.runner import run, table
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
 
 def good(bench):
     print("a word for the log")
