@@ -35,8 +35,10 @@ def _verdict(claim: str, measured: Document | None) -> str:
     low, high, seeds = measured["low"], measured["high"], measured["seeds"]
     ends = "-" if low is None else f"{low:+.3f} to {high:+.3f}"
     said = measured["verdict"]
-    if seeds < LEAST_SEEDS:
+    if seeds == 1:
         said += "; one seed: " + ("this training only" if measured["within_a_run"] else "these two runs only")
+    elif seeds < LEAST_SEEDS:
+        said += f"; {seeds} seeds: too few to show anything"
     return f"| {claim} | {measured['difference']:+.3f} | {ends} | {seeds} | {said} |"
 
 

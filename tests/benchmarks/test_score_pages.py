@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from benchmarks.pages.evidence import _verdict
 from benchmarks.pages.scores import camvid, results
 from benchmarks.pages.tables import load
 
@@ -69,3 +72,11 @@ def test_a_row_of_camvid_has_an_interval_only_of_the_new_kind() -> None:
         text = camvid({name: old | change})
         assert table(text)[1][2].startswith(shown)
         assert ("Rows without an interval: " + said in text) == bool(said)
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, "; one seed: this training only"), (2, "; 2 seeds: too few"), (3, "")])
+def test_a_verdict_says_of_how_few_trainings_it_is(seeds: int, said: str) -> None:
+    """Of one, of fewer than the least, and of enough."""
+    measured = {"low": 0.1, "high": 0.2, "seeds": seeds, "verdict": "shown", "within_a_run": True, "difference": 0.15}
+    assert f"| {seeds} | shown{said}" in _verdict("a claim", measured)
+    assert said or _verdict("a claim", measured).endswith("| shown |")
