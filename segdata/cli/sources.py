@@ -197,7 +197,8 @@ def _checked(found: "DryRun") -> Iterator[str]:
     source, groups = found.job.source, found.groups
     for split, scenes in found.survey.scenes.items():
         count = groups[split]
-        of = f" in {count} group{'s' * (count != 1)}" if source.group_rule else ""
+        told = found.survey.divided is None  # else the origin tells it
+        of = f" in {count} group{'s' * (count != 1)}" if source.group_rule and told else ""
         yield f"{split}: {len(scenes)} frames{of}; {found.survey.origins.get(split, '')}"
     sizes = ", ".join(f"{height}x{width} ({count})" for (height, width), count in found.seen.sizes.most_common(SHOWN))
     yield f"sizes of the opened frames (height x width): {sizes}{', …' if len(found.seen.sizes) > SHOWN else ''}"
