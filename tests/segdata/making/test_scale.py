@@ -1,12 +1,11 @@
 """A million frames: what grows with them grows by few bytes, the rest not at all. Scaled down, and never timed."""
 
-import gc
 import json
 import os
-import tracemalloc
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -31,23 +30,11 @@ from segdata.raw.tree import open_tree
 from segdata.reading.order import Permutation
 from segdata.reading.shardset import ShardSet
 from segdata.sources import source
+from tests.support.memory import peak
 
 MakeJob = Callable[..., Job]
 Columns = Callable[..., Any]
 PARTS = ("image.png", "json", "target1.png")
-
-
-def peak(work: Callable[[], object]) -> int:
-    """The most bytes that Python and numpy had while doing it, beyond what there was."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        result = work()
-        most = tracemalloc.get_traced_memory()[1]
-        del result  # only now: what stays counts as well
-        return most
-    finally:
-        tracemalloc.stop()
 
 
 def receipt(number: int, samples: int = 64, split: str = "train", pixels: bool = True) -> Receipt:
@@ -102,7 +89,8 @@ def test_planning_takes_less_than_a_kilobyte_a_frame(tmp_path: Path) -> None:
         return plan_split("set", "train", scenes, 64, 0)
 
     plan()  # imports and the label table
-    assert peak(plan) / frames < 1000
+    bound = 1000 * frames
+    assert peak(plan, bound) < bound
 
 
 # ---- publishing -----------------------------------------------------------------------------------------------
@@ -201,14 +189,15 @@ def test_opening_does_not_hold_the_index(tmp_path: Path) -> None:
         path = tmp_path / "index" / name
         return PinnedFile(path, Opened(open_regular(path)), digests[name])
 
-    taken = peak(lambda: open_index(find, tmp_path, "train", PARTS))
-    assert taken < sum(path.stat().st_size for path in (tmp_path / "index").iterdir()) / 20
+    bound = sum(path.stat().st_size for path in (tmp_path / "index").iterdir()) // 20
+    assert peak(lambda: open_index(find, tmp_path, "train", PARTS), bound) < bound
 
 
 def test_an_order_has_no_array() -> None:
     """Positions of a million million frames cost the same few kilobytes as those of a thousand."""
     for frames in (1000, 10**12):
-        assert peak(lambda n=frames: [Permutation(n, 0, 1)[i] for i in range(0, n, n // 100)]) < 30_000
+        work = partial(lambda n: [Permutation(n, 0, 1)[i] for i in range(0, n, n // 100)], frames)
+        assert peak(work, 30_000) < 30_000
 
 
 # ---- all of it ------------------------------------------------------------------------------------------------
