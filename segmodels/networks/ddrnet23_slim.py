@@ -151,9 +151,7 @@ class DeepPyramid(nn.Module):
 class DualResolutionNet(nn.Module):
     """Image (B, 3, H, W) to logits (B, classes, H, W); in training the auxiliary head answers first."""
 
-    def __init__(
-        self, classes: int, size: Size, *, width: int, pyramid_width: int, head_width: int, aux: bool
-    ) -> None:
+    def __init__(self, classes: int, size: Size, *, width: int, pyramid_width: int, head_width: int, aux: bool) -> None:
         super().__init__()
         self.size = size
         self.trunk = Trunk(width)
@@ -204,7 +202,9 @@ SPECS = (
             Published(classes=19, size=FRAME, parameters=20_148_947, options=DDRNET_23 | NO_AUX),
         ),
         options={
-            "width": Option(32, "channels at full width are multiples of it; 64 with head_width=128 is DDRNet-23", low=1),
+            "width": Option(
+                32, "channels at full width are multiples of it; 64 with head_width=128 is DDRNet-23", low=1
+            ),
             "pyramid_width": Option(128, "channels of each scale of the pyramid", low=1),
             "head_width": Option(64, "channels inside the head, and inside the auxiliary head", low=1),
             "aux": Option(True, "auxiliary head behind the first exchange, in training"),

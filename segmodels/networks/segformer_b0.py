@@ -22,7 +22,6 @@ the first block to `stochastic_depth` in the last one.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -76,7 +75,7 @@ class Attention(nn.Module):
 
     def _of_heads(self, x: Tensor) -> Tensor:
         """(B, h, w, C) to (B, heads, h·w, C/heads)."""
-        return x.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(len(x), -1, self.heads, x.shape[-1] // self.heads).transpose(1, 2)
 
 
 class MixedPerceptron(nn.Module):
@@ -225,7 +224,8 @@ SPECS = (
         family="mix transformer",
         factory=SegFormer,
         source="https://github.com/NVlabs/SegFormer",
-        citation="Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers (2021)",
+        citation="Xie et al., SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers "
+        "(2021)",
         rule=lambda options: GEOMETRY,
         published=(
             Published(classes=19, size=CROP, parameters=3_719_027),
