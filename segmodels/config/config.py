@@ -146,7 +146,7 @@ class TrainConfig:
     schedule: str = option(
         "cosine",
         "Change the learning rate during the run by this schedule.",
-        choices=("constant", "poly", "cosine", "step", "plateau"),
+        choices=("constant", "linear", "poly", "cosine", "step", "plateau"),
     )
     milestones: Milestones = option(
         (),
