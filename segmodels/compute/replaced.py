@@ -94,10 +94,11 @@ class Line:
     def __call__(self, old: int, new: int) -> Tensor:
         pixels = torch.eye(old, dtype=torch.float64)[None, ..., None]  # (1, old, old, 1): a channel for each pixel
         size: dict[str, Any] = {"size": (new, 1)} if self.scale is None else {"scale_factor": (self.scale, 1.0)}
-        corners: dict[str, Any] = (
-            {"align_corners": self.align_corners, "antialias": self.antialias} if self.mode != "area" else {}
-        )
-        return F.interpolate(pixels, mode=self.mode, **size, **corners)[0, :, :, 0].T
+        if self.mode == "area":
+            return F.adaptive_avg_pool2d(pixels, (new, 1))[0, :, :, 0].T
+        corners, smooth = self.align_corners, self.antialias
+        answer = F.interpolate(pixels, mode=self.mode, align_corners=corners, antialias=smooth, **size)
+        return answer[0, :, :, 0].T
 
 
 def _interpolate(
