@@ -5,6 +5,7 @@ pooling raise on CUDA or fall back to something slow. Both are linear and separa
 products, rows · x · columnsᵀ. (Of the losses, see `losses`.)
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -12,6 +13,8 @@ from threading import Lock
 
 import torch
 from torch import Tensor
+
+from segmodels.errors import SegmodelsError
 
 Matrix = Callable[[int, int], Tensor]  # (old size, new size) -> (new, old) in float64
 
@@ -44,6 +47,21 @@ def each_written_once() -> Iterator[None]:
             yield
         finally:
             torch.set_deterministic_debug_mode(mode)
+
+
+@contextmanager
+def refused(network: str = "the network") -> Iterator[None]:
+    """Raise SegmodelsError in one line where torch refuses an operation for want of a deterministic version."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.match(r"(.+?) does not have a deterministic implementation", str(error))
+        if found is None:
+            raise
+        raise SegmodelsError(
+            f"{network} calls {found[1]}, of which torch has no deterministic version for this device. Give "
+            "--device cpu, or train with --fast, which does not promise the same bits again"
+        ) from error
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -7,9 +7,8 @@ for all else that has no deterministic gradient, and `refused` makes one line of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import floor
 from typing import Any
@@ -19,9 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from segmodels.compute.deterministic import through
+from segmodels.compute.deterministic import refused, through
 from segmodels.errors import SegmodelsError
+from segmodels.spec import OURS, ModelSpec
 
+ERROR = 2  # torch's number of the mode in which it raises
 MODES = {  # of F.interpolate: as torch calls the same on an image
     "linear": "bilinear",
     "bilinear": "bilinear",
@@ -52,34 +53,16 @@ class Replaced(TorchFunctionMode):
 
 
 @contextmanager
-def replaced(network: str, device: torch.device, *, foreign: bool) -> Iterator[None]:
-    """A training step of a network on that device.
+def replaced(declared: ModelSpec, device: torch.device) -> Iterator[None]:
+    """Inside is a training step of a network on that device.
 
-    Among deterministic algorithms on CUDA a foreign one's functions are replaced. Raises SegmodelsError where torch
-    has no deterministic version of what is left.
+    Among deterministic algorithms on CUDA the functions of a network that is none of segmodels' own are replaced.
+    Raises SegmodelsError where torch has no deterministic version of what is left.
     """
-    replacing = foreign and device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
-    with refused(network):
-        if not replacing:
-            yield
-            return
-        with Replaced():
-            yield
-
-
-@contextmanager
-def refused(network: str) -> Iterator[None]:
-    """Raise SegmodelsError in one line where torch refuses an operation for want of a deterministic version."""
-    try:
+    foreign = declared.origin != OURS
+    replacing = foreign and device.type == "cuda" and torch.get_deterministic_debug_mode() == ERROR
+    with refused(declared.name), Replaced() if replacing else nullcontext():
         yield
-    except RuntimeError as error:
-        found = re.match(r"(.+?) does not have a deterministic implementation", str(error))
-        if found is None:
-            raise
-        raise SegmodelsError(
-            f"{network}: torch has no deterministic version of {found[1]}, which the network calls, for this device. "
-            "Train it with --fast, which does not promise the same bits again, or with --device cpu"
-        ) from error
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Which of torch's operations a network calls, forward and backward, and which of them CUDA refuses.
 
-The table is for torch 2.6 to 2.13: `torch.use_deterministic_algorithms` names the operations that raise an error under
-it, and the names in torch's CUDA library agree. Operations that become deterministic under it are not in the table
+The table is that of torch 2.13: `torch.use_deterministic_algorithms` names the operations that raise an error under it,
+and the names in torch's CUDA library agree. Operations that become deterministic under it are not in the table
 (convolutions, index_put, scatter_add, replication padding, attention, …), nor is the loss, which is ours.
 """
 
@@ -45,7 +45,7 @@ def _reduces(arguments: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
 RAISES: dict[str, Callable[[tuple[Any, ...], Mapping[str, Any]], bool]] = {
     **dict.fromkeys(
         (
-            *("avg_pool3d_backward", "max_pool3d_with_indices_backward"),
+            *("avg_pool3d_backward",),
             *("_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward"),
             *("adaptive_max_pool2d_backward", "adaptive_max_pool3d_backward"),
             *("fractional_max_pool2d_backward", "fractional_max_pool3d_backward"),
