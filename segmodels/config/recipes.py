@@ -11,6 +11,7 @@ from typing import Any
 from segmodels.config.config import TrainConfig
 from segmodels.config.options import options_of
 from segmodels.errors import SegmodelsError
+from segmodels.spec import ModelSpec
 
 Recipe = dict[str, Any]  # values of TrainConfig's fields
 
@@ -119,23 +120,39 @@ PUBLISHED: dict[str, Recipe] = {
 TRUNK_FROM_IMAGENET = ("pspnet", "clusternet", "clusternet_concat")  # which their recipes start from
 
 
-def recipe_values(recipe: str, network: str) -> Recipe:
-    """The values by which a network's recipe differs from TrainConfig's defaults."""
+def recipe_values(recipe: str, network: str, declared: ModelSpec | None = None) -> Recipe:
+    """The values by which a network's recipe differs from TrainConfig's defaults.
+
+    Of a network that is none of ours, `declared` says them, and the colours that it expects in any recipe.
+    """
+    colours = declared.colours._asdict() if declared and declared.colours else {}
     if recipe != "published":
-        return {}  # of no other recipe, which TrainConfig refuses, anything is known
+        return colours  # of no other recipe, which TrainConfig refuses, anything is known
+    if declared and declared.recipe:
+        return colours | dict(declared.recipe)
     if network not in PUBLISHED:
         raise SegmodelsError(f"no recipe was published for {network!r}: use --recipe default")
     return dict(PUBLISHED[network])
 
 
-def make_config(network: str, recipe: str | None, given: Mapping[str, Any], *, no_init: bool = False) -> TrainConfig:
+def make_config(
+    network: str,
+    recipe: str | None,
+    given: Mapping[str, Any],
+    *,
+    no_init: bool = False,
+    declared: ModelSpec | None = None,
+) -> TrainConfig:
     """The recipe's values, overridden by what was given on the command line (None = not given).
 
+    `declared` is the network's own word, which one that is none of ours needs: what it is called, and its origin.
     `no_init` agrees to random weights where the recipe starts from a trained trunk, and `given` has no `init`.
     """
     recipe = TrainConfig.recipe if recipe is None else recipe
     _check_start(network, recipe, given.get("init"), no_init=no_init)
-    values = recipe_values(recipe, network)
+    if declared is not None:
+        network = declared.name
+    values = recipe_values(recipe, network, declared)
     options = dict(values.get("options", ())) | dict(given.get("options") or ())  # each one overridden by itself
     values |= {name: value for name, value in given.items() if value is not None}
     values["options"] = tuple(sorted(options.items()))
@@ -152,6 +169,8 @@ def make_config(network: str, recipe: str | None, given: Mapping[str, Any], *, n
         if given.get(name) is None and not of_use:
             values.pop(name, None)
     _check_of_use(values, given)
+    if declared is not None:
+        values |= {"plugin": declared.origin.parts, "plugin_file": declared.origin.path}
     return TrainConfig(network=network, recipe=recipe, **values)
 
 

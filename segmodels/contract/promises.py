@@ -101,7 +101,9 @@ def bfloat16(case: Case) -> Found:
         prediction = network(case.images())
         loss = case.loss(prediction)
     loss.backward()  # type: ignore[no-untyped-call]
-    lost = [path for path, each in network.named_parameters() if each.grad is None or not each.grad.isfinite().all()]
+    lost = [
+        path for path, each in network.named_parameters() if each.grad is not None and not each.grad.isfinite().all()
+    ]
     if lost or not prediction.logits.isfinite().all():
         raise BrokenError(f"under bfloat16 autocast these are not finite: {few(lost) or 'logits'}")
     if changed := [path for path, each in network.named_parameters() if each.dtype != before[path]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from segdata.base.canonical import pretty_json
+from segdata.base.ownership import json_kind, write_result
 from segmodels.spec import Options, Size
 
+JSON = json_kind("a report of `check`", "network", "parameters", "checks")
 State = Literal["ok", "wrong", "not asked"]
 
 
@@ -50,6 +54,13 @@ class Report:
         """The broken promises: the check's name, and what is wrong."""
         return {name: each.detail for name, each in self.results.items() if each.state == "wrong"}
 
+    @property
+    def lines(self) -> list[str]:
+        """For the terminal: a head, and one a promise."""
+        height, width = self.size
+        head = f"{self.network}: {self.parameters:,} parameters for {self.classes} classes, asked at {height}x{width}"
+        return [head, *(f"{each.state:<9}  {name:<9}  {each.detail}" for name, each in self.results.items())]
+
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
@@ -63,3 +74,8 @@ class Report:
                 for name, each in self.results.items()
             },
         }
+
+
+def write_json(path: Path, report: Report) -> None:
+    """For programs. Raises SegmodelsError."""
+    write_result("--json", path, JSON, pretty_json(report.document()))

@@ -23,7 +23,6 @@ from segdata.base.refusal import refusal
 from segdata.requirements import need
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
-from segmodels.networks import spec
 from segmodels.runs.results import check_out
 from segmodels.spec import Size
 
@@ -76,10 +75,9 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
     """
     if out.suffix not in FORMATS:
         raise SegmodelsError(f"--out is {out.name}, expected a name that ends in {' or '.join(FORMATS)}")
-    declared = spec(segmenter.name)
-    if why := declared.not_exportable:
+    if why := segmenter.declared.not_exportable:
         raise SegmodelsError(f"{segmenter.name} cannot be exported: {why}")
-    if out.suffix == ".onnx" and (why := declared.not_in_onnx(segmenter.network)):
+    if out.suffix == ".onnx" and (why := segmenter.declared.not_in_onnx(segmenter.network)):
         raise SegmodelsError(f"{segmenter.name} cannot be written as .onnx: {why}. Export a .pt2")
     size = size_of(segmenter, size)
     check_out(out.parent)

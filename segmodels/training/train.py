@@ -73,10 +73,12 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         stack.enter_context(enough_memory(config, device, config.batch_size // ranks.count))
 
         # ---- what: everything that can be wrong is wrong here, not after an hour ----------------------------
-        declared = spec(config.network)
+        declared = spec(config.network, config.origin)
         options = declared.resolve(config.network_options)
         init = None if config.init is None else weights_file(config.init)
         config = replace(config, options=declared.noted(options), device=str(device), init=init)
+        parts, place = declared.origin
+        config = replace(config, network=declared.name, plugin=parts, plugin_file=place)
         geometry = declared.geometry(options)
         shards = ShardSet(config.shards, "train")
         val = ShardSet(config.shards, "val", version=shards.digest)
@@ -148,7 +150,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             decay=config.decay,
         )
         segmenter = Segmenter(
-            network, config.network, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
+            network, declared, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
         )
         counts = shards.statistics[0]
         weight = class_weights(config.class_weights, counts, device) if counts else None

@@ -17,8 +17,8 @@ from segdata import ShardSet
 from segmodels import SegmodelsError
 from segmodels.inference.trained import load_trained
 from segmodels.pretrained.pretrained import load_init
-from segmodels.spec import Colours
 from segmodels.runs.checkpoint import load_weights
+from segmodels.spec import Colours
 
 SMALL = {"backbone_depth": 18, "clusters": 8}
 Make = Callable[..., Path]

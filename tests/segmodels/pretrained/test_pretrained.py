@@ -18,10 +18,10 @@ import segmodels
 from segdata.labels.taxonomy import TargetClass, Taxonomy
 from segmodels import SegmodelsError
 from segmodels.networks.pspnet.resnet import ResNet
-from segmodels.pretrained.pretrained import load_init
-from segmodels.spec import Colours, load_trunk
+from segmodels.pretrained.pretrained import load_init, load_trunk
 from segmodels.pretrained.trunk import TrunkReport
 from segmodels.runs.checkpoint import save_weights
+from segmodels.spec import Colours
 
 STEM = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
 SEQUENCE = dict(zip(STEM, (0, 1, 3, 4, 6, 7), strict=True))
