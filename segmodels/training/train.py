@@ -17,6 +17,7 @@ from segdata import ShardSet
 from segdata.base.canonical import digest_bytes, digest_file, pretty_json
 from segdata.base.files import parsing
 from segmodels.compute.device import arithmetic, choose_device, compiled, threads
+from segmodels.compute.replaced import replaced
 from segmodels.config.config import TrainConfig
 from segmodels.data.augment import augmentation
 from segmodels.data.batches import Batches, crop_size
@@ -233,7 +234,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 for batch in timing.waited(coming):
                     epoch, lr = state.step // epoch_steps, learning_rate(state.step)
                     state.begin_step(device)
-                    with interrupt.abortable():
+                    with interrupt.abortable(), replaced(declared, device):
                         set_learning_rate(optimizer, lr)
                         optimizer.zero_grad()
                         losses = backward(forward, batch, config, declared.step_weights, weight, device)
