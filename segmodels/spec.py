@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import inf, isfinite
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from segmodels.prediction import Prediction
+
+CITYSCAPES = (19, (512, 1024))  # classes, and half the sides of its frames
 
 MOST_CLASSES = 1 << 12  # that a network is built for: beyond are mistakes, and no shapes
 
@@ -110,6 +113,26 @@ class Geometry(NamedTuple):
         return " and ".join(rules)
 
 
+class Colours(NamedTuple):
+    """What is subtracted from red, green and blue in 0 … 1, and what they are then divided by."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __str__(self) -> str:
+        return " ".join(f"--{name} {','.join(map(str, each))}" for name, each in self._asdict().items())
+
+
+class Origin(NamedTuple):
+    """Where the code of a network comes from that is none of segmodels' own; empty for those."""
+
+    parts: tuple[tuple[str, str], ...] = ()  # (package, version), (file or module, SHA-256): they make another run
+    path: Path | None = None  # where the file of a plug-in lies; it may move
+
+
+OURS = Origin()
+
+
 class Published(NamedTuple):
     """One published setting: the parameter count of the source, dead parameters included.
 
@@ -157,18 +180,27 @@ def equal_weights(outputs: int) -> tuple[float, ...]:
     return (1.0 / outputs,) * outputs
 
 
-@dataclass(frozen=True)
+def any_size(options: Options) -> Geometry:
+    """Logits for every pixel, of images of any size."""
+    return Geometry()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A network's declaration."""
 
-    name: str
-    family: str
+    name: str = ""  # of a plug-in: the reference by which it is typed
+    family: str = "plug-in"
     factory: Callable[..., nn.Module]  # factory(classes, size, **options), every option given
-    source: str  # where the original is
-    citation: str  # the paper behind it
-    rule: Callable[[Options], Geometry]  # of the complete options
-    published: tuple[Published, ...]
+    source: str = ""  # where the original is
+    citation: str = ""  # the paper behind it
+    rule: Callable[[Options], Geometry] = any_size  # of the complete options
+    published: tuple[Published, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
+    origin: Origin = OURS
+    trunk: str = "trunk"  # dotted name of the part that others train beforehand, where the network has one
+    colours: Colours | None = None  # that its weights expect; None: ImageNet's, as TrainConfig has them
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # of a plug-in; ours stand in config/recipes.py
     step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of supervised outputs
     not_exportable: str = ""  # why torch.export fails; empty: it works
     not_in_onnx: Callable[[Any], str] = no_reason  # (network): why an .onnx file of it cannot be; empty: it can
@@ -178,8 +210,10 @@ class ModelSpec:
 
     @property
     def example(self) -> tuple[int, Size]:
-        """Classes and size of the source's own setting, at the default options."""
-        return self.unpublished or (self.published[0].classes, self.published[0].size)
+        """Classes and size of the source's own setting, at the default options; of one that has none, Cityscapes'."""
+        if self.published and not self.unpublished:
+            return self.published[0].classes, self.published[0].size
+        return self.unpublished or CITYSCAPES
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Value]:
         """The complete options, defaults filled in. Raises SegmodelsError on an unknown or wrong one."""

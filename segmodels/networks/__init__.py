@@ -14,8 +14,11 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from segdata.requirements import need
+from segmodels.adapters import adapt, is_adapted
 from segmodels.errors import SegmodelsError
-from segmodels.spec import ModelSpec, Size, nearest
+from segmodels.plugins import is_reference, plug_in
+from segmodels.plugins.plug import told_versions
+from segmodels.spec import OURS, ModelSpec, Origin, Size, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,17 +58,28 @@ def names() -> tuple[str, ...]:
     return tuple(_registry())
 
 
-def spec(name: str) -> ModelSpec:
-    """The declaration of one network. Raises SegmodelsError with the nearest names."""
-    if name not in _registry():
-        raise SegmodelsError(
-            f"no network {name!r}{nearest(name, names())}. `segmodels list` names them: {', '.join(names())}."
-        )
-    return _registry()[name]
+def spec(name: str, origin: Origin = OURS) -> ModelSpec:
+    """The declaration of one network: of ours by its name, of others by a reference (`plugins`, `adapters`).
+
+    `origin` is what a run has recorded of the code of its network: then only that code will do. Raises SegmodelsError
+    with the nearest names.
+    """
+    if name in _registry():
+        return _registry()[name]
+    if is_adapted(name):
+        declared = adapt(name)
+        told_versions(name, origin, declared.origin)
+        return declared
+    if is_reference(name):
+        return plug_in(name, origin)
+    raise SegmodelsError(
+        f"no network {name!r}{nearest(name, names())}. `segmodels list` names them: {', '.join(names())}. "
+        "One of your own is FILE.py:NAME."
+    )
 
 
 def build(name: str, classes: int, size: Size, **options: object) -> nn.Module:
-    """The network `name` for `classes` classes and images of `size` (H, W).
+    """The network `name`, one of ours or a reference, for `classes` classes and images of `size` (H, W).
 
     `forward` maps an image (B, 3, H, W) to a `Prediction`. The weights come from torch's global
     generator: the same seed gives the same bytes. Raises SegmodelsError where the name, the number

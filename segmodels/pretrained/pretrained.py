@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,22 +25,12 @@ from segmodels.pretrained.naming import Tensors, fits, is_counter, layers, some
 from segmodels.pretrained.trunk import ANOTHER, TrunkReport, check_depth, check_values, fill_trunk
 from segmodels.runs.checkpoint import LARGEST, METADATA_KEY, load_torch, load_weights, read_safetensors
 from segmodels.runs.document import AboutWeights
-from segmodels.spec import ModelSpec, Size, Value
+from segmodels.spec import Colours, ModelSpec, Size, Value
 
 AS_TENSORS = (
     "Name another --init, or have this one written as tensors alone where it was made: "
     "torch.save(model.state_dict(), 'weights.pth')"
 )
-
-
-class Colours(NamedTuple):
-    """What is subtracted from red, green and blue in 0 … 1, and what they are then divided by."""
-
-    mean: Sequence[float]
-    std: Sequence[float]
-
-    def __str__(self) -> str:
-        return " ".join(f"--{name} {','.join(map(str, each))}" for name, each in self._asdict().items())
 
 
 def load_trunk(network: nn.Module, path: Path) -> TrunkReport:

@@ -26,13 +26,14 @@ from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import weights_file
 from segmodels.networks import spec
-from segmodels.pretrained.pretrained import Colours, load_init
+from segmodels.pretrained.pretrained import load_init
 from segmodels.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_digest
 from segmodels.runs.identity import about_weights, describe
 from segmodels.runs.opening import load_best, open_run, start_anew
 from segmodels.runs.progress import Pace, Show, read_timing, silent
 from segmodels.runs.run import Run, check_results, write_document, write_history
 from segmodels.scoring.metrics import ConfusionMatrix
+from segmodels.spec import Colours
 from segmodels.training.ema import start_ema, update_ema
 from segmodels.training.frozen import freeze_trunk, start_learning
 from segmodels.training.interrupt import GivenUp, interruptible

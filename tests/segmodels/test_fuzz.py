@@ -33,7 +33,8 @@ from segmodels.data.imagefiles import read_image
 from segmodels.inference.segmenter import Segmenter, load_segmenter
 from segmodels.inference.trained import load_trained
 from segmodels.knobs.quantiles import with_q
-from segmodels.pretrained.pretrained import Colours, load_init
+from segmodels.pretrained.pretrained import load_init
+from segmodels.spec import Colours
 from segmodels.report.read.collect import Folders, collect
 from segmodels.runs.checkpoint import METADATA_KEY, load_checkpoint, save_checkpoint
 from segmodels.runs.identity import environment, identity

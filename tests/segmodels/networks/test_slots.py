@@ -16,7 +16,8 @@ from benchmarks.networks.slots import SLOTS, between_refreshes, same_slot
 from segdata import ShardSet
 from segmodels import SegmodelsError
 from segmodels.inference.trained import load_trained
-from segmodels.pretrained.pretrained import Colours, load_init
+from segmodels.pretrained.pretrained import load_init
+from segmodels.spec import Colours
 from segmodels.runs.checkpoint import load_weights
 
 SMALL = {"backbone_depth": 18, "clusters": 8}

@@ -18,7 +18,8 @@ import segmodels
 from segdata.labels.taxonomy import TargetClass, Taxonomy
 from segmodels import SegmodelsError
 from segmodels.networks.pspnet.resnet import ResNet
-from segmodels.pretrained.pretrained import Colours, load_init, load_trunk
+from segmodels.pretrained.pretrained import load_init
+from segmodels.spec import Colours, load_trunk
 from segmodels.pretrained.trunk import TrunkReport
 from segmodels.runs.checkpoint import save_weights
 

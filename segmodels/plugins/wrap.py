@@ -1,0 +1,52 @@
+"""A foreign network under the contract of ours: sizes that do not fit are refused, logits become a Prediction.
+
+By hooks, so that the names of its tensors stay its own, and its weights load without segmodels too.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from segmodels.blocks import check_image
+from segmodels.errors import SegmodelsError
+from segmodels.prediction import Prediction
+from segmodels.spec import Geometry, Size
+
+
+def wrapped(network: nn.Module, geometry: Geometry, classes: int, size: Size) -> nn.Module:
+    """The same network, which returns a Prediction, or raises SegmodelsError where its logits have another shape."""
+    network.register_forward_pre_hook(partial(_check, geometry=geometry, size=size))
+    network.register_forward_hook(partial(_answer, stride=geometry.stride, classes=classes))
+    return network
+
+
+def as_prediction(output: Any) -> Prediction:
+    """What a network returned. Raises SegmodelsError where it is neither logits nor a Prediction."""
+    if isinstance(output, Prediction):
+        return output
+    if isinstance(output, Tensor):
+        return Prediction(output, (output,), {})
+    raise SegmodelsError(
+        f"the network returns {type(output).__name__}, expected a tensor of logits, or with several outputs "
+        "segmodels.Prediction(logits, steps, extras), where `steps` are all outputs that the loss sees"
+    )
+
+
+def _check(network: nn.Module, inputs: tuple[Any, ...], geometry: Geometry, size: Size) -> None:
+    check_image(inputs[0], geometry, size)
+
+
+def _answer(network: nn.Module, inputs: tuple[Any, ...], output: Any, stride: int, classes: int) -> Prediction:
+    prediction = as_prediction(output)
+    batch, _, height, width = inputs[0].shape
+    wanted = (batch, classes, height // stride, width // stride)
+    for logits in dict.fromkeys((prediction.logits, *prediction.steps)):
+        if tuple(logits.shape) != wanted:
+            raise SegmodelsError(
+                f"{type(network).__name__}: logits of shape {tuple(logits.shape)} for an image of {height}x{width}, "
+                f"expected {wanted}: {classes} classes at stride {stride}"
+            )
+    return prediction
