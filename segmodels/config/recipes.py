@@ -71,6 +71,7 @@ PSPNET = PLAIN | {
     "flip": True,
     "optimizer": "sgd",
     "lr": 1e-2,
+    "trunk_lr": 1.0,
     "weight_decay": 1e-4,
     "schedule": "poly",
 }
@@ -148,6 +149,7 @@ def make_config(network: str, recipe: str | None, given: Mapping[str, Any], *, n
         ("milestones", values.get("schedule") == "step"),
         ("plateau_threshold", values.get("schedule") == "plateau"),
         ("rotation_probability", bool(values.get("rotations"))),
+        ("trunk_lr", values.get("freeze") != "trunk"),
     ):
         if given.get(name) is None and not of_use:
             values.pop(name, None)

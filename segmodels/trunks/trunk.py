@@ -60,14 +60,15 @@ def make_trunk(*, backbone: str, backbone_depth: int, stem: str, projection: str
 
 def every_trunk() -> Iterator[tuple[dict[str, Any], Trunk]]:
     """Each trunk that has tensors of other shapes, without memory, and the options that choose it."""
-    resnets = [
+    resnets: list[dict[str, Any]] = [
         {"backbone_depth": depth, "stem": stem, "projection": projection}
         for depth in BLOCKS
         for stem in STEMS
         for projection in PROJECTIONS
     ]
     defaults: dict[str, Any] = {name: each.default for name, each in BACKBONE.items()}
-    for options in (*resnets, *({"backbone": name} for name in TABLES)):
+    others: list[dict[str, Any]] = [{"backbone": name} for name in TABLES]
+    for options in (*resnets, *others):
         with torch.device("meta"):
             trunk = make_trunk(**defaults | options)
         yield options, trunk
