@@ -19,10 +19,11 @@ from segmodels.runs.run import FORMAT, Document
 from segmodels.spec import Size
 
 
-def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1) -> dict[str, Any]:
-    """run.json as it stands from the start."""
+def describe(
+    config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1, init: str | None = None
+) -> dict[str, Any]:
+    """run.json as it stands from the start; `init`: digest of the file that training starts from."""
     manifest = shards.manifest
-    init = None if config.init is None else digest_init(config.init)
     return {
         "format": FORMAT,
         "id": run_id(config, shards.digest, init),
