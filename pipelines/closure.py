@@ -61,9 +61,7 @@ def main(out: Path, commands: Iterable[str], each: Iterable[str], runs: Path | N
 def networks_of(runs: Path | None) -> set[str]:
     """The networks that a file of runs names."""
     document = yaml.safe_load(runs.read_text(encoding="utf-8")) if runs else {}
-    return {
-        row["network"] for rows in document.values() for row in rows.values() if isinstance(row.get("network"), str)
-    }
+    return {row["network"] for name in ("runs", "sweeps") for row in document.get(name, {}).values()}
 
 
 @cache
