@@ -72,6 +72,7 @@ PSPNET = PLAIN | {
     "flip": True,
     "optimizer": "sgd",
     "lr": 1e-2,
+    "trunk_lr": 1.0,
     "weight_decay": 1e-4,
     "schedule": "poly",
 }
@@ -215,6 +216,7 @@ def make_config(
         ("milestones", values.get("schedule") == "step"),
         ("plateau_threshold", values.get("schedule") == "plateau"),
         ("rotation_probability", bool(values.get("rotations"))),
+        ("trunk_lr", values.get("freeze") != "trunk"),
     ):
         if given.get(name) is None and not of_use:
             values.pop(name, None)

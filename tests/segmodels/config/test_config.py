@@ -36,6 +36,9 @@ def config(**values: Any) -> TrainConfig:
         ({"lr": math.nan}, "--lr is nan"),
         ({"lr": 0.0}, "--lr is 0.0"),
         ({"trunk_lr": 0.0}, "--trunk-lr is 0.0, expected above 0, or an --init to freeze"),
+        ({"freeze": "norms"}, "--freeze is 'norms', expected none, or an --init to freeze"),
+        ({"freeze": "all"}, "--freeze is 'all', expected one of none, trunk, norms"),
+        ({"freeze": "trunk", "trunk_lr": 0.1, "init": Path("x")}, "--trunk-lr is 0.1, expected 0, or nothing, beside"),
         ({"epochs": 3, "steps": 5}, "this or steps"),
         ({"epochs": None}, "this or steps"),
         ({"batch_size": 8, "accumulate": 3}, "--accumulate is 3, expected a divisor of 8"),
@@ -161,6 +164,7 @@ TOGETHER = {  # these cannot change alone, or not together with the others
     "centre_crop": {"crop": (64, 128), "centre_crop": True},
     "milestones": {"schedule": "step", "milestones": ((0.5, 0.1),)},
     "rotation_probability": {"rotations": (15.0,), "rotation_probability": 0.4},
+    "freeze": {"init": Path("x"), "freeze": "norms"},
 }
 
 
@@ -221,11 +225,22 @@ def test_a_config_survives_json() -> None:
 def test_a_field_that_runs_of_before_do_not_have() -> None:
     """With its default it stands in no document, so that their ids stay; their documents are read without it."""
     added = {name for name, each in OPTIONS.items() if each.added}
-    assert added == {"pad", "train_scores", "shuffle", "rotation_probability", "decay", "plateau_threshold"}
+    assert added == {"pad", "train_scores", "shuffle", "rotation_probability", "decay", "plateau_threshold", "freeze"}
     assert not added & config().document().keys()
     others = {name: OTHER.get(name) for name in added} | TOGETHER["rotation_probability"] | TOGETHER["shuffle"]
+    others |= TOGETHER["freeze"]
     assert added <= config(**others).document().keys()
     assert configs.config_from_document(config().document()) == config()
+
+
+def test_a_frozen_trunk_is_one_training() -> None:
+    """However it is said. A factor that waits for what --init holds is settled at once without an --init."""
+    init = Path("x")
+    frozen = [{"freeze": "trunk"}, {"trunk_lr": 0.0}, {"freeze": "norms", "trunk_lr": 0.0}]
+    assert len({config(init=init, **values).digest for values in frozen}) == 1
+    assert [config(init=init).trunk_lr, config(init=init, trunk_lr=1.0).trunk_lr, config().trunk_lr] == [None, 1.0, 1.0]
+    published = make_config("clusternet", "published", PLACES | {"init": init, "freeze": "trunk"})
+    assert published.trunk_lr == 0
 
 
 def test_a_document_of_another_version_is_refused() -> None:
