@@ -24,7 +24,7 @@ ORDER = {
         """,
         "segmodels": """
             errors prediction spec documents compute blocks config data trunks plugins adapters networks segmodels runs
-            inference pretrained scoring training bench knobs calibration report cli __main__
+            inference pretrained scoring training contract bench knobs calibration report cli __main__
         """,
     }.items()
 }

@@ -15,7 +15,7 @@ from segmodels.config.options import Bound, Colour, angles, describe, factors, o
 from segmodels.config.shares import SHARE_OF_RUN, Milestones, as_share, wanted_of_milestones
 from segmodels.documents import make
 from segmodels.errors import SegmodelsError
-from segmodels.spec import SCALES, Size, Value
+from segmodels.spec import SCALES, Origin, Size, Value
 
 STRENGTH = Bound(0, 1, "20 per cent is 0.2")
 COLOUR = "colours lie in 0 … 1; divide those of 0 … 255 by 255"
@@ -153,7 +153,7 @@ class TrainConfig:
     schedule: str = option(
         "cosine",
         "Change the learning rate during the run by this schedule.",
-        choices=("constant", "poly", "cosine", "step", "plateau"),
+        choices=("constant", "linear", "poly", "cosine", "step", "plateau"),
     )
     milestones: Milestones = option(
         (),
@@ -219,6 +219,10 @@ class TrainConfig:
     )  # of which only the kind counts
     replace: bool = option(False, "Start anew where --out holds another run.", digested=False)
 
+    # what the network's code is where it is none of segmodels' own (spec.Origin), and where that lies; `train` fills in
+    plugin: tuple[tuple[str, str], ...] = field(default=(), metadata={"added": True})
+    plugin_file: Path | None = field(default=None, metadata={"added": True, "digested": False})
+
     def __post_init__(self) -> None:
         for each in options_of(type(self)):
             value = getattr(self, each.field)
@@ -247,6 +251,11 @@ class TrainConfig:
             object.__setattr__(self, "freeze", "none")
         if self.trunk_lr is None and self.init is None:
             object.__setattr__(self, "trunk_lr", 1.0)
+
+    @property
+    def origin(self) -> Origin:
+        """Of the network's code."""
+        return Origin(self.plugin, self.plugin_file)
 
     @property
     def network_options(self) -> dict[str, Value]:
@@ -286,14 +295,15 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
     for each in options_of(TrainConfig):
         if each.read in {Path, place} and values[each.field] is not None:  # which JSON holds as text
             values[each.field] = each.read(values[each.field])
+    values["plugin_file"] = values["plugin_file"] and Path(values["plugin_file"])
     return make(TrainConfig, values)
 
 
 # The fields that runs of before do not have, by their defaults.
-ADDED = {each.field: each.default for each in options_of(TrainConfig) if each.added}
+ADDED = {each.name: each.default for each in fields(TrainConfig) if each.metadata.get("added")}
 
 # Where it runs and lies, not what is computed. Of `device` only the kind counts, of `init` the file's digest.
-NOT_DIGESTED = tuple(each.field for each in options_of(TrainConfig) if not each.digested)
+NOT_DIGESTED = tuple(each.name for each in fields(TrainConfig) if not each.metadata.get("digested", True))
 
 
 def decisive(document: Mapping[str, Any]) -> dict[str, Any]:

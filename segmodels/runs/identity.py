@@ -71,7 +71,8 @@ def digest_init(path: Path) -> str:
 
 def identity(document: Document) -> dict[str, Any]:
     """The part of run.json that decides the result."""
-    return decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
+    found = decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
+    return found | ({"plugin": dict(found["plugin"])} if "plugin" in found else {})
 
 
 def check_identity(document: Document, where: Path) -> None:

@@ -131,6 +131,11 @@ def constant(done: float) -> float:
     return 1.0
 
 
+def linear(done: float) -> float:
+    """A line from 1 to 0: the poly schedule of power 1, as in SegFormer."""
+    return 1 - done
+
+
 def poly(done: float) -> float:
     """(1 - done)^0.9, as in PSPNet and DeepLab."""
     return float((1 - done) ** POLY_POWER)
@@ -141,7 +146,12 @@ def cosine(done: float) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
 
-SMOOTH_SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "poly": poly, "cosine": cosine}
+SMOOTH_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": constant,
+    "linear": linear,
+    "poly": poly,
+    "cosine": cosine,
+}
 SCHEDULES = (*SMOOTH_SCHEDULES, "step", "plateau")
 
 
@@ -157,7 +167,7 @@ def learning_rate_factor(
 ) -> float:
     """What the learning rate of step `step` of `total` (from 0) is multiplied by.
 
-    The first `warmup` of the run (a share) rises linearly; `poly` and `cosine` take the rest. `milestones` are
+    The first `warmup` of the run (a share) rises linearly; the smooth schedules take the rest. `milestones` are
     `step`'s, shares of the whole run; `losses` and `threshold` are `plateau`'s: the training loss of every epoch
     finished so far, and the share by which one has to be lower to be better.
     """

@@ -17,6 +17,7 @@ from segdata import ShardSet
 from segdata.base.canonical import digest_bytes, digest_file, pretty_json
 from segdata.base.files import parsing
 from segmodels.compute.device import arithmetic, choose_device, compiled, threads
+from segmodels.compute.replaced import replaced
 from segmodels.config.config import TrainConfig
 from segmodels.data.augment import augmentation
 from segmodels.data.batches import Batches, crop_size
@@ -74,10 +75,12 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         stack.enter_context(enough_memory(config, device, config.batch_size // ranks.count))
 
         # ---- what: everything that can be wrong is wrong here, not after an hour ----------------------------
-        declared = spec(config.network)
+        declared = spec(config.network, config.origin)
         options = declared.resolve(config.network_options)
         init = None if config.init is None else weights_file(config.init)
         config = replace(config, options=declared.noted(options), device=str(device), init=init)
+        parts, place = declared.origin
+        config = replace(config, network=declared.name, plugin=parts, plugin_file=place)
         geometry = declared.geometry(options)
         shards = ShardSet(config.shards, "train")
         val = ShardSet(config.shards, "val", version=shards.digest)
@@ -151,7 +154,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             trunk=declared.trunk,
         )
         segmenter = Segmenter(
-            network, config.network, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
+            network, declared, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
         )
         counts = shards.statistics[0]
         weight = class_weights(config.class_weights, counts, device) if counts else None
@@ -235,7 +238,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 for batch in timing.waited(coming):
                     epoch, lr = state.step // epoch_steps, learning_rate(state.step)
                     state.begin_step(device)
-                    with interrupt.abortable():
+                    with interrupt.abortable(), replaced(declared, device):
                         set_learning_rate(optimizer, lr)
                         optimizer.zero_grad()
                         losses = backward(forward, batch, config, declared.step_weights, weight, device)

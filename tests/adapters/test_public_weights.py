@@ -45,7 +45,10 @@ def loaded(network: nn.Module, options: dict[str, Any], folder: Path) -> nn.Modu
     assert not report.random and str(report).count("\n") == 0
     known = recognise(network.state_dict(), folder)
     shapes = {name: value for name, value in options.items() if name != "contract_dilation"}
-    assert known and shapes.items() <= ({"stem": "deep", "projection": "strided", "backbone": "resnet"} | known.options).items()
+    assert (
+        known
+        and shapes.items() <= ({"stem": "deep", "projection": "strided", "backbone": "resnet"} | known.options).items()
+    )
     return ours.eval()["trunk"]
 
 

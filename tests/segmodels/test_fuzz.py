@@ -314,7 +314,7 @@ def documents(home: Path) -> dict[str, Case]:
     torch.manual_seed(0)
     classes = len(TAXONOMY.classes)
     net = segmodels.build("percentile", classes, (8, 8), width_factor=0.01).eval()
-    segmenter = Segmenter(net, "percentile", Geometry(), (8, 8), TAXONOMY, [0.5] * 3, [0.5] * 3, CPU)
+    segmenter = Segmenter(net, segmodels.spec("percentile"), Geometry(), (8, 8), TAXONOMY, [0.5] * 3, [0.5] * 3, CPU)
     q = pretty_json({"format": 1, "q": [0.5, 0.25, *[1.0] * (classes - 2)], "taxonomy": TAXONOMY.name, "run": "0"})
     return {
         "run.json of a run": Case(run.about.read_bytes(), read(run.about, about)),

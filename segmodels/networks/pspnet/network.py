@@ -26,10 +26,9 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmodels.blocks import check_image, concatenate
+from segmodels.blocks import PooledNorm, auxiliary_weights, check_image, concatenate
 from segmodels.compute.deterministic import adaptive_avg_pool, resize
 from segmodels.errors import SegmodelsError
 from segmodels.networks.pspnet.clustering import group_means, membership
@@ -84,18 +83,6 @@ class PyramidPooling(nn.Module):
         cells = [adaptive_avg_pool(x, (b, b)).to(dtype) for b in self.bins]
         pooled = (branch(each) for branch, each in zip(self.branches, cells, strict=True))
         return torch.cat([resize(each, size, align_corners=True) for each in pooled], dim=1)
-
-
-class PooledNorm(nn.BatchNorm2d):
-    """Batch norm that one value per channel does not stop: the variance of one is none, so it counts on
-    its running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(x)
 
 
 class PspHead(nn.Module):
@@ -211,11 +198,6 @@ def build_clusternet(
     return SceneParser(classes, size, trunk, head(trunk.channels4, classes, groups), aux=aux)
 
 
-def _output_weights(outputs: int) -> tuple[float, ...]:
-    """The auxiliary head, where it answers, counts 0.4."""
-    return (0.4, 1.0)[-outputs:]
-
-
 def _not_in_onnx(network: SceneParser) -> str:
     groups = network.head.groups
     if isinstance(groups, ChannelGroups) and groups.shared:
@@ -248,7 +230,7 @@ SPECS = (
             Published(classes=35, size=CROP, parameters=46_723_555, options=NO_AUX),
         ),
         options=OPTIONS,
-        step_weights=_output_weights,
+        step_weights=auxiliary_weights,
     ),
     ModelSpec(
         name="clusternet",
@@ -265,7 +247,7 @@ SPECS = (
             Published(classes=20, size=CROP, parameters=26_004_232),
         ),
         options=OPTIONS | CLUSTERING,
-        step_weights=_output_weights,
+        step_weights=auxiliary_weights,
     ),
     ModelSpec(
         name="clusternet_concat",
@@ -280,6 +262,6 @@ SPECS = (
             Published(classes=35, size=CROP, parameters=46_723_555, options=NO_AUX),
         ),
         options=OPTIONS | CLUSTERING,
-        step_weights=_output_weights,
+        step_weights=auxiliary_weights,
     ),
 )

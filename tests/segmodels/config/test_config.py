@@ -108,6 +108,7 @@ def test_an_empty_word_is_no_choice(network: str, name: str) -> None:
 # --- The digest ---------------------------------------------------------------------------------------
 
 SAME = {
+    "plugin_file": Path("my.py"),
     "shards": Path("/elsewhere/cs"),
     "out": Path("runs/b"),
     "workers": 7,
@@ -116,6 +117,7 @@ SAME = {
     "init": Path("weights.safetensors"),  # the file's digest is part of the run id
 }
 OTHER = {
+    "plugin": (("my.py", "0f"),),
     "network": "clusternet",
     "options": (("aux", False),),
     "epochs": 3,
@@ -181,7 +183,8 @@ def test_digest_sees_what_matters(name: str) -> None:
 
 def test_what_is_not_digested_is_declared() -> None:
     """The identity leaves out these fields and no other: one more would make two trainings one run."""
-    assert set(configs.NOT_DIGESTED) == set(SAME) == {name for name, each in OPTIONS.items() if not each.digested}
+    assert set(configs.NOT_DIGESTED) == set(SAME)
+    assert {name for name, each in OPTIONS.items() if not each.digested} == {*SAME} - {"plugin_file"}  # no option
 
 
 def test_every_field_is_one_or_the_other() -> None:
@@ -295,9 +298,18 @@ def test_published_recipes_say_what_their_sources_say() -> None:
     assert (family.optimizer, family.lr, family.loss, family.crop) == ("adam", 1e-3, "ce+dice", (384, 768))
     assert (family.flip, family.vertical_flip, family.rotations) == (True, True, (15.0, 30.0))
     assert family.rotation_probability == 0.4
+    ddrnet, segformer = made["ddrnet23_slim"], made["segformer_b0"]
+    assert (ddrnet.epochs, ddrnet.batch_size, ddrnet.crop, ddrnet.loss) == (484, 12, (1024, 1024), "ohem")
+    assert (ddrnet.optimizer, ddrnet.lr, ddrnet.momentum, ddrnet.weight_decay) == ("sgd", 0.01, 0.9, 5e-4)
+    assert (ddrnet.schedule, ddrnet.warmup, ddrnet.decay) == ("poly", 0.0, "all")
+    assert (segformer.steps, segformer.batch_size, segformer.optimizer) == (160_000, 8, "adamw")
+    assert (segformer.lr * segformer.trunk_lr, segformer.lr) == pytest.approx((6e-5, 6e-4))
+    assert round(segformer.warmup * 160_000) == 1_500
+    assert optim.learning_rate_factor("linear", 80_750, 160_000, warmup=segformer.warmup) == pytest.approx(0.5)
+    assert all((each.scale, each.flip, each.pad) == ((0.5, 2.0), True, True) for each in (ddrnet, segformer))
 
 
-@pytest.mark.parametrize("network", ["pspnet", "clusternet", "clusternet_concat"])
+@pytest.mark.parametrize("network", ["pspnet", "clusternet", "clusternet_concat", "ddrnet23_slim", "segformer_b0"])
 def test_a_recipe_that_starts_from_a_trained_trunk(network: str) -> None:
     """Without one it is refused, in a line that says what to give; --no-init agrees to random weights."""
     with pytest.raises(SegmodelsError, match=r"trained on ImageNet, .*--init .*, or --no-init to start from random"):
