@@ -190,7 +190,7 @@ class ModelSpec:
     """A network's declaration."""
 
     name: str = ""  # of a plug-in: the reference by which it is typed
-    family: str = "plug-in"
+    family: str = ""  # of a plug-in: its name, unless it says another
     factory: Callable[..., nn.Module]  # factory(classes, size, **options), every option given
     source: str = ""  # where the original is
     citation: str = ""  # the paper behind it
