@@ -10,9 +10,11 @@ from segdata.base.numbers import MOST
 from segdata.cli.command import Command
 from segdata.cli.output import tell
 from segdata.cli.parameters import Whole
+from segmodels.adapters import PREFIXES
 from segmodels.cli.parameters import ANY_PATH, network_options, parse_size
 from segmodels.errors import SegmodelsError
 from segmodels.networks import spec
+from segmodels.plugins.reference import installed
 from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ def list_networks() -> None:
                 _sizes(geometry),
             )
         )
+    for name, points in installed().items():
+        tell(f"{name}: of an installed package, {points[0].value}")
+    libraries = ", ".join(f"{each}:…" for each in PREFIXES)
+    tell(f"Others: FILE.py:NAME, package.module:NAME, and those of other libraries: {libraries} (docs/networks.md).")
 
 
 @click.command(cls=Command)
@@ -70,7 +76,7 @@ def summary(name: str, classes: int, size: Size, options: dict[str, str], depth:
             title = "  " * level + f"{path or name} ({kind})"
             output = " ".join("x".join(map(str, shape)) for shape in shapes)
             tell(line.format(title, calls, output, f"{parameters:,}", f"{macs:,}"))
-    tell("", declared.citation, declared.source, "")
+    tell("", *filter(None, (declared.citation, declared.source)), "")
     for key, option in declared.options.items():
         tell(f"--option {key}={_text(chosen[key])}  {option.help} ({option.expected})")
 

@@ -27,16 +27,16 @@ from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import weights_file
 from segmodels.networks import spec
-from segmodels.pretrained.pretrained import load_init
+from segmodels.pretrained.pretrained import Start, load_init
 from segmodels.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_digest
-from segmodels.runs.identity import about_weights, describe
+from segmodels.runs.identity import about_weights, describe, digest_init
 from segmodels.runs.opening import load_best, open_run, start_anew
 from segmodels.runs.progress import Pace, Show, read_timing, silent
 from segmodels.runs.run import Run, check_results, write_document, write_history
 from segmodels.scoring.metrics import ConfusionMatrix
 from segmodels.spec import Colours
 from segmodels.training.ema import start_ema, update_ema
-from segmodels.training.frozen import freeze_trunk, start_learning
+from segmodels.training.frozen import start_learning
 from segmodels.training.interrupt import GivenUp, interruptible
 from segmodels.training.limits import advice_on_numbers, check_batch_norms, enough_memory
 from segmodels.training.losses import backward, class_weights, labelled_pixels
@@ -46,6 +46,8 @@ from segmodels.training.state import State, best_row, described_end, is_best, ou
 from segmodels.training.validation import epoch_line, metrics_document, tell_other_score, validate, validate_epoch
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
+RANDOM = Start("", trunk_alone=False)
+NEW_HEAD = 0.1  # of --lr: a trunk learns slowly as long as the layers behind it know nothing
 GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
 
 
@@ -104,14 +106,15 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             )
         epoch_steps = batches.steps_per_epoch
         total = config.steps or (config.epochs or 0) * epoch_steps
-        document = describe(config, shards, device, ranks.count)
+        begins_with = digest_init(init) if init else None
         torch.manual_seed(config.seed)
         network = declared.build(len(shards.taxonomy.classes), crop, options)
         colours = Colours(config.mean, config.std)
-        origin = load_init(network, declared, options, crop, shards.taxonomy, init, colours) if init else ""
-        if not config.trunk_lr:
-            freeze_trunk(network)
-        start_learning(network)
+        start = load_init(network, declared, options, crop, shards.taxonomy, init, colours) if init else RANDOM
+        trunk_lr = (NEW_HEAD if start.trunk_alone else 1.0) if config.trunk_lr is None else config.trunk_lr
+        config = replace(config, trunk_lr=trunk_lr)
+        document = describe(config, shards, device, ranks.count, begins_with)
+        start_learning(network, config, declared.trunk)
         check_batch_norms(network, crop, batches.share // config.accumulate, ranks.count * config.accumulate)
 
         # ---- the run folder ---------------------------------------------------------------------------------
@@ -135,8 +138,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         stack.enter_context(threads(count))
 
         # ---- the network ------------------------------------------------------------------------------------
-        if origin:
-            show(origin)
+        if start.told:
+            show(start.told)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
         forward = compiled(network) if config.compile else network
@@ -146,8 +149,9 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             config.lr,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
-            trunk_lr=config.trunk_lr,
+            trunk_lr=trunk_lr,
             decay=config.decay,
+            trunk=declared.trunk,
         )
         segmenter = Segmenter(
             network, declared, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision

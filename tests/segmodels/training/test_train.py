@@ -297,7 +297,7 @@ def test_init_from_a_run(lesson: Lesson) -> None:
 def test_init_from_another_network(lesson: Lesson) -> None:
     """Weights of a network without a trunk are refused for another one, and no run is left behind."""
     first = train(lesson("first", steps=1)).run
-    with pytest.raises(SegmodelsError, match="has no ResNet trunk"):
+    with pytest.raises(SegmodelsError, match="has no trunk"):
         train(lesson("other", network="distill_x2", options=SMALL_FAMILY, init=first.weights))
     assert not lesson("other").out.exists()
 
