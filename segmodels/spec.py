@@ -133,6 +133,13 @@ class Origin(NamedTuple):
 OURS = Origin()
 
 
+class Pretrained(NamedTuple):
+    """Weights that lie beside a declaration: a training starts from them where no others are named."""
+
+    path: Path
+    classes: tuple[str, ...] = ()  # that they know, by their numbers; none where that is not told
+
+
 class Published(NamedTuple):
     """One published setting: the parameter count of the source, dead parameters included.
 
@@ -200,6 +207,7 @@ class ModelSpec:
     origin: Origin = OURS
     trunk: str = "trunk"  # dotted name of the part that others train beforehand, where the network has one
     colours: Colours | None = None  # that its weights expect; None: ImageNet's, as TrainConfig has them
+    pretrained: Pretrained | None = None  # what --init is where nobody says otherwise
     recipe: Mapping[str, Any] = field(default_factory=dict)  # of a plug-in; ours stand in config/recipes.py
     step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of supervised outputs
     not_exportable: str = ""  # why torch.export fails; empty: it works
