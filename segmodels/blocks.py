@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Geometry, Size
@@ -14,6 +15,23 @@ from segmodels.spec import Geometry, Size
 def scaled(channels: int, factor: float) -> int:
     """A channel count under `width_factor`: rounded, at least 1."""
     return max(1, round(channels * factor))
+
+
+def auxiliary_weights(outputs: int) -> tuple[float, ...]:
+    """Of a network whose auxiliary head answers first, in training: it counts 0.4, the answer itself 1."""
+    return (0.4, 1.0)[-outputs:]
+
+
+class PooledNorm(nn.BatchNorm2d):
+    """Batch norm that one value per channel does not stop: the variance of one is none, so it counts on
+    its running statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+            )
+        return super().forward(x)
 
 
 def concatenate(maps: Sequence[Tensor]) -> Tensor:

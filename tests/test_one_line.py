@@ -39,6 +39,7 @@ LINES = {
     "segdata revisions": "memory://walk/set",
     "segmodels list": "",
     "segmodels summary": "dilated_unet --classes 20 --size 32x32",
+    "segmodels check": "percentile --size 8x8 --json new.json",
     "segmodels train": "dilated_unet --shards shards --out new --steps 1 --crop 32x32 --device cpu",
     "segmodels verify": "run --shards shards --device cpu",
     "segmodels evaluate": "run --shards shards --out new --workers 0 --device cpu",
@@ -90,6 +91,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         "segmodels.scoring.evaluate.predict_maps",
         "segmodels.bench.rows._first",
         "segmodels.knobs.sweep._look",
+        "segmodels.contract.case.Case.build",
     ):
         monkeypatch.setattr(place, enough)
 

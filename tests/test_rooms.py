@@ -23,8 +23,8 @@ ORDER = {
             engines output making checking looking unpacking publishing synth segdata cli __main__
         """,
         "segmodels": """
-            errors prediction spec documents compute blocks config data plugins adapters networks segmodels runs
-            inference pretrained scoring training bench knobs calibration report cli __main__
+            errors prediction spec documents compute blocks config data trunks plugins adapters networks segmodels runs
+            inference pretrained scoring training contract bench knobs calibration report cli __main__
         """,
     }.items()
 }

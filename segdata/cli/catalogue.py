@@ -79,6 +79,7 @@ def list_() -> None:
     """The sources, divisions into splits, taxonomies and label tables that ship with segdata."""
     from segdata.labels.taxonomy import load_taxonomy, taxonomy_names
     from segdata.sources import SOURCES
+    from segdata.sources.entrypoints import installed
     from segdata.sources.tables import table_names
 
     for source in SOURCES.values():
@@ -94,4 +95,6 @@ def list_() -> None:
         tell(f"taxonomy  {name:20}{load_taxonomy(name).description}")
     tables = [name for name in table_names() if name not in SOURCES]
     tell(f"labels    {'tables':20}{', '.join(tables)}")
+    for name, points in installed().items():
+        tell(f"{name}: of an installed package, {points[0].value}")
     tell(f"{len(SOURCES)} sources, {len(taxonomy_names())} taxonomies; your own dataset: segdata init FOLDER")

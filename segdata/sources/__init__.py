@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from segdata.errors import SourceError
+from segdata.sources.entrypoints import installed, load_installed
 from segdata.sources.file import load_source, read_source, shipped, shipped_names
 from segdata.sources.source import Source
 
@@ -38,14 +39,17 @@ SOURCES: Mapping[str, Source] = _Shipped()
 
 
 def source(name_or_path: str) -> Source:
-    """A source that ships, by name, or a user's own by the path of its file: with a slash or a YAML suffix, or a file
-    that is there. Raises SourceError that names the nearest ones."""
+    """A source that ships or that an installed package brings, by name, or a user's own by the path of its file: with
+    a slash or a YAML suffix, or a file that is there. Raises SourceError that names the nearest ones."""
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} or "/" in name_or_path or (name_or_path not in SOURCES and path.is_file()):
         return load_source(path)
     if name_or_path in SOURCES:
         return SOURCES[name_or_path]
-    near = get_close_matches(name_or_path, SOURCES, n=2) or sorted(SOURCES)
+    if name_or_path in installed():
+        return load_installed(name_or_path)
+    known = [*SOURCES, *installed()]
+    near = get_close_matches(name_or_path, known, n=2) or sorted(known)
     raise SourceError(
         f"no source {name_or_path!r}; did you mean {' or '.join(near)}? Your own dataset is a YAML file: "
         "`segdata init` drafts it."

@@ -15,7 +15,7 @@ from segmodels.errors import SegmodelsError
 from segmodels.inference.trained import load_trained, weights_file
 from segmodels.networks import spec
 from segmodels.runs.checkpoint import load_weights
-from segmodels.spec import Size, Value
+from segmodels.spec import OURS, ModelSpec, Origin, Size, Value
 
 CPU = torch.device("cpu")
 
@@ -30,10 +30,16 @@ class Subject:
     size: Size  # the source's own, or that of the run's training
     weights: Path | None = None
     run: str = ""  # id of the run that the weights come from
+    origin: Origin = OURS  # of the network's code
+
+    @property
+    def declared(self) -> ModelSpec:
+        """What the network says about itself."""
+        return spec(self.network, self.origin)
 
     def check(self, size: Size) -> None:
         """Raise SegmodelsError where a run's network was built for another size and no other."""
-        if self.weights and spec(self.network).geometry(self.options).fixed_size and size != self.size:
+        if self.weights and self.declared.geometry(self.options).fixed_size and size != self.size:
             raise SegmodelsError(
                 f"{self.weights}: {self.network} was built for {_text(self.size)} alone, not for {_text(size)}"
             )
@@ -41,7 +47,7 @@ class Subject:
     def build(self, size: Size) -> nn.Module:
         """The network in evaluation mode, on the CPU."""
         torch.manual_seed(0)
-        network = spec(self.network).build(self.classes, size, self.options)
+        network = self.declared.build(self.classes, size, self.options)
         if self.weights:
             network.load_state_dict(load_weights(self.weights)[0])
         return network.requires_grad_(False).eval()
@@ -75,6 +81,8 @@ class Case:
         """As JSON has it; `case_from_document` reads it back."""
         document = asdict(self)
         document["subject"]["weights"] = self.subject.weights and str(self.subject.weights)
+        parts, path = self.subject.origin
+        document["subject"]["origin"] = {"parts": parts, "path": path and str(path)}
         return document
 
     def __str__(self) -> str:
@@ -93,16 +101,17 @@ def named(name: str, classes: int | None, options: Mapping[str, str]) -> Subject
     """A network of the registry; classes as in its source where not given. Raises SegmodelsError."""
     declared = spec(name)
     own, size = declared.example
-    return Subject(name, classes or own, declared.parse(options), size)
+    return Subject(declared.name, classes or own, declared.parse(options), size, origin=declared.origin)
 
 
 def trained(path: Path) -> Subject:
     """The network of a run folder or of a weights file. Raises SegmodelsError."""
     segmenter = load_trained(path, CPU)
     weights = weights_file(path)
-    options = spec(segmenter.name).resolve(load_weights(weights)[1]["options"])
-    classes = len(segmenter.taxonomy.classes)
-    return Subject(segmenter.name, classes, options, segmenter.size, weights.absolute(), segmenter.run)
+    declared, classes = segmenter.declared, len(segmenter.taxonomy.classes)
+    options = declared.resolve(load_weights(weights)[1]["options"])
+    size, run = segmenter.size, segmenter.run
+    return Subject(declared.name, classes, options, size, weights.absolute(), run, declared.origin)
 
 
 def cases(subject: Subject, sizes: Iterable[Size], settings: Iterable[Setting]) -> list[Case]:
@@ -130,7 +139,9 @@ def case_from_document(document: Mapping[str, Any]) -> Case:
     """The case that `document` was made from."""
     about = document["subject"]
     weights = about["weights"] and Path(about["weights"])
-    subject = Subject(**about | {"size": tuple(about["size"]), "weights": weights})
+    parts, path = about["origin"]["parts"], about["origin"]["path"]
+    origin = Origin(tuple((name, digest) for name, digest in parts), path and Path(path))
+    subject = Subject(**about | {"size": tuple(about["size"]), "weights": weights, "origin": origin})
     return Case(subject, (document["size"][0], document["size"][1]), Setting(**document["setting"]))
 
 

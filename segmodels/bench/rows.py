@@ -14,7 +14,6 @@ from segmodels.bench.search import HEADROOM, best_batch, needed
 from segmodels.bench.summary import summarize
 from segmodels.compute.memory import available
 from segmodels.errors import SegmodelsError
-from segmodels.networks import spec
 from segmodels.spec import Size, Value
 
 
@@ -111,7 +110,7 @@ def _row(case: Case, counts: tuple[int, int], rounds: list[Figure], plan: Plan) 
 
 def _counted(case: Case) -> tuple[int, int]:
     """Parameters and MACs, as `segmodels summary` counts them: this also refuses what does not fit."""
-    network = summarize(spec(case.subject.network), case.subject.classes, case.size, case.subject.options)[0]
+    network = summarize(case.subject.declared, case.subject.classes, case.size, case.subject.options)[0]
     return network.parameters, network.macs
 
 

@@ -11,7 +11,7 @@ from segdata.cli.command import Group
 from segdata.cli.entry import run
 from segmodels.cli.bench import bench
 from segmodels.cli.calibrate import calibrate
-from segmodels.cli.networks import list_networks, summary
+from segmodels.cli.networks import check, list_networks, summary
 from segmodels.cli.report import report
 from segmodels.cli.sweep import sweep
 from segmodels.cli.train import train, verify
@@ -31,5 +31,6 @@ def cli() -> None:
     """Train, evaluate and run segmentation networks from the shards that segdata writes."""
 
 
-for command in (list_networks, summary, train, verify, evaluate, predict, export, bench, sweep, calibrate, report):
+NETWORKS, RUNS = (list_networks, summary, check), (train, verify, evaluate, predict, export)
+for command in (*NETWORKS, *RUNS, bench, sweep, calibrate, report):
     cli.add_command(command)

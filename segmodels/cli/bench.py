@@ -17,6 +17,7 @@ from segdata.cli.parameters import COUNT, Number, Whole
 from segmodels.cli.parameters import ANY_PATH, device_option, network_options, parse_list, threads_option
 from segmodels.errors import SegmodelsError
 from segmodels.networks import names
+from segmodels.plugins import is_reference
 from segmodels.spec import MOST_CLASSES
 
 if TYPE_CHECKING:
@@ -52,10 +53,15 @@ def _words(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, 
 def _targets(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Names, or runs, which are the same wherever a path to them begins and whether their weights are named."""
     try:
-        distinct(texts, lambda text: text if text in names() else str(weights_of(Path(text))))
+        distinct(texts, lambda text: text if _is_network(text) else str(weights_of(Path(text))))
     except ValueError as error:
         raise click.BadParameter(f"{' '.join(texts)!r} {error}.") from None
     return texts
+
+
+def _is_network(text: str) -> bool:
+    """Whether it names a network, and no path: of ours, or a reference."""
+    return text in names() or (is_reference(text) and not Path(text).exists())
 
 
 def weights_of(run: Path) -> Path:
@@ -194,7 +200,7 @@ def _subjects(targets: Sequence[str], everything: bool, classes: int | None, opt
         raise SegmodelsError("bench what? Name networks or runs, or give --all and name none")
     if everything and options:
         raise SegmodelsError("--all takes no --option: networks have different ones")
-    runs = [target for target in targets if target not in names() and Path(target).exists()]
+    runs = [target for target in targets if not _is_network(target) and Path(target).exists()]
     if runs and (classes or options):
         raise SegmodelsError(f"--classes and --option are for networks by name: {runs[0]} has its own")
     return [

@@ -70,9 +70,10 @@ def train(
     from segmodels.runs.progress import Console
     from segmodels.training.train import train as run_training
 
-    resolved = spec(network).parse(options)
+    declared = spec(network)
+    resolved = declared.parse(options)
     chosen = tuple((name, resolved[name]) for name in sorted(options))  # those given: a recipe may have others
-    config = make_config(network, recipe, given | {"options": chosen}, no_init=no_init)
+    config = make_config(network, recipe, given | {"options": chosen}, no_init=no_init, declared=declared)
     with computing_on(threads or default_threads()):
         outcome = run_training(config, show=Console())
     if outcome.metrics:  # torchrun's other processes have none

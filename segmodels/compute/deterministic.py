@@ -5,13 +5,16 @@ pooling raise on CUDA or fall back to something slow. Both are linear and separa
 products, rows · x · columnsᵀ. (Of the losses, see `losses`.)
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from threading import Lock
 
 import torch
 from torch import Tensor
+
+from segmodels.errors import SegmodelsError
 
 Matrix = Callable[[int, int], Tensor]  # (old size, new size) -> (new, old) in float64
 
@@ -46,6 +49,21 @@ def each_written_once() -> Iterator[None]:
             torch.set_deterministic_debug_mode(mode)
 
 
+@contextmanager
+def refused(network: str = "the network") -> Iterator[None]:
+    """Raise SegmodelsError in one line where torch refuses an operation for want of a deterministic version."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.match(r"(.+?) does not have a deterministic implementation", str(error))
+        if found is None:
+            raise
+        raise SegmodelsError(
+            f"{network} calls {found[1]}, of which torch has no deterministic version for this device. Give "
+            "--device cpu, or train with --fast, which does not promise the same bits again"
+        ) from error
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """A region in which autocast does not lower the precision (nothing to enter where it is off anyway)."""
     if device.type != "meta" and torch.is_autocast_enabled(device.type):
@@ -55,13 +73,28 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
 
 def _apply(matrix: Matrix, x: Tensor, size: tuple[int, int]) -> Tensor:
     """rows · x · columnsᵀ in at least float32, given back in the type of `x`."""
-    H, W = x.shape[-2:]
+    return through(x, {-1: (matrix, size[1]), -2: (matrix, size[0])})
+
+
+def through(x: Tensor, maps: Mapping[int, tuple[Matrix, int]]) -> Tensor:
+    """`x` with some of its last three dimensions, which are counted from the end, each mapped to a new size.
+
+    In at least float32, given back in the type of `x`.
+    """
     dtype = _at_least_float32(x)
     # Sizes may be symbols while a graph is captured, and what is made then must not outlive the capture.
     make = _make if torch.compiler.is_compiling() else _make_once
     with without_autocast(x.device):
-        wide = x.to(dtype) @ make(matrix, W, size[1], x.device, dtype).T  # (B, C, H, W')
-        return (make(matrix, H, size[0], x.device, dtype) @ wide).to(x.dtype)  # (B, C, H', W')
+        y = x.to(dtype)
+        for dim, (matrix, new) in maps.items():
+            table = make(matrix, y.shape[dim], new, x.device, dtype)  # (new, old)
+            if dim == -1:
+                y = y @ table.T
+            elif dim == -2:
+                y = table @ y
+            else:
+                y = (table @ y.flatten(-2)).reshape(*y.shape[:-3], new, *y.shape[-2:])
+        return y.to(x.dtype)
 
 
 def _make(matrix: Matrix, old: int, new: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from segmodels.compute.deterministic import refused
 from segmodels.compute.processors import most_threads
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
@@ -57,7 +58,7 @@ def arithmetic(*, fast: bool) -> Iterator[None]:
     of thousands of tensors a step, a tenth to a fifth of the time.
     """
     os.environ.setdefault(CUBLAS, WORKSPACE)
-    with _as_torch_starts(), _deterministic(fast):
+    with _as_torch_starts(), _deterministic(fast), refused():
         yield
 
 

@@ -15,7 +15,7 @@ from segmodels.config.options import Bound, Colour, angles, describe, factors, o
 from segmodels.config.shares import SHARE_OF_RUN, Milestones, as_share, wanted_of_milestones
 from segmodels.documents import make
 from segmodels.errors import SegmodelsError
-from segmodels.spec import SCALES, Size, Value
+from segmodels.spec import SCALES, Origin, Size, Value
 
 STRENGTH = Bound(0, 1, "20 per cent is 0.2")
 COLOUR = "colours lie in 0 … 1; divide those of 0 … 255 by 255"
@@ -137,16 +137,23 @@ class TrainConfig:
         choices=("weights", "all"),
         added=True,
     )
-    trunk_lr: float = option(
-        1.0,
-        "Multiply the learning rate of a pretrained trunk by this factor. 0 freezes the trunk: its weights and its "
-        "running statistics stay those of --init.",
+    trunk_lr: float | None = option(
+        None,
+        "Multiply the learning rate of a pretrained trunk by this factor. 0 freezes the trunk, as --freeze trunk does. "
+        "Without it, the factor is 0.1 where --init loads a trunk alone, and 1 otherwise.",
         Bound(0, 1e6, "times --lr"),
+    )
+    freeze: str = option(
+        "none",
+        "Keep this as --init has it: all weights and running statistics of the trunk (trunk), or those of its batch "
+        "norms alone (norms).",
+        choices=("none", "trunk", "norms"),
+        added=True,
     )
     schedule: str = option(
         "cosine",
         "Change the learning rate during the run by this schedule.",
-        choices=("constant", "poly", "cosine", "step", "plateau"),
+        choices=("constant", "linear", "poly", "cosine", "step", "plateau"),
     )
     milestones: Milestones = option(
         (),
@@ -174,7 +181,8 @@ class TrainConfig:
     )
     init: Path | None = option(
         None,
-        "Start from the weights of this run or file, which may hold those of a ResNet trunk alone.",
+        "Start from the weights of this run or file, which may hold those of a trunk alone. `segmodels weights` says "
+        "what a file holds.",
         metavar="RUN|FILE",
         digested=False,  # what counts is the file's digest
     )
@@ -211,6 +219,10 @@ class TrainConfig:
     )  # of which only the kind counts
     replace: bool = option(False, "Start anew where --out holds another run.", digested=False)
 
+    # what the network's code is where it is none of segmodels' own (spec.Origin), and where that lies; `train` fills in
+    plugin: tuple[tuple[str, str], ...] = field(default=(), metadata={"added": True})
+    plugin_file: Path | None = field(default=None, metadata={"added": True, "digested": False})
+
     def __post_init__(self) -> None:
         for each in options_of(type(self)):
             value = getattr(self, each.field)
@@ -219,7 +231,7 @@ class TrainConfig:
                 _expect(False, self, each.field, wanted + share)
         _expect((self.epochs is None) != (self.steps is None), self, "epochs", "this or steps, not both")
         _expect(self.batch_size % self.accumulate == 0, self, "accumulate", f"a divisor of {self.batch_size}")
-        _expect(self.trunk_lr > 0 or self.init is not None, self, "trunk_lr", "above 0, or an --init to freeze")
+        self._settle_trunk()
         _expect(self.crop is not None or not self.centre_crop, self, "centre_crop", "a crop to go with it")
         _expect(self.shuffle or self.reader == "shards", self, "shuffle", "--reader shards: a stream has its own order")
         turns = bool(self.rotations) or self.rotation_probability == type(self).rotation_probability
@@ -227,6 +239,23 @@ class TrainConfig:
         _expect(self.scale[0] <= self.scale[1], self, "scale", "two factors, smaller first")
         wanted = wanted_of_milestones(self.milestones, self.schedule, self.epochs, self.steps)
         _expect(not wanted, self, "milestones", wanted)
+
+    def _settle_trunk(self) -> None:
+        """`--freeze trunk` and `--trunk-lr 0` are one training, and have one identity; without --init nothing waits."""
+        _expect(self.trunk_lr != 0 or self.init is not None, self, "trunk_lr", "above 0, or an --init to freeze")
+        _expect(self.freeze == "none" or self.init is not None, self, "freeze", "none, or an --init to freeze")
+        if self.freeze == "trunk":
+            _expect(not self.trunk_lr, self, "trunk_lr", "0, or nothing, beside --freeze trunk")
+            object.__setattr__(self, "trunk_lr", 0.0)
+        if self.trunk_lr == 0:  # the norms stay with the rest
+            object.__setattr__(self, "freeze", "none")
+        if self.trunk_lr is None and self.init is None:
+            object.__setattr__(self, "trunk_lr", 1.0)
+
+    @property
+    def origin(self) -> Origin:
+        """Of the network's code."""
+        return Origin(self.plugin, self.plugin_file)
 
     @property
     def network_options(self) -> dict[str, Value]:
@@ -266,14 +295,15 @@ def config_from_document(document: Mapping[str, Any]) -> TrainConfig:
     for each in options_of(TrainConfig):
         if each.read in {Path, place} and values[each.field] is not None:  # which JSON holds as text
             values[each.field] = each.read(values[each.field])
+    values["plugin_file"] = values["plugin_file"] and Path(values["plugin_file"])
     return make(TrainConfig, values)
 
 
 # The fields that runs of before do not have, by their defaults.
-ADDED = {each.field: each.default for each in options_of(TrainConfig) if each.added}
+ADDED = {each.name: each.default for each in fields(TrainConfig) if each.metadata.get("added")}
 
 # Where it runs and lies, not what is computed. Of `device` only the kind counts, of `init` the file's digest.
-NOT_DIGESTED = tuple(each.field for each in options_of(TrainConfig) if not each.digested)
+NOT_DIGESTED = tuple(each.name for each in fields(TrainConfig) if not each.metadata.get("digested", True))
 
 
 def decisive(document: Mapping[str, Any]) -> dict[str, Any]:

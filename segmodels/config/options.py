@@ -176,7 +176,7 @@ class TrainOption:
 
 def options_of(config: type[Any]) -> tuple[TrainOption, ...]:
     """The options of TrainConfig, in the order of its fields."""
-    return tuple(_declared(each) for each in fields(config) if each.metadata)
+    return tuple(_declared(each) for each in fields(config) if "help" in each.metadata)
 
 
 def _declared(each: Field[Any]) -> TrainOption:

@@ -11,6 +11,7 @@ from typing import Any
 from segmodels.config.config import TrainConfig
 from segmodels.config.options import options_of
 from segmodels.errors import SegmodelsError
+from segmodels.spec import ModelSpec
 
 Recipe = dict[str, Any]  # values of TrainConfig's fields
 
@@ -71,6 +72,7 @@ PSPNET = PLAIN | {
     "flip": True,
     "optimizer": "sgd",
     "lr": 1e-2,
+    "trunk_lr": 1.0,
     "weight_decay": 1e-4,
     "schedule": "poly",
 }
@@ -105,6 +107,48 @@ FCN_RESNET_V2 = PLAIN | {
     "milestones": ((41 / 300, 0.5), (61 / 300, 0.1), (81 / 300, 0.05)),
 }
 
+# Hong et al. 2021, section IV: on Cityscapes 484 epochs on four GPUs, OHEM for both heads, and a trunk from ImageNet.
+# All parameters decay. Their OHEM takes the pixels whose class has a probability of at most 0.9, and at least 131,072
+# pixels on each GPU; here it is 0.7, and at least 1/16 of every crop (`losses.ohem`). Not said here: frames with rare
+# classes are drawn more often.
+DDRNET = PLAIN | {
+    "epochs": 484,
+    "batch_size": 12,
+    "crop": (1024, 1024),
+    "pad": True,
+    "scale": (0.5, 2.0),
+    "flip": True,
+    "loss": "ohem",
+    "optimizer": "sgd",
+    "lr": 1e-2,
+    "weight_decay": 5e-4,
+    "decay": "all",
+    "schedule": "poly",
+}
+
+# Xie et al. 2021, section 4.1, and the authors' configuration for Cityscapes: 6e-5 for the trunk, which is from
+# ImageNet, and ten times that for the decoder; a line to 0, and 1,500 iterations of warm-up. Their line begins at the
+# first iteration, ours behind the warm-up. Their distortion adds up to 32/255 to all colours, where brightness is
+# multiplied here; it turns hues too, and leaves out each of its parts for half of the samples. Biases decay there, and
+# not here. Not said here: a crop of which one class covers more than 3/4 is drawn again.
+SEGFORMER = PLAIN | {
+    "steps": 160_000,
+    "batch_size": 8,
+    "crop": (1024, 1024),
+    "pad": True,
+    "scale": (0.5, 2.0),
+    "flip": True,
+    "brightness": 0.125,
+    "contrast": 0.5,
+    "saturation": 0.5,
+    "optimizer": "adamw",
+    "lr": 6e-4,
+    "trunk_lr": 0.1,
+    "weight_decay": 0.01,
+    "schedule": "linear",
+    "warmup": 1_500 / 160_000,
+}
+
 PUBLISHED: dict[str, Recipe] = {
     "percentile": PERCENTILE,
     "dilated_unet": DILATED_UNET,
@@ -115,27 +159,51 @@ PUBLISHED: dict[str, Recipe] = {
     "clusternet": CLUSTERNET,
     "clusternet_concat": CLUSTERNET,
     "fcn_resnet_v2": FCN_RESNET_V2,
+    "ddrnet23_slim": DDRNET,
+    "segformer_b0": SEGFORMER,
 }
-TRUNK_FROM_IMAGENET = ("pspnet", "clusternet", "clusternet_concat")  # which their recipes start from
+TRUNK_FROM_IMAGENET = (  # which their recipes start from
+    "pspnet",
+    "clusternet",
+    "clusternet_concat",
+    "ddrnet23_slim",
+    "segformer_b0",
+)
 
 
-def recipe_values(recipe: str, network: str) -> Recipe:
-    """The values by which a network's recipe differs from TrainConfig's defaults."""
+def recipe_values(recipe: str, network: str, declared: ModelSpec | None = None) -> Recipe:
+    """The values by which a network's recipe differs from TrainConfig's defaults.
+
+    Of a network that is none of ours, `declared` says them, and the colours that it expects in any recipe.
+    """
+    colours = declared.colours._asdict() if declared and declared.colours else {}
     if recipe != "published":
-        return {}  # of no other recipe, which TrainConfig refuses, anything is known
+        return colours  # of no other recipe, which TrainConfig refuses, anything is known
+    if declared and declared.recipe:
+        return colours | dict(declared.recipe)
     if network not in PUBLISHED:
         raise SegmodelsError(f"no recipe was published for {network!r}: use --recipe default")
     return dict(PUBLISHED[network])
 
 
-def make_config(network: str, recipe: str | None, given: Mapping[str, Any], *, no_init: bool = False) -> TrainConfig:
+def make_config(
+    network: str,
+    recipe: str | None,
+    given: Mapping[str, Any],
+    *,
+    no_init: bool = False,
+    declared: ModelSpec | None = None,
+) -> TrainConfig:
     """The recipe's values, overridden by what was given on the command line (None = not given).
 
+    `declared` is the network's own word, which one that is none of ours needs: what it is called, and its origin.
     `no_init` agrees to random weights where the recipe starts from a trained trunk, and `given` has no `init`.
     """
     recipe = TrainConfig.recipe if recipe is None else recipe
     _check_start(network, recipe, given.get("init"), no_init=no_init)
-    values = recipe_values(recipe, network)
+    if declared is not None:
+        network = declared.name
+    values = recipe_values(recipe, network, declared)
     options = dict(values.get("options", ())) | dict(given.get("options") or ())  # each one overridden by itself
     values |= {name: value for name, value in given.items() if value is not None}
     values["options"] = tuple(sorted(options.items()))
@@ -148,10 +216,13 @@ def make_config(network: str, recipe: str | None, given: Mapping[str, Any], *, n
         ("milestones", values.get("schedule") == "step"),
         ("plateau_threshold", values.get("schedule") == "plateau"),
         ("rotation_probability", bool(values.get("rotations"))),
+        ("trunk_lr", values.get("freeze") != "trunk"),
     ):
         if given.get(name) is None and not of_use:
             values.pop(name, None)
     _check_of_use(values, given)
+    if declared is not None:
+        values |= {"plugin": declared.origin.parts, "plugin_file": declared.origin.path}
     return TrainConfig(network=network, recipe=recipe, **values)
 
 

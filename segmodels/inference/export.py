@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from mmap import ACCESS_READ, mmap
@@ -23,10 +23,10 @@ from segdata.base.refusal import refusal
 from segdata.requirements import need
 from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
-from segmodels.networks import spec
 from segmodels.runs.results import check_out
 from segmodels.spec import Size
 
+FORMATS = (".pt2", ".onnx")
 OPSET = 18
 TOLERANCE = 1e-3  # of the largest logit
 AGREEMENT = 0.999  # share of the pixels with the same class: two near-equal logits may change places
@@ -43,6 +43,11 @@ class Parity(NamedTuple):
     scale: float  # largest logit
     agreement: float  # share of pixels with the same class
 
+    @property
+    def close(self) -> bool:
+        """Whether the file computes the same, but for rounding."""
+        return self.difference <= TOLERANCE * self.scale and self.agreement >= AGREEMENT
+
 
 class Exported(nn.Module):
     """What the file computes: an image (1, 3, H, W), RGB from 0 to 1, to logits (1, K, H/stride, W/stride)."""
@@ -50,10 +55,10 @@ class Exported(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.network = segmenter.network
-        for name, values in (("mean", segmenter.mean), ("std", segmenter.std)):
+        self.network = network
+        for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -68,32 +73,39 @@ def export(segmenter: Segmenter, out: Path, size: Size | None = None) -> Parity:
     entry `segmodels` of the .onnx file, name the classes. Raises SegmodelsError, leaving no file, where the network
     cannot be exported or the file computes something else.
     """
-    formats = {".pt2": _write_pt2, ".onnx": _write_onnx}
-    if out.suffix not in formats:
-        raise SegmodelsError(f"--out is {out.name}, expected a name that ends in {' or '.join(formats)}")
-    if why := spec(segmenter.name).not_exportable:
+    if out.suffix not in FORMATS:
+        raise SegmodelsError(f"--out is {out.name}, expected a name that ends in {' or '.join(FORMATS)}")
+    if why := segmenter.declared.not_exportable:
         raise SegmodelsError(f"{segmenter.name} cannot be exported: {why}")
-    if out.suffix == ".onnx" and (why := spec(segmenter.name).not_in_onnx(segmenter.network)):
+    if out.suffix == ".onnx" and (why := segmenter.declared.not_in_onnx(segmenter.network)):
         raise SegmodelsError(f"{segmenter.name} cannot be written as .onnx: {why}. Export a .pt2")
     size = size_of(segmenter, size)
     check_out(out.parent)
     check_file("--out", out, EXPORTED)
-    network = Exported(segmenter).eval().to(segmenter.device)
-    about = canonical_json(_about(segmenter, size)).decode()
-    try:
-        data, run = formats[out.suffix](network, torch.zeros(1, 3, *size, device=segmenter.device), about)
-    except SegmodelsError:
-        raise
-    except Exception as error:  # torch raises whatever came up while it traced or translated
-        why = _root(error)
-        raise SegmodelsError(f"{segmenter.name} cannot be written as {out.suffix}: {why}") from error
-    parity = _compare(network, run, size, segmenter.device)
-    if not (parity.difference <= TOLERANCE * parity.scale and parity.agreement >= AGREEMENT):
+    network = Exported(segmenter.network, segmenter.mean, segmenter.std).eval().to(segmenter.device)
+    data, parity = written(network, segmenter.name, out.suffix, size, canonical_json(_about(segmenter, size)).decode())
+    if not parity.close:
         raise SegmodelsError(f"{out.name} was not written, as it computes something else: {describe(parity)}")
     check_file("--out", out, EXPORTED)  # once more: the work may have taken minutes
     with replacing(out) as target:
         target.write(data)
     return parity
+
+
+def written(network: Exported, name: str, suffix: str, size: Size, about: str) -> tuple[bytes, Parity]:
+    """The bytes of a file of FORMATS, which says `about` itself, and how close to the network is what they compute.
+
+    Raises SegmodelsError where torch, or the format, cannot express the network of that name.
+    """
+    write = {".pt2": _write_pt2, ".onnx": _write_onnx}[suffix]
+    device = network.mean.device
+    try:
+        data, run = write(network, torch.zeros(1, 3, *size, device=device), about)
+    except SegmodelsError:
+        raise
+    except Exception as error:  # torch raises whatever came up while it traced or translated
+        raise SegmodelsError(f"{name} cannot be written as {suffix}: {_root(error)}") from error
+    return data, _compare(network, run, size, device)
 
 
 def _is_exported(path: Path) -> bool:

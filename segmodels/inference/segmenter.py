@@ -25,6 +25,7 @@ from segmodels.errors import SegmodelsError
 from segmodels.networks import spec
 from segmodels.runs.checkpoint import load_weights, misfit
 from segmodels.runs.document import AboutWeights
+from segmodels.runs.origin import origin_of
 from segmodels.spec import Geometry, ModelSpec, Size
 
 
@@ -33,7 +34,7 @@ class Segmenter:
     """A network, and what must be known to use it on images."""
 
     network: nn.Module
-    name: str
+    declared: ModelSpec  # what the network says about itself: its knobs, its stages
     geometry: Geometry
     size: Size  # that it was built for: the window of a fixed-size network
     taxonomy: Taxonomy
@@ -45,9 +46,9 @@ class Segmenter:
     q: tuple[float, ...] | None = None  # of the knob q, where it was turned away from that of the training
 
     @property
-    def declared(self) -> ModelSpec:
-        """What the network declares about itself: its knobs, its stages."""
-        return spec(self.name)
+    def name(self) -> str:
+        """The network's, as the registry or a reference has it."""
+        return self.declared.name
 
     @property
     def window(self) -> Size | None:
@@ -69,7 +70,8 @@ def load_segmenter(path: Path, device: torch.device, precision: str = "fp32") ->
     weights, about = load_weights(path)
     with parsing(f"what {path} says about its network", SegmodelsError, "Train again."):
         check_types(about, AboutWeights)
-        declared, size, options = spec(about["network"]), (about["size"][0], about["size"][1]), about["options"]
+        origin = origin_of(about.get("training", {}), path)
+        declared, size, options = spec(about["network"], origin), (about["size"][0], about["size"][1]), about["options"]
         colours = about["mean"], about["std"]
         if not all(map(isfinite, (*about["mean"], *about["std"]))):
             raise ValueError(f"mean and std are {colours}, expected finite numbers")
@@ -86,7 +88,7 @@ def load_segmenter(path: Path, device: torch.device, precision: str = "fp32") ->
     network = declared.build(len(taxonomy.classes), size, options)
     network.load_state_dict(weights)
     network.to(device).eval()
-    return Segmenter(network, declared.name, geometry, size, taxonomy, *colours, device, precision, about["run"])
+    return Segmenter(network, declared, geometry, size, taxonomy, *colours, device, precision, about["run"])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from segmodels.errors import SegmodelsError
+from segmodels.errors import CodeError, SegmodelsError
 from segmodels.plugins.code import origin_of_file, origin_of_module
 from segmodels.plugins.load import load_file, load_module, take
 from segmodels.plugins.reference import Reference, installed, parse, registered
@@ -46,15 +46,22 @@ def _reference(text: str) -> Reference:
 
 
 def _find(reference: Reference, recorded: Origin) -> Origin:
-    if not reference.is_file:
-        found = origin_of_module(reference.where)
-        if recorded.parts and found.parts != recorded.parts:
-            raise SegmodelsError(
-                f"{reference.name} is not as the run was trained with: {_differences(recorded, found)}"
-            )
-        return found
+    """The code, where it is; with a record, none but the same code. Raises SegmodelsError, or CodeError of a record."""
     if not recorded.parts:
-        return origin_of_file(Path(reference.where))
+        return origin_of_file(Path(reference.where)) if reference.is_file else origin_of_module(reference.where)
+    if reference.is_file:
+        return _same_file(reference, recorded)
+    try:
+        found = origin_of_module(reference.where)
+    except SegmodelsError as error:
+        raise CodeError(f"the code of {reference.name} is missing: {error}") from None
+    if found.parts != recorded.parts:
+        different = _differences(recorded, found)
+        raise CodeError(f"{reference.name} is not what the run was trained with: {different}. Install that version")
+    return found
+
+
+def _same_file(reference: Reference, recorded: Origin) -> Origin:
     others: list[Origin] = []
     for path in _places(reference, recorded):
         if path.is_file():
@@ -64,10 +71,10 @@ def _find(reference: Reference, recorded: Origin) -> Origin:
             others.append(found)
     where = f"{recorded.path} is not there" if recorded.path else "its file is not in this folder"
     if others:
-        where = f"{others[0].path} is another one: {_differences(recorded, others[0])}"
-    raise SegmodelsError(
-        f"the code of {reference.name} is missing: {where}. Put the file back, or name the folder that has it: "
-        f"{PLACES}=FOLDER"
+        where = f"{others[0].path} is another one ({_differences(recorded, others[0])})"
+    raise CodeError(
+        f"the code of {reference.name} is missing: {where}. Put the file back as it was, or name the folder that has "
+        f"it: {PLACES}=FOLDER"
     )
 
 

@@ -18,7 +18,7 @@ class Classes:
     """Those that weights in a file were trained for, and those that a network is to learn."""
 
     axes: Mapping[str, int]  # see `class_axes`
-    learnt: Sequence[str]
+    learnt: Sequence[str] | None  # None: the file does not name them
     wanted: Sequence[str]
 
     @property
@@ -28,15 +28,18 @@ class Classes:
 
     @property
     def shared(self) -> list[str]:
-        return [name for name in self.wanted if name in self.learnt]
+        return [name for name in self.wanted if name in (self.learnt or ())]
 
     def rows(self, name: str, there: Tensor, here: Tensor) -> Tensor:
         """Tensor `name` as it is `here`, but for the classes that both know: their entries are those of `there`."""
-        to, of = (torch.tensor([each.index(row) for row in self.shared]).long() for each in (self.wanted, self.learnt))
+        known = self.learnt or ()
+        to, of = (torch.tensor([each.index(row) for row in self.shared]).long() for each in (self.wanted, known))
         return here.clone().index_copy_(self.axes[name], to, there.index_select(self.axes[name], of).to(here.dtype))
 
     def told(self, taken: Container[str]) -> str:
         """Which classes were taken over, and which are new, where tensors `taken` were loaded."""
+        if self.learnt is None:
+            return "none taken over, as the file does not name its classes"
         shared = self.shared if any(name in taken for name in self.axes) else []
         new = [name for name in self.wanted if name not in shared]
         text = f"{len(shared)} of {len(self.wanted)} taken over" + f" ({some(shared)})" * bool(shared)

@@ -1,55 +1,67 @@
-"""Where in other people's files the tensors of a ResNet lie, and what they are called there.
+"""Where in other people's files the tensors of a network or trunk lie, and what they are called there.
 
 What stands before the names is told by the names behind it, so that no list of wrappers (`module.`, `backbone.`,
-`model.encoder.`, `_orig_mod.`, …) or of containers (`state_dict`, `model`, `model_state`, …) is needed. Of the stem
-there are several namings, of everything behind it one.
+`model.encoder.`, `_orig_mod.`, …) or of containers (`state_dict`, `model`, `model_state`, …) is needed. How a kind of
+trunk is named elsewhere stands in `kinds`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segmodels.errors import SegmodelsError
 
 Tensors = Mapping[str, Tensor]
-
-STEM = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
-
-
-def _sequence(name: str) -> dict[str, str]:
-    """Of a Sequential(conv, norm, relu, conv, norm, relu, conv, norm): layer in the file -> layer here."""
-    return {f"{name}.{number}": layer for number, layer in zip((0, 1, 3, 4, 6, 7), STEM, strict=True)}
+Fits = Callable[[str, Tensor, Tensor], bool]  # (name here, tensor there, tensor here)
 
 
-STEMS: tuple[Mapping[str, str], ...] = (  # layer in the file -> layer here
-    {},  # ours, and CSAIL's: conv1, bn1, conv2, bn2, conv3, bn3. A plain ResNet's 7x7 stem: conv1, bn1
-    _sequence("layer0"),  # hszhao's PSPNet; layer0.0 and layer0.1 alone are the plain stem of many a U-Net
-    _sequence("stem"),  # mmsegmentation's ResNetV1c
-    _sequence("conv1") | {"bn1": "bn3"},  # timm's and PyTorch-Encoding's: the last norm is outside
-    *({f"{part}.{layer}": layer for layer in STEM} for part in ("layer0", "stem")),  # Cadene's, and others
-)
+class Naming(NamedTuple):
+    """How layers are called in the files of somebody."""
+
+    whose: str
+    layers: Mapping[str, str]  # layer here -> layer in the file, of those with another name
+
+
+AS_HERE = Naming("the network itself", {})
 DEEPEST = 8  # containers inside each other
-MOST_PARTS = 5  # of a name, as in layer1.0.downsample.0.weight
 # Of two networks in one file: the average of weights, and what trains by gradients, not what follows it (MoCo, BYOL).
 PREFERRED = frozenset({"ema", "teacher", "swa", "averaged", "q", "base", "online"})
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """The tensors of a network or trunk that are looked for in a file, and what it takes to be one of them."""
+
+    tensors: Tensors  # without counters
+    owners: Mapping[str, str]  # see `owners_of`
+    fits: Fits
+
+    @classmethod
+    def of(cls, network: nn.Module, fits: Fits | None = None) -> Wanted:
+        """All of a network: by default those fit that have the same shape."""
+        tensors = {name: each for name, each in network.state_dict().items() if not is_counter(name)}
+        owners = {norm: layer for norm, layer in owners_of(network).items() if layer in tensors}
+        return cls(tensors, owners, fits or (lambda name, there, here: same_kind(there, here)))
+
+
+@dataclass(frozen=True)
 class Found:
-    """The tensors of one ResNet in a file."""
+    """The tensors of one network or trunk in a file."""
 
     place: str  # what stands before their names: "state_dict.module.encoder_q."
     names: Mapping[str, str]  # name here -> name in the container
     container: Tensors
-    taken: frozenset[str]  # names here of the tensors that fit, each with its convolution
+    taken: frozenset[str]  # names here of the tensors that fit, each norm's with its convolution
+    naming: Naming = AS_HERE
     prefix: str = ""  # the part of `place` that is in the container's names
     passed_over: tuple[str, ...] = ()  # what would be preferred, but fits less: "model_ema.* (no running statistics)"
 
@@ -69,19 +81,30 @@ class Found:
         }
 
 
-def find_trunk(content: Any, ours: Tensors, path: Path) -> Found:
-    """The ResNet in the content of file `path` that fits `ours` best. Raises SegmodelsError where two fit alike."""
+def find(content: Any, wanted: Wanted, path: Path, namings: Sequence[Naming] = (AS_HERE,)) -> Found:
+    """Where in the content of file `path` most of what is wanted lies. Raises SegmodelsError where two fit alike."""
+    found = candidates(content, wanted, namings)
+    if not found:
+        tensors = {name: tensor for _, each in _containers(content) for name, tensor in each.items()}
+        return Found("", {}, tensors, frozenset())
+    return best(found, path)
+
+
+def candidates(content: Any, wanted: Wanted, namings: Sequence[Naming] = (AS_HERE,)) -> list[Found]:
+    """Every place in the content of a file with at least one of the names that are wanted."""
     containers = [*_containers(content)]
-    candidates = [found for at, each in containers for stem in STEMS for found in _named(at, each, stem, ours)]
-    if not candidates:
-        return Found("", {}, {name: tensor for _, each in containers for name, tensor in each.items()}, frozenset())
-    best = max(map(_score, candidates))
+    return [found for at, each in containers for naming in namings for found in _named(at, each, naming, wanted)]
+
+
+def best(found: Sequence[Found], path: Path) -> Found:
+    """The one that fits best. Raises SegmodelsError where two fit alike."""
+    highest = max(map(_score, found))
     alike: dict[str, Found] = {}
-    for each in candidates:
-        if _score(each) == best:
+    for each in found:
+        if _score(each) == highest:
             alike.setdefault(each.place, each)
     chosen = _choose([*alike.values()], path)
-    return replace(chosen, passed_over=(*_passed_over(chosen, candidates),))
+    return replace(chosen, passed_over=(*_passed_over(chosen, found),))
 
 
 def is_counter(name: str) -> bool:
@@ -99,13 +122,25 @@ def learnt(names: Iterable[str]) -> set[str]:
     return {name for name in names if not is_statistic(name)}
 
 
-def convolution(name: str) -> str:
-    """The weight of the convolution that a norm's tensor belongs to; a convolution belongs to itself."""
-    name = re.sub(r"\bbn(\d)\.\w+$", r"conv\1.weight", name)
-    return re.sub(r"\bdownsample\.1\.\w+$", "downsample.0.weight", name)
+def owners_of(network: nn.Module) -> dict[str, str]:
+    """The tensors of batch norms, and the weight of the layer before each: its statistics describe nothing else."""
+    return {
+        name: f"{layer}.weight"
+        for layer, norm in norms_of(network)
+        for name in (f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var"))
+    }
 
 
-def fits(there: Tensor | None, here: Tensor) -> bool:
+def norms_of(network: nn.Module) -> Iterator[tuple[str, str]]:
+    """Each batch norm behind a layer of the same module, by their paths: the layer, and the norm of its output."""
+    for path, module in network.named_modules():
+        trained = [(name, child) for name, child in module.named_children() if any(True for _ in child.parameters())]
+        for (layer, _), (norm, child) in pairwise(trained):
+            if isinstance(child, nn.BatchNorm2d):
+                yield f"{path}.{layer}".lstrip("."), f"{path}.{norm}".lstrip(".")
+
+
+def same_kind(there: Tensor | None, here: Tensor) -> bool:
     """Whether a tensor may be copied: its shape is the same, and it is of numbers of the same kind."""
     return there is not None and there.shape == here.shape and there.is_floating_point() == here.is_floating_point()
 
@@ -136,26 +171,26 @@ def _containers(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
             waiting += [(f"{at}{key}.", depth + 1, value) for key, value in inside]
 
 
-def _named(at: str, container: Tensors, stem: Mapping[str, str], ours: Tensors) -> Iterator[Found]:
-    """What a container holds in this naming, for every prefix behind which at least one of our names stands."""
-    theirs = _renamed(stem, ours)
+def _named(at: str, container: Tensors, naming: Naming, wanted: Wanted) -> Iterator[Found]:
+    """What a container holds in this naming, for every prefix behind which at least one of the names stands."""
+    theirs = _renamed(naming, wanted.tensors)
+    most_parts = max((name.count(".") + 1 for name in theirs), default=1)
     prefixes: dict[str, dict[str, str]] = {}
     for name in container:
-        parts = name.rsplit(".", MOST_PARTS)
+        parts = name.rsplit(".", most_parts)
         for count in range(1, len(parts) + 1):
             if (suffix := ".".join(parts[-count:])) in theirs:
                 prefixes.setdefault(name.removesuffix(suffix), {})[theirs[suffix]] = name
     for prefix, names in prefixes.items():
-        matching = {name for name, there in names.items() if fits(container[there], ours[name])}
-        taken = frozenset(name for name in matching if convolution(name) in matching)
-        yield Found(at + prefix, names, container, taken, prefix)
+        fitting = {name for name, there in names.items() if wanted.fits(name, container[there], wanted.tensors[name])}
+        taken = frozenset(name for name in fitting if wanted.owners.get(name, name) in fitting)
+        yield Found(at + prefix, names, container, taken, naming, prefix)
 
 
-def _renamed(stem: Mapping[str, str], ours: Tensors) -> dict[str, str]:
-    """The name in a file with this stem -> ours."""
-    there = {here: layer for layer, here in stem.items()}
-    parts = ((name, *name.rsplit(".", 1)) for name in ours)
-    return {f"{there.get(layer, layer)}.{leaf}": name for name, layer, leaf in parts}
+def _renamed(naming: Naming, ours: Tensors) -> dict[str, str]:
+    """The name in such a file -> ours."""
+    parts = ((name, *name.rpartition(".")) for name in ours)
+    return {f"{naming.layers.get(layer, layer)}{dot}{leaf}": name for name, layer, dot, leaf in parts}
 
 
 def _score(found: Found) -> tuple[int, int]:
@@ -180,12 +215,12 @@ def _is_preferred(found: Found) -> bool:
     return bool(PREFERRED.intersection(re.split(r"[._]", found.place)))
 
 
-def _passed_over(chosen: Found, candidates: Iterable[Found]) -> Iterator[str]:
+def _passed_over(chosen: Found, found: Iterable[Found]) -> Iterator[str]:
     """The averages, and what else would be preferred among equals, of which more than half fits, but less than here."""
-    best: dict[str, Found] = {}
-    for each in sorted(candidates, key=_score):
-        best[each.place] = each
-    for each in best.values():
+    at_place: dict[str, Found] = {}
+    for each in sorted(found, key=_score):
+        at_place[each.place] = each
+    for each in at_place.values():
         if _is_preferred(chosen) or not _is_preferred(each) or 2 * len(each.taken) <= len(chosen.taken):
             continue
         statistics = chosen.taken - each.taken == {name for name in chosen.taken if is_statistic(name)}

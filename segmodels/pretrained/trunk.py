@@ -1,4 +1,4 @@
-"""The ResNet of any file into a trunk, as a whole, or with a report of what is missing."""
+"""The trunk of any file into a network's, as a whole, or with a report of what is missing."""
 
 from __future__ import annotations
 
@@ -12,26 +12,14 @@ from torch import Tensor, nn
 
 from segdata.base.files import parsing
 from segmodels.errors import SegmodelsError
-from segmodels.networks.pspnet.resnet import BLOCKS, ResNet
-from segmodels.pretrained.naming import (
-    Found,
-    Tensors,
-    convolution,
-    find_trunk,
-    fits,
-    is_counter,
-    is_statistic,
-    layers,
-    learnt,
-    some,
-)
+from segmodels.pretrained.kinds import NEVER, Kind, foreign, kind_of
+from segmodels.pretrained.known import options_that_fit
+from segmodels.pretrained.naming import Found, Tensors, Wanted, find, is_statistic, layers, learnt, same_kind, some
+from segmodels.trunks.resnet import BLOCKS
 
 ANOTHER = "Name another --init."
 
-STEM_CONVOLUTION = re.compile(r"conv[123]\.")
 BLOCK = re.compile(r"layer([1-4])\.(\d+)\.")
-ENTRANCE = re.compile(r"layer1\.0\.(conv1|bn1|downsample)\.")  # takes what the stem gives: as wide as that, or absent
-STEM_NAMES = "conv1 … bn3, layer0.0 … layer0.7, stem.0 … stem.7, or conv1.0 … conv1.6 with bn1"
 KINDS: dict[tuple[int, ...], int] = {
     (*blocks, 2 if depth < 50 else 3): depth for depth, blocks in BLOCKS.items()
 }  # see `_shape`
@@ -47,6 +35,8 @@ class TrunkReport:
     unused: tuple[str, ...]  # in the file, and no part of the trunk
     place: str = ""  # what stands before the names in the file
     passed_over: tuple[str, ...] = ()  # another network in the file: "model_ema.* (no running statistics)"
+    stem: re.Pattern[str] = NEVER  # begins the names of the stem's convolutions
+    options: str = ""  # with which a network takes all of the file's trunk, where that is so
 
     @property
     def random(self) -> tuple[str, ...]:
@@ -69,89 +59,113 @@ class TrunkReport:
         unseen = [name for name in self.random if is_statistic(name) and name.rpartition(".")[0] in loaded]
         random = [name for name in self.random if name not in unseen]
         if random:
-            stem = any(STEM_CONVOLUTION.match(name) for name in random)
+            stem = any(self.stem.match(name) for name in random)
             what = "the stem stays random under the loaded layers" if stem else "a part of the trunk stays random"
             missing = len([name for name in random if name in self.missing])
             why = f"{missing} not in the file, {len(random) - missing} do not fit"
             first = next((f"; {line}" for line in self.refused if line.partition(":")[0] in random), "")
-            fill = ". Weights with PSPNet's stem of three 3x3 convolutions fill it" if stem else ""
+            fill = f". With {self.options} the whole trunk is loaded" if self.options else ""
             yield f"warning: {what}: {len(random)} tensors, of {some(layers(random))} ({why}{first}){fill}"
         if unseen:
             yield (
                 f"warning: {len(layers(unseen))} norms have weights in the file, but no running mean and variance: "
-                "these begin at 0 and 1. So it is with a ResNet of group norms, and with an average of parameters alone"
+                "these begin at 0 and 1. So it is with a trunk of group norms, and with an average of parameters alone"
             )
 
 
-def fill_trunk(network: nn.Module, content: Any, path: Path) -> TrunkReport:
-    """Load the ResNet in the content of file `path` into `network.trunk`. Raises SegmodelsError."""
-    trunk = getattr(network, "trunk", None)
-    if not isinstance(trunk, ResNet):
+def fill_trunk(network: nn.Module, content: Any, path: Path, name: str = "trunk") -> TrunkReport:
+    """Load the trunk in the content of file `path` into the part `name` of a network. Raises SegmodelsError."""
+    trunk = trunk_of(network, name)
+    if trunk is None:
         raise SegmodelsError(
-            f"{type(network).__name__} has no ResNet trunk to load {path.name} into: pspnet or clusternet has"
+            f"{type(network).__name__} has no trunk to load {path.name} into, and less than half of the network's own "
+            "tensors are in the file: name another --init, or a network with a trunk, such as pspnet"
         )
-    ours = {name: each for name, each in trunk.state_dict().items() if not is_counter(name)}
+    kind, wanted = kind_of(trunk), Wanted.of(trunk)
+    ours = wanted.tensors
     with parsing(f"{path} does not load", SegmodelsError, ANOTHER):  # as of sparse tensors
-        found = find_trunk(content, ours, path)
+        found = find(content, wanted, path, kind.namings)
         tensors, others = found.tensors, found.others
-        _check_kind(found, ours, path)
-        _check_share(found, ours, path)
+        _check_kind(found, wanted, kind, content, path)
+        _check_share(found, ours, kind, path)
         taken = {name: tensors[name] for name in ours if name in found.taken}
         check_values(taken, path)
         trunk.load_state_dict(taken, strict=False)
     return TrunkReport(
         matched=tuple(taken),
         missing=tuple(name for name in ours if name not in tensors),
-        refused=tuple(_misfit(name, tensors, ours) for name in ours if name in tensors and name not in taken),
+        refused=tuple(_misfit(name, tensors, wanted) for name in ours if name in tensors and name not in taken),
         unused=tuple(others),
         place=found.place,
         passed_over=found.passed_over,
+        stem=kind.stem,
+        options=options_that_fit(content, path) if taken.keys() != ours.keys() else "",
     )
 
 
-def _check_share(found: Found, ours: Tensors, path: Path) -> None:
+def trunk_of(network: nn.Module, name: str) -> nn.Module | None:
+    """The part of a network with this dotted name, where it has one."""
+    try:
+        return network.get_submodule(name) if name else None
+    except AttributeError:
+        return None
+
+
+def _check_share(found: Found, ours: Tensors, kind: Kind, path: Path) -> None:
     """Raise SegmodelsError where most tensors would stay random: not most weights, which the last stage has.
 
-    Statistics do not count: a ResNet without them has its weights.
+    Statistics do not count: a trunk without them has its weights.
     """
     loaded, total = len(learnt(found.taken)), len(learnt(ours))
     if 2 * loaded < total:
         raise SegmodelsError(
-            f"{path} holds too little of a ResNet: of {total} weights and biases {total - loaded} would stay random. "
-            f"{ANOTHER}"
+            f"{path} holds too little of a {kind.title}: of {total} weights and biases {total - loaded} would stay "
+            f"random. {ANOTHER}"
         )
 
 
-def _check_kind(found: Found, ours: Tensors, path: Path) -> None:
-    """Raise SegmodelsError where the file has nothing of use, a ResNet of another kind, or a stem of unknown names."""
-    tensors, others = found.tensors, found.others
+def _check_kind(found: Found, wanted: Wanted, kind: Kind, content: Any, path: Path) -> None:
+    """Raise SegmodelsError where the file has nothing of use, another kind of trunk, or a stem of unknown names."""
+    tensors, others, ours = found.tensors, found.others, wanted.tensors
     if not found.taken:
         holds = some([f"{found.place}{name}" for name in tensors] or sorted(others), 3) or "no tensors"
         raise SegmodelsError(
             f"nothing in {path} fits the trunk: it holds {holds}, "
-            f"expected names of a ResNet such as {', '.join(list(ours)[:3])}"
+            f"expected names of a {kind.title} such as {', '.join(list(ours)[:3])}. {_do(content, path)}"
         )
-    check_depth([*tensors, *others], ours, path)
-    unfit = [_misfit(name, tensors, ours) for name in tensors if BLOCK.match(name) and name not in found.taken]
-    foreign = [f"{name}: in the file, not here" for name in others if BLOCK.match(name)]
-    if wrong := [line for line in (*unfit, *foreign) if not ENTRANCE.match(line)]:
+    if kind.title == "ResNet":
+        check_depth([*tensors, *others], ours, path, content)
+    unfit = [_misfit(name, tensors, wanted) for name in tensors if kind.block.match(name) and name not in found.taken]
+    more = [f"{name}: in the file, not here" for name in foreign(found, kind)]
+    if wrong := [line for line in (*unfit, *more) if not kind.entrance.match(line)]:
         raise SegmodelsError(
-            f"{path} holds a ResNet of another kind, whose blocks compute something else: {some(wrong, 2)}. {ANOTHER}"
+            f"{path} holds a {kind.title} of another kind, whose blocks compute something else: {some(wrong, 2)}. "
+            f"{_do(content, path)}"
         )
-    if "conv1.weight" not in tensors and (stem := _unread_stem(others)):
+    if kind.stem_names and next(iter(ours)) not in tensors and (stem := _unread_stem(others)):
         raise SegmodelsError(
             f"{path}: the stem would stay random, as its names are not known: {some(stem)}. "
-            f"Expected {STEM_NAMES}: rename them, or name another --init"
+            f"Expected {kind.stem_names}: rename them, or name another --init"
         )
 
 
-def check_depth(there: Iterable[str], here: Iterable[str], path: Path) -> None:
-    """Raise SegmodelsError where ResNets with these names differ in depth: parts of the one are not the other."""
+def _do(content: Any, path: Path) -> str:
+    """What to do about a file that is refused."""
+    options = options_that_fit(content, path)
+    return f"Use {options}, or name another --init" if options else ANOTHER
+
+
+def check_depth(there: Iterable[str], here: Iterable[str], path: Path, content: Any) -> None:
+    """Raise SegmodelsError where ResNets with these names differ in depth: parts of the one are not the other.
+
+    `content` is the file's, in which the options are looked up that fit it.
+    """
     theirs, ours = _shape(there), _shape(here)
     if any(count and count != wanted for count, wanted in zip(theirs, ours, strict=True)):
         depth = KINDS.get(theirs)
         what = f"a ResNet-{depth}" if depth else f"a ResNet of {', '.join(map(str, theirs[:4]))} blocks"
-        do = f"Use --option backbone_depth={depth}, or name" if depth else "Name"
+        use = options_that_fit(content, path) or (f"--option backbone_depth={depth}" if depth else "")
+        do = f"Use {use}, or name" if use else "Name"
         raise SegmodelsError(f"{path} holds {what}, the trunk is a ResNet-{KINDS[ours]}. {do} another --init")
 
 
@@ -169,10 +183,10 @@ def _unread_stem(others: Tensors) -> list[str]:
     return [name for name in others if first and name.partition(".")[0] == first.partition(".")[0]]
 
 
-def _misfit(name: str, there: Tensors, here: Tensors) -> str:
-    if fits(there[name], here[name]):
-        return f"{name}: {convolution(name)} does not fit"
-    return f"{name}: {_described(there[name])} in the file, {_described(here[name])} here"
+def _misfit(name: str, there: Tensors, wanted: Wanted) -> str:
+    if same_kind(there[name], wanted.tensors[name]):
+        return f"{name}: {wanted.owners.get(name, name)} does not fit"
+    return f"{name}: {_described(there[name])} in the file, {_described(wanted.tensors[name])} here"
 
 
 def _described(tensor: Tensor) -> str:

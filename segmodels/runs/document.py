@@ -62,9 +62,7 @@ class Results(TypedDict):
     miou: float | None
 
 
-class AboutWeights(TypedDict):
-    """What is used of what a weights file says about itself."""
-
+class _AboutWeights(TypedDict):
     network: str
     options: dict[str, Any]
     size: tuple[int, int]
@@ -72,3 +70,9 @@ class AboutWeights(TypedDict):
     std: tuple[float, float, float]
     taxonomy: dict[str, Any]
     run: str
+
+
+class AboutWeights(_AboutWeights, total=False):
+    """What is used of what a weights file says about itself."""
+
+    training: dict[str, Any]  # the configuration, so far as it decides the result

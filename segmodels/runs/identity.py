@@ -19,10 +19,11 @@ from segmodels.runs.run import FORMAT, Document
 from segmodels.spec import Size
 
 
-def describe(config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1) -> dict[str, Any]:
-    """run.json as it stands from the start."""
+def describe(
+    config: TrainConfig, shards: ShardSet, device: torch.device, ranks: int = 1, init: str | None = None
+) -> dict[str, Any]:
+    """run.json as it stands from the start; `init`: digest of the file that training starts from."""
     manifest = shards.manifest
-    init = None if config.init is None else digest_init(config.init)
     return {
         "format": FORMAT,
         "id": run_id(config, shards.digest, init),
@@ -70,7 +71,8 @@ def digest_init(path: Path) -> str:
 
 def identity(document: Document) -> dict[str, Any]:
     """The part of run.json that decides the result."""
-    return decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
+    found = decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
+    return found | ({"plugin": dict(found["plugin"])} if "plugin" in found else {})
 
 
 def check_identity(document: Document, where: Path) -> None:

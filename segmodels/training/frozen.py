@@ -1,24 +1,41 @@
-"""A pretrained trunk that training leaves as it is (`--trunk-lr 0`): its weights and its running statistics."""
+"""What of a pretrained trunk training leaves as `--init` has it: all of it, or its batch norms."""
 
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from segmodels.config.config import TrainConfig
 from segmodels.errors import SegmodelsError
-from segmodels.training.optim import TRUNK
+from segmodels.pretrained.trunk import trunk_of
 
 
-def freeze_trunk(network: nn.Module) -> None:
-    """No gradient for the trunk from now on. Raises SegmodelsError where the network has none."""
-    trunk = getattr(network, TRUNK, None)
-    if trunk is None:
-        raise SegmodelsError(f"--trunk-lr is 0, but this network has no part named `{TRUNK}` to freeze: leave it at 1")
-    trunk.requires_grad_(False)
+def start_learning(network: nn.Module, config: TrainConfig, trunk: str) -> None:
+    """Training mode, in which norms follow the batches, and gradients; of what is frozen in `trunk` neither.
 
-
-def start_learning(network: nn.Module) -> None:
-    """Training mode, in which norms follow the batches; not in a frozen trunk."""
+    Raises SegmodelsError where the network has no such part, or no batch norms in it.
+    """
     network.train()
-    trunk = getattr(network, TRUNK, None)
-    if trunk is not None and not any(parameter.requires_grad for parameter in trunk.parameters()):
-        trunk.eval()
+    if config.trunk_lr == 0:
+        freeze(_part(network, trunk, "--trunk-lr is 0"))
+    if config.freeze == "norms":
+        part = _part(network, trunk, "--freeze is norms")
+        norms = [each for each in part.modules() if isinstance(each, _BatchNorm)]
+        if not norms:
+            raise SegmodelsError(f"--freeze is norms, but the part `{trunk}` of this network has no batch norms")
+        for norm in norms:
+            freeze(norm)
+
+
+def freeze(part: nn.Module) -> None:
+    """No gradient for its weights from now on, and its running statistics stay."""
+    part.requires_grad_(False)
+    part.eval()
+
+
+def _part(network: nn.Module, trunk: str, option: str) -> nn.Module:
+    part = trunk_of(network, trunk)
+    if part is None:
+        name = f"no part named `{trunk}`" if trunk else "no pretrained part"
+        raise SegmodelsError(f"{option}, but this network has {name} to freeze: leave it out")
+    return part

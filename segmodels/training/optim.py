@@ -23,7 +23,7 @@ MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 STATE: dict[type[Optimizer], set[str]] = {Adam: MOMENTS, AdamW: MOMENTS, SGD: {"momentum_buffer"}}
 
 RESIDUAL_SCALES = ("alpha", "beta")  # the α and β of networks.md: scalars that gate whole branches
-TRUNK = "trunk"  # the name of a network's pretrained part, where it has one
+TRUNK = "trunk"  # the usual name of a network's pretrained part, where it has one
 
 POLY_POWER = 0.9
 PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_COOLDOWN, PLATEAU_FLOOR = 0.1, 5, 5, 0.1
@@ -44,12 +44,13 @@ def make_optimizer(
     weight_decay: float,
     trunk_lr: float = 1.0,
     decay: str = "weights",
+    trunk: str = TRUNK,
 ) -> Optimizer:
     """Adam, AdamW or SGD over the groups of `parameter_groups`; `momentum` concerns SGD only.
 
     The model is on the device that it will be trained on.
     """
-    groups = parameter_groups(model, weight_decay, trunk_lr, decay)
+    groups = parameter_groups(model, weight_decay, trunk_lr, decay, trunk)
     how: Any = IMPLEMENTATION.get(next(model.parameters()).device.type, IMPLEMENTATION["cpu"])
     match name:
         case "adam":
@@ -80,20 +81,20 @@ def restore_optimizer(optimizer: Optimizer, state: Mapping[int, Mapping[str, Any
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, trunk_lr: float = 1.0, decay: str = "weights"
+    model: nn.Module, weight_decay: float, trunk_lr: float = 1.0, decay: str = "weights", trunk: str = TRUNK
 ) -> list[dict[str, Any]]:
     """Up to four groups: (trunk, rest) x (decayed, not decayed), each parameter in exactly one.
 
     `decay` is `weights`: only those of convolutions and linear layers, and no norm, bias, α or β; or `all`. The
-    submodule `trunk` learns at `trunk_lr` times the learning rate; what is frozen is in no group.
+    submodule of the name `trunk` learns at `trunk_lr` times the learning rate; what is frozen is in no group.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter, is_kernel in _parameters(model):
         decays = is_kernel or decay == "all"
-        in_trunk = trunk_lr != 1.0 and name.startswith(f"{TRUNK}.")
+        in_trunk = trunk_lr != 1.0 and bool(trunk) and name.startswith(f"{trunk}.")
         groups.setdefault((in_trunk, decays), []).append(parameter)
     if trunk_lr not in {0.0, 1.0} and not any(in_trunk for in_trunk, _ in groups):
-        raise SegmodelsError(f"trunk_lr is {trunk_lr}, but this network has no part named `{TRUNK}`: leave it at 1")
+        raise SegmodelsError(f"trunk_lr is {trunk_lr}, but this network has no part named `{trunk}`: leave it at 1")
     return [
         {
             "params": parameters,
@@ -130,6 +131,11 @@ def constant(done: float) -> float:
     return 1.0
 
 
+def linear(done: float) -> float:
+    """A line from 1 to 0: the poly schedule of power 1, as in SegFormer."""
+    return 1 - done
+
+
 def poly(done: float) -> float:
     """(1 - done)^0.9, as in PSPNet and DeepLab."""
     return float((1 - done) ** POLY_POWER)
@@ -140,7 +146,12 @@ def cosine(done: float) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
 
-SMOOTH_SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "poly": poly, "cosine": cosine}
+SMOOTH_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": constant,
+    "linear": linear,
+    "poly": poly,
+    "cosine": cosine,
+}
 SCHEDULES = (*SMOOTH_SCHEDULES, "step", "plateau")
 
 
@@ -156,7 +167,7 @@ def learning_rate_factor(
 ) -> float:
     """What the learning rate of step `step` of `total` (from 0) is multiplied by.
 
-    The first `warmup` of the run (a share) rises linearly; `poly` and `cosine` take the rest. `milestones` are
+    The first `warmup` of the run (a share) rises linearly; the smooth schedules take the rest. `milestones` are
     `step`'s, shares of the whole run; `losses` and `threshold` are `plateau`'s: the training loss of every epoch
     finished so far, and the share by which one has to be lower to be better.
     """

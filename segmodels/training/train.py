@@ -17,6 +17,7 @@ from segdata import ShardSet
 from segdata.base.canonical import digest_bytes, digest_file, pretty_json
 from segdata.base.files import parsing
 from segmodels.compute.device import arithmetic, choose_device, compiled, threads
+from segmodels.compute.replaced import replaced
 from segmodels.config.config import TrainConfig
 from segmodels.data.augment import augmentation
 from segmodels.data.batches import Batches, crop_size
@@ -26,16 +27,16 @@ from segmodels.errors import SegmodelsError
 from segmodels.inference.segmenter import Segmenter
 from segmodels.inference.trained import weights_file
 from segmodels.networks import spec
-from segmodels.pretrained.pretrained import load_init
+from segmodels.pretrained.pretrained import Start, load_init
 from segmodels.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_digest
-from segmodels.runs.identity import about_weights, describe
+from segmodels.runs.identity import about_weights, describe, digest_init
 from segmodels.runs.opening import load_best, open_run, start_anew
 from segmodels.runs.progress import Pace, Show, read_timing, silent
 from segmodels.runs.run import Run, check_results, write_document, write_history
 from segmodels.scoring.metrics import ConfusionMatrix
 from segmodels.spec import Colours
 from segmodels.training.ema import start_ema, update_ema
-from segmodels.training.frozen import freeze_trunk, start_learning
+from segmodels.training.frozen import start_learning
 from segmodels.training.interrupt import GivenUp, interruptible
 from segmodels.training.limits import advice_on_numbers, check_batch_norms, enough_memory
 from segmodels.training.losses import backward, class_weights, labelled_pixels
@@ -45,6 +46,8 @@ from segmodels.training.state import State, best_row, described_end, is_best, ou
 from segmodels.training.validation import epoch_line, metrics_document, tell_other_score, validate, validate_epoch
 
 CHECKPOINT_SECONDS = 60.0  # what a kill can cost; how often does not change the result
+RANDOM = Start("", trunk_alone=False)
+NEW_HEAD = 0.1  # of --lr: a trunk learns slowly as long as the layers behind it know nothing
 GO_ON, SAVE, STOP = range(3)  # what a rank may wish after a step; the strongest wish is granted
 
 
@@ -72,10 +75,12 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         stack.enter_context(enough_memory(config, device, config.batch_size // ranks.count))
 
         # ---- what: everything that can be wrong is wrong here, not after an hour ----------------------------
-        declared = spec(config.network)
+        declared = spec(config.network, config.origin)
         options = declared.resolve(config.network_options)
         init = None if config.init is None else weights_file(config.init)
         config = replace(config, options=declared.noted(options), device=str(device), init=init)
+        parts, place = declared.origin
+        config = replace(config, network=declared.name, plugin=parts, plugin_file=place)
         geometry = declared.geometry(options)
         shards = ShardSet(config.shards, "train")
         val = ShardSet(config.shards, "val", version=shards.digest)
@@ -101,14 +106,15 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             )
         epoch_steps = batches.steps_per_epoch
         total = config.steps or (config.epochs or 0) * epoch_steps
-        document = describe(config, shards, device, ranks.count)
+        begins_with = digest_init(init) if init else None
         torch.manual_seed(config.seed)
         network = declared.build(len(shards.taxonomy.classes), crop, options)
         colours = Colours(config.mean, config.std)
-        origin = load_init(network, declared, options, crop, shards.taxonomy, init, colours) if init else ""
-        if not config.trunk_lr:
-            freeze_trunk(network)
-        start_learning(network)
+        start = load_init(network, declared, options, crop, shards.taxonomy, init, colours) if init else RANDOM
+        trunk_lr = (NEW_HEAD if start.trunk_alone else 1.0) if config.trunk_lr is None else config.trunk_lr
+        config = replace(config, trunk_lr=trunk_lr)
+        document = describe(config, shards, device, ranks.count, begins_with)
+        start_learning(network, config, declared.trunk)
         check_batch_norms(network, crop, batches.share // config.accumulate, ranks.count * config.accumulate)
 
         # ---- the run folder ---------------------------------------------------------------------------------
@@ -132,8 +138,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         stack.enter_context(threads(count))
 
         # ---- the network ------------------------------------------------------------------------------------
-        if origin:
-            show(origin)
+        if start.told:
+            show(start.told)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
         forward = compiled(network) if config.compile else network
@@ -143,11 +149,12 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
             config.lr,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
-            trunk_lr=config.trunk_lr,
+            trunk_lr=trunk_lr,
             decay=config.decay,
+            trunk=declared.trunk,
         )
         segmenter = Segmenter(
-            network, config.network, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
+            network, declared, geometry, crop, shards.taxonomy, config.mean, config.std, device, config.precision
         )
         counts = shards.statistics[0]
         weight = class_weights(config.class_weights, counts, device) if counts else None
@@ -231,7 +238,7 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
                 for batch in timing.waited(coming):
                     epoch, lr = state.step // epoch_steps, learning_rate(state.step)
                     state.begin_step(device)
-                    with interrupt.abortable():
+                    with interrupt.abortable(), replaced(declared, device):
                         set_learning_rate(optimizer, lr)
                         optimizer.zero_grad()
                         losses = backward(forward, batch, config, declared.step_weights, weight, device)

@@ -20,7 +20,6 @@ from segmodels.runs.run import Run
 from segmodels.scoring.confusions import count_confusions
 from segmodels.scoring.metrics import ConfusionMatrix, class_iou, miou, scores
 from segmodels.training.ema import using_weights
-from segmodels.training.frozen import start_learning
 from segmodels.training.interrupt import GivenUp, Interrupt
 from segmodels.training.ranks import Ranks
 from segmodels.training.state import Row
@@ -63,13 +62,15 @@ def validate(
 
 @contextmanager
 def _evaluating(network: nn.Module, weights: Weights) -> Iterator[None]:
-    """The network in evaluation mode with these weights; it learns on with its own."""
+    """The network in evaluation mode with these weights; it learns on with its own, what is frozen as it was."""
+    learning = [module for module in network.modules() if module.training]
     network.eval()
     try:
         with using_weights(network, weights):
             yield
     finally:
-        start_learning(network)
+        for module in learning:
+            module.training = True
 
 
 def validate_epoch(

@@ -34,7 +34,6 @@ from segmodels.inference.segmenter import Segmenter, load_segmenter
 from segmodels.inference.trained import load_trained
 from segmodels.knobs.quantiles import with_q
 from segmodels.pretrained.pretrained import load_init
-from segmodels.spec import Colours
 from segmodels.report.read.collect import Folders, collect
 from segmodels.runs.checkpoint import METADATA_KEY, load_checkpoint, save_checkpoint
 from segmodels.runs.identity import environment, identity
@@ -42,7 +41,7 @@ from segmodels.runs.progress import read_timing
 from segmodels.runs.run import Run
 from segmodels.scoring.evaluate import evaluate
 from segmodels.scoring.official import link_truth
-from segmodels.spec import Geometry
+from segmodels.spec import Colours, Geometry
 from segmodels.training import verify
 from segmodels.training.ema import start_ema
 from segmodels.training.optim import make_optimizer
@@ -315,7 +314,7 @@ def documents(home: Path) -> dict[str, Case]:
     torch.manual_seed(0)
     classes = len(TAXONOMY.classes)
     net = segmodels.build("percentile", classes, (8, 8), width_factor=0.01).eval()
-    segmenter = Segmenter(net, "percentile", Geometry(), (8, 8), TAXONOMY, [0.5] * 3, [0.5] * 3, CPU)
+    segmenter = Segmenter(net, segmodels.spec("percentile"), Geometry(), (8, 8), TAXONOMY, [0.5] * 3, [0.5] * 3, CPU)
     q = pretty_json({"format": 1, "q": [0.5, 0.25, *[1.0] * (classes - 2)], "taxonomy": TAXONOMY.name, "run": "0"})
     return {
         "run.json of a run": Case(run.about.read_bytes(), read(run.about, about)),

@@ -17,8 +17,8 @@ the head has one set of weights for slot j of its input, and most channels in th
 grows with the distance and is cut at 2, so that one group swallows all maps; it takes 2 eigenvectors for 40 groups,
 starts k-means at random, and is wired to batch 1 at 713x713. Its optimiser leaves out the two norms around the
 clustering, which learn here; its evaluation sends every pixel whose probability is 0.5 or less to class 0. A norm
-behind a 1x1 bin sees one value per channel in a batch of one: there it uses its running statistics. Depths 18 and 34
-keep the proportions of the heads.
+behind a 1x1 bin sees one value per channel in a batch of one: there it uses its running statistics. Depths 18 and 34,
+and the trunks of `backbone`, keep the proportions of the heads: classifiers of a quarter of the trunk's maps.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmodels.blocks import check_image, concatenate
+from segmodels.blocks import PooledNorm, auxiliary_weights, check_image, concatenate
 from segmodels.compute.deterministic import adaptive_avg_pool, resize
 from segmodels.errors import SegmodelsError
 from segmodels.networks.pspnet.clustering import group_means, membership
 from segmodels.networks.pspnet.groups import ChannelGroups
-from segmodels.networks.pspnet.resnet import BLOCKS, ResNet, conv3x3
 from segmodels.prediction import Prediction
 from segmodels.spec import Geometry, ModelSpec, Option, Published, Size
+from segmodels.trunks.resnet import conv3x3
+from segmodels.trunks.trunk import BACKBONE, Trunk, make_trunk
 
 GEOMETRY = Geometry(size_multiple=8, resizes=True)
 PSPNET_BINS, CLUSTERNET_BINS = (1, 2, 3, 6), (2, 3, 6, 8)
@@ -46,7 +46,7 @@ Extras = dict[str, Tensor]
 class SceneParser(nn.Module):
     """Image (B, 3, H, W) to logits (B, classes, H, W); in training the auxiliary head answers first."""
 
-    def __init__(self, classes: int, size: Size, trunk: ResNet, head: nn.Module, *, aux: bool) -> None:
+    def __init__(self, classes: int, size: Size, trunk: Trunk, head: nn.Module, *, aux: bool) -> None:
         super().__init__()
         self.size = size
         self.trunk, self.head = trunk, head
@@ -83,18 +83,6 @@ class PyramidPooling(nn.Module):
         cells = [adaptive_avg_pool(x, (b, b)).to(dtype) for b in self.bins]
         pooled = (branch(each) for branch, each in zip(self.branches, cells, strict=True))
         return torch.cat([resize(each, size, align_corners=True) for each in pooled], dim=1)
-
-
-class PooledNorm(nn.BatchNorm2d):
-    """Batch norm that one value per channel does not stop: the variance of one is none, so it counts on
-    its running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(x)
 
 
 class PspHead(nn.Module):
@@ -163,8 +151,24 @@ def classifier(channels: int, inner: int, classes: int) -> nn.Sequential:
     )
 
 
-def build_pspnet(classes: int, size: Size, *, backbone_depth: int, aux: bool) -> SceneParser:
-    trunk = ResNet(backbone_depth)
+def build_pspnet(
+    classes: int,
+    size: Size,
+    *,
+    backbone: str,
+    backbone_depth: int,
+    stem: str,
+    projection: str,
+    contract_dilation: bool,
+    aux: bool,
+) -> SceneParser:
+    trunk = make_trunk(
+        backbone=backbone,
+        backbone_depth=backbone_depth,
+        stem=stem,
+        projection=projection,
+        contract_dilation=contract_dilation,
+    )
     return SceneParser(classes, size, trunk, PspHead(trunk.channels4, classes), aux=aux)
 
 
@@ -173,20 +177,25 @@ def build_clusternet(
     classes: int,
     size: Size,
     *,
+    backbone: str,
     backbone_depth: int,
+    stem: str,
+    projection: str,
+    contract_dilation: bool,
     aux: bool,
     clusters: int,
     sigma: float,
     assignment: str,
 ) -> SceneParser:
-    trunk = ResNet(backbone_depth)
+    trunk = make_trunk(
+        backbone=backbone,
+        backbone_depth=backbone_depth,
+        stem=stem,
+        projection=projection,
+        contract_dilation=contract_dilation,
+    )
     groups = ChannelGroups(trunk.channels4, clusters, sigma, shared=assignment == "shared")
     return SceneParser(classes, size, trunk, head(trunk.channels4, classes, groups), aux=aux)
-
-
-def _output_weights(outputs: int) -> tuple[float, ...]:
-    """The auxiliary head, where it answers, counts 0.4."""
-    return (0.4, 1.0)[-outputs:]
 
 
 def _not_in_onnx(network: SceneParser) -> str:
@@ -196,10 +205,7 @@ def _not_in_onnx(network: SceneParser) -> str:
     return "with assignment=per_image it takes eigenvectors, for which ONNX has no operator"
 
 
-BACKBONE = {
-    "backbone_depth": Option(50, "depth of the ResNet", choices=tuple(BLOCKS)),
-    "aux": Option(True, "auxiliary head on layer3, in training"),
-}
+OPTIONS = BACKBONE | {"aux": Option(True, "auxiliary head on the trunk's maps before the last ones, in training")}
 CLUSTERING = {
     "clusters": Option(40, "groups of channels", low=2, high=2048),
     "sigma": Option(0.5, "width of the affinity between channels", low=0.01, high=1000),
@@ -223,8 +229,8 @@ SPECS = (
             Published(classes=35, size=CROP, parameters=49_092_358),
             Published(classes=35, size=CROP, parameters=46_723_555, options=NO_AUX),
         ),
-        options=BACKBONE,
-        step_weights=_output_weights,
+        options=OPTIONS,
+        step_weights=auxiliary_weights,
     ),
     ModelSpec(
         name="clusternet",
@@ -240,8 +246,8 @@ SPECS = (
             Published(classes=19, size=CROP, parameters=26_003_894),
             Published(classes=20, size=CROP, parameters=26_004_232),
         ),
-        options=BACKBONE | CLUSTERING,
-        step_weights=_output_weights,
+        options=OPTIONS | CLUSTERING,
+        step_weights=auxiliary_weights,
     ),
     ModelSpec(
         name="clusternet_concat",
@@ -255,7 +261,7 @@ SPECS = (
             Published(classes=35, size=CROP, parameters=49_092_358),
             Published(classes=35, size=CROP, parameters=46_723_555, options=NO_AUX),
         ),
-        options=BACKBONE | CLUSTERING,
-        step_weights=_output_weights,
+        options=OPTIONS | CLUSTERING,
+        step_weights=auxiliary_weights,
     ),
 )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segdata.base.files import parsing
+from segdata.requirements import RequirementError
 from segdata.splits.splitlist import digest_of
-from segmodels.errors import SegmodelsError
-from segmodels.networks import spec
+from segmodels.errors import CodeError, SegmodelsError
 from segmodels.report.read.datasets import Dataset, read_datasets
 from segmodels.report.read.latency import FILE as LATENCY
 from segmodels.report.read.latency import Latency, read_latencies
@@ -64,7 +64,7 @@ class Board:
     @property
     def staged(self) -> Result | None:
         """The network whose stages are shown: the best that has some."""
-        return next((result for result in self.results if spec(result.network).stages), None)
+        return next((result for result in self.results if result.declared.stages), None)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,11 @@ def collect(folders: Folders) -> Collection:
             with parsing(
                 f"{path} with {scores}", SegmodelsError, f"Run `segmodels evaluate {path} --shards … --out {scores}`."
             ):
-                result = read_result(Run(path), scores, datasets)
+                try:
+                    result = read_result(Run(path), scores, datasets)
+                except (CodeError, RequirementError) as error:
+                    notes.append(f"{path}: left out. {error}")
+                    continue
                 results[result.name] = result
     notes += [
         f"{path}: scores of a run that {folders.runs} does not have."

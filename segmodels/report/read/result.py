@@ -25,7 +25,7 @@ from segmodels.scoring.intervals import OLDER, Interval
 from segmodels.scoring.metrics import IMAGE_SCORES, SPLIT_SCORES, ConfusionMatrix
 from segmodels.scoring.scored import read_matrices, read_table
 from segmodels.scoring.scoresheet import CONFUSION, IMAGES, METRICS, STEPS
-from segmodels.spec import SCALES, Size
+from segmodels.spec import SCALES, ModelSpec, Origin, Size
 
 LARGEST_WINDOW = 1 << 13  # that the page's few images are shown through
 SCORES = (*SPLIT_SCORES, *IMAGE_SCORES)  # names in metrics.json
@@ -55,8 +55,7 @@ class Result:
 
     name: str  # of the run's folder
     run: Path
-    network: str
-    family: str
+    declared: ModelSpec
     provenance: Provenance
     dataset: Dataset
     split: str
@@ -80,6 +79,14 @@ class Result:
     images_per_second: float | None  # of training, validation excluded
 
     @property
+    def network(self) -> str:
+        return self.declared.name
+
+    @property
+    def family(self) -> str:
+        return self.declared.family
+
+    @property
     def miou(self) -> float:
         """To sort by: undefined is last."""
         found = self.scores["miou"]
@@ -100,7 +107,7 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
     name = run.path.absolute().name
     train_again = "Run its `segmodels train` again"
     about = read_fields(run.about, train_again)
-    declared = spec(about.inside("config").text("network"))
+    declared = _declared(about.inside("config"))
     check_identity(about.values, run.about)
     score_again = f"Run its `segmodels evaluate {run.path} --shards … --out {scores}` again"
     sheet = read_fields(scores / METRICS, score_again)
@@ -116,8 +123,7 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
     return Result(
         name=name,
         run=run.path,
-        network=declared.name,
-        family=declared.family,
+        declared=declared,
         provenance=read_provenance(about),
         dataset=dataset,
         split=split,
@@ -140,6 +146,13 @@ def read_result(run: Run, scores: Path, datasets: Mapping[str, Dataset]) -> Resu
         seconds=timing.number("seconds"),
         images_per_second=timing.score("images_per_second"),
     )
+
+
+def _declared(config: Fields) -> ModelSpec:
+    with parsing(config.where, SegmodelsError, config.advice):
+        place = config.values.get("plugin_file")
+        found = tuple((name, digest) for name, digest in config.values.get("plugin", ()))
+    return spec(config.text("network"), Origin(found, Path(place) if isinstance(place, str) else None))
 
 
 def _dataset(sheet: Fields, scores: Path, datasets: Mapping[str, Dataset]) -> tuple[Dataset, str]:

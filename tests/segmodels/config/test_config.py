@@ -36,6 +36,9 @@ def config(**values: Any) -> TrainConfig:
         ({"lr": math.nan}, "--lr is nan"),
         ({"lr": 0.0}, "--lr is 0.0"),
         ({"trunk_lr": 0.0}, "--trunk-lr is 0.0, expected above 0, or an --init to freeze"),
+        ({"freeze": "norms"}, "--freeze is 'norms', expected none, or an --init to freeze"),
+        ({"freeze": "all"}, "--freeze is 'all', expected one of none, trunk, norms"),
+        ({"freeze": "trunk", "trunk_lr": 0.1, "init": Path("x")}, "--trunk-lr is 0.1, expected 0, or nothing, beside"),
         ({"epochs": 3, "steps": 5}, "this or steps"),
         ({"epochs": None}, "this or steps"),
         ({"batch_size": 8, "accumulate": 3}, "--accumulate is 3, expected a divisor of 8"),
@@ -105,6 +108,7 @@ def test_an_empty_word_is_no_choice(network: str, name: str) -> None:
 # --- The digest ---------------------------------------------------------------------------------------
 
 SAME = {
+    "plugin_file": Path("my.py"),
     "shards": Path("/elsewhere/cs"),
     "out": Path("runs/b"),
     "workers": 7,
@@ -113,6 +117,7 @@ SAME = {
     "init": Path("weights.safetensors"),  # the file's digest is part of the run id
 }
 OTHER = {
+    "plugin": (("my.py", "0f"),),
     "network": "clusternet",
     "options": (("aux", False),),
     "epochs": 3,
@@ -159,6 +164,7 @@ TOGETHER = {  # these cannot change alone, or not together with the others
     "centre_crop": {"crop": (64, 128), "centre_crop": True},
     "milestones": {"schedule": "step", "milestones": ((0.5, 0.1),)},
     "rotation_probability": {"rotations": (15.0,), "rotation_probability": 0.4},
+    "freeze": {"init": Path("x"), "freeze": "norms"},
 }
 
 
@@ -177,7 +183,8 @@ def test_digest_sees_what_matters(name: str) -> None:
 
 def test_what_is_not_digested_is_declared() -> None:
     """The identity leaves out these fields and no other: one more would make two trainings one run."""
-    assert set(configs.NOT_DIGESTED) == set(SAME) == {name for name, each in OPTIONS.items() if not each.digested}
+    assert set(configs.NOT_DIGESTED) == set(SAME)
+    assert {name for name, each in OPTIONS.items() if not each.digested} == {*SAME} - {"plugin_file"}  # no option
 
 
 def test_every_field_is_one_or_the_other() -> None:
@@ -218,11 +225,22 @@ def test_a_config_survives_json() -> None:
 def test_a_field_that_runs_of_before_do_not_have() -> None:
     """With its default it stands in no document, so that their ids stay; their documents are read without it."""
     added = {name for name, each in OPTIONS.items() if each.added}
-    assert added == {"pad", "train_scores", "shuffle", "rotation_probability", "decay", "plateau_threshold"}
+    assert added == {"pad", "train_scores", "shuffle", "rotation_probability", "decay", "plateau_threshold", "freeze"}
     assert not added & config().document().keys()
     others = {name: OTHER.get(name) for name in added} | TOGETHER["rotation_probability"] | TOGETHER["shuffle"]
+    others |= TOGETHER["freeze"]
     assert added <= config(**others).document().keys()
     assert configs.config_from_document(config().document()) == config()
+
+
+def test_a_frozen_trunk_is_one_training() -> None:
+    """However it is said. A factor that waits for what --init holds is settled at once without an --init."""
+    init = Path("x")
+    frozen = [{"freeze": "trunk"}, {"trunk_lr": 0.0}, {"freeze": "norms", "trunk_lr": 0.0}]
+    assert len({config(init=init, **values).digest for values in frozen}) == 1
+    assert [config(init=init).trunk_lr, config(init=init, trunk_lr=1.0).trunk_lr, config().trunk_lr] == [None, 1.0, 1.0]
+    published = make_config("clusternet", "published", PLACES | {"init": init, "freeze": "trunk"})
+    assert published.trunk_lr == 0
 
 
 def test_a_document_of_another_version_is_refused() -> None:
@@ -280,9 +298,18 @@ def test_published_recipes_say_what_their_sources_say() -> None:
     assert (family.optimizer, family.lr, family.loss, family.crop) == ("adam", 1e-3, "ce+dice", (384, 768))
     assert (family.flip, family.vertical_flip, family.rotations) == (True, True, (15.0, 30.0))
     assert family.rotation_probability == 0.4
+    ddrnet, segformer = made["ddrnet23_slim"], made["segformer_b0"]
+    assert (ddrnet.epochs, ddrnet.batch_size, ddrnet.crop, ddrnet.loss) == (484, 12, (1024, 1024), "ohem")
+    assert (ddrnet.optimizer, ddrnet.lr, ddrnet.momentum, ddrnet.weight_decay) == ("sgd", 0.01, 0.9, 5e-4)
+    assert (ddrnet.schedule, ddrnet.warmup, ddrnet.decay) == ("poly", 0.0, "all")
+    assert (segformer.steps, segformer.batch_size, segformer.optimizer) == (160_000, 8, "adamw")
+    assert (segformer.lr * segformer.trunk_lr, segformer.lr) == pytest.approx((6e-5, 6e-4))
+    assert round(segformer.warmup * 160_000) == 1_500
+    assert optim.learning_rate_factor("linear", 80_750, 160_000, warmup=segformer.warmup) == pytest.approx(0.5)
+    assert all((each.scale, each.flip, each.pad) == ((0.5, 2.0), True, True) for each in (ddrnet, segformer))
 
 
-@pytest.mark.parametrize("network", ["pspnet", "clusternet", "clusternet_concat"])
+@pytest.mark.parametrize("network", ["pspnet", "clusternet", "clusternet_concat", "ddrnet23_slim", "segformer_b0"])
 def test_a_recipe_that_starts_from_a_trained_trunk(network: str) -> None:
     """Without one it is refused, in a line that says what to give; --no-init agrees to random weights."""
     with pytest.raises(SegmodelsError, match=r"trained on ImageNet, .*--init .*, or --no-init to start from random"):

@@ -25,6 +25,8 @@ SMALL: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "pspnet": ((49, 66), {"backbone_depth": 18}),
     "clusternet": ((49, 66), {"backbone_depth": 18, "clusters": 8}),
     "clusternet_concat": ((49, 66), {"backbone_depth": 18, "clusters": 8, "assignment": "per_image"}),
+    "ddrnet23_slim": ((49, 66), {"width": 4, "pyramid_width": 8, "head_width": 4}),
+    "segformer_b0": ((49, 66), {"head_channels": 4, "decoder_channels": 8}),
     "distill_x1": ((16, 32), FAMILY),
     "distill_x2": ((16, 32), FAMILY),
     "distill_x4": ((32, 48), FAMILY),
@@ -76,6 +78,7 @@ COUNTS = [
     ("fcn_resnet_v2", 19, (512, 1024), {}, 15_240_819),
     ("fcn_resnet_v2", 20, (512, 1024), {}, 15_241_076),
     ("fcn_resnet_v2", 4, (480, 640), {"n_layers": 3}, 11_105_892),
+    ("segformer_b0", 150, (512, 512), {"head_channels": 64}, 13_715_798),
 ]
 
 

@@ -17,8 +17,8 @@ from segdata import ShardSet
 from segmodels import SegmodelsError
 from segmodels.inference.trained import load_trained
 from segmodels.pretrained.pretrained import load_init
-from segmodels.spec import Colours
 from segmodels.runs.checkpoint import load_weights
+from segmodels.spec import Colours
 
 SMALL = {"backbone_depth": 18, "clusters": 8}
 Make = Callable[..., Path]
@@ -86,7 +86,7 @@ def test_random_groups(make_street_shards: Make, tmp_path: Path) -> None:
     torch.manual_seed(3)
     network = declared.build(len(shards.taxonomy.classes), size, options)
     seeds = {name: each.clone() for name, each in network.state_dict().items()}
-    told = load_init(network, declared, options, size, shards.taxonomy, file, colours)
+    told = load_init(network, declared, options, size, shards.taxonomy, file, colours).told
     assert "warning" not in told
     changed = [name for name, each in network.state_dict().items() if not torch.equal(each, seeds[name])]
     assert sorted(changed) == ["head.groups.assignment", "head.groups.batches"]

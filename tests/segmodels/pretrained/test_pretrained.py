@@ -17,11 +17,11 @@ from torch import Tensor, nn
 import segmodels
 from segdata.labels.taxonomy import TargetClass, Taxonomy
 from segmodels import SegmodelsError
-from segmodels.networks.pspnet.resnet import ResNet
-from segmodels.pretrained.pretrained import load_init
-from segmodels.spec import Colours, load_trunk
+from segmodels.pretrained.pretrained import load_init, load_trunk
 from segmodels.pretrained.trunk import TrunkReport
 from segmodels.runs.checkpoint import save_weights
+from segmodels.spec import Colours
+from segmodels.trunks.resnet import ResNet
 
 STEM = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
 SEQUENCE = dict(zip(STEM, (0, 1, 3, 4, 6, 7), strict=True))
@@ -306,7 +306,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "vgg.pth")
     with pytest.raises(SegmodelsError, match=r"vgg\.pth fits the trunk: it holds features\.0\.weight"):
         load_trunk(network(1), tmp_path / "vgg.pth")
-    with pytest.raises(SegmodelsError, match="Linear has no ResNet trunk"):
+    with pytest.raises(SegmodelsError, match="Linear has no trunk"):
         load_trunk(nn.Linear(2, 2), tmp_path / "vgg.pth")
 
 
@@ -388,7 +388,7 @@ class Trained(NamedTuple):
         chosen = declared.resolve(options)
         torch.manual_seed(2)
         net = declared.build(len(names), size, chosen)
-        told = load_init(net, declared, chosen, size, taxonomy(*names), self.path, GREY)
+        told = load_init(net, declared, chosen, size, taxonomy(*names), self.path, GREY).told
         return net.state_dict(), told
 
 
@@ -459,7 +459,7 @@ def test_other_colours(tmp_path: Path, network: str) -> None:
 
     def told(colours: Colours) -> str:
         net = declared.build(2, (32, 64), chosen)
-        return load_init(net, declared, chosen, (32, 64), taxonomy(*BOTH), run.path, colours)
+        return load_init(net, declared, chosen, (32, 64), taxonomy(*BOTH), run.path, colours).told
 
     assert "warning: it was trained under" not in told(GREY)
     assert told(Colours((0.0, 0.0, 0.0), (0.5, 0.5, 0.5))).splitlines()[-1] == (

@@ -282,7 +282,9 @@ def test_windows_give_what_the_whole_image_gives(size: tuple[int, int]) -> None:
     network = Pointwise(4)
     image = torch.randn(1, 3, *size)
     geometry, taxonomy = Geometry(stride=4, size_multiple=8, fixed_size=True), load_taxonomy("camvid-11")
-    segmenter = Segmenter(network, "iterative_v6", geometry, (24, 32), taxonomy, (0.5,) * 3, (0.25,) * 3, CPU)
+    segmenter = Segmenter(
+        network, segmodels.spec("iterative_v6"), geometry, (24, 32), taxonomy, (0.5,) * 3, (0.25,) * 3, CPU
+    )
     (slid,) = look(segmenter, image, segmenter.window)
     assert set(network.sizes) == {(24, 32)}
     (whole,) = look(replace(segmenter, geometry=geometry._replace(fixed_size=False)), image, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from segmodels.data.batches import Batch, Batches
 from segmodels.runs.checkpoint import load_weights
 from segmodels.runs.run import Run
 from segmodels.spec import Geometry
-from segmodels.training.frozen import freeze_trunk
+from segmodels.training.frozen import start_learning
 from segmodels.training.losses import labelled_pixels
 from segmodels.training.state import State
 from segmodels.training.train import train
@@ -99,8 +100,30 @@ def test_a_frozen_trunk(make_run: Callable[..., Path], lesson: Lesson) -> None:
     same = {name for name in old if torch.equal(old[name], new[name])}
     assert {name for name in old if name.startswith("trunk.")} <= same
     assert not {name for name in same if name.startswith("head.") and name.endswith("running_mean")}
+    config, other = lesson(init=begin, trunk_lr=0.0), torch.nn.ModuleDict({"trunk": torch.nn.Conv2d(1, 1, 1)})
     with pytest.raises(SegmodelsError, match="--trunk-lr is 0, but this network has no part named `trunk` to freeze"):
-        freeze_trunk(torch.nn.Conv2d(1, 1, 1))
+        start_learning(torch.nn.Conv2d(1, 1, 1), config, "trunk")
+    with pytest.raises(SegmodelsError, match="--freeze is norms, but the part `trunk` of this network has no batch"):
+        start_learning(other, lesson(init=begin, freeze="norms"), "trunk")
+
+
+def test_frozen_norms(make_run: Callable[..., Path], lesson: Lesson) -> None:
+    """With --freeze norms every norm of the trunk stays that of --init over a validation; its convolutions learn, by
+    default at a tenth of the rate where the file holds a trunk alone, and at the whole rate where it is the network."""
+    options = {"backbone_depth": 18}
+    begin = make_run("pspnet", (32, 64), **options) / "model.safetensors"
+    old = load_weights(begin)[0]
+    trunk = begin.with_name("trunk.pth")
+    torch.save({name: each for name, each in old.items() if name.startswith("trunk.")}, trunk)
+    small: dict[str, Any] = {"network": "pspnet", "options": options, "steps": 2, "batch_size": 2, "crop": (32, 32)}
+    run = train(lesson("norms", init=trunk, freeze="norms", **small)).run
+    new = load_weights(run.weights)[0]
+    of_trunk = {name for name in old if name.startswith("trunk.") and "num_batches" not in name}
+    norms = {name for name in of_trunk if re.search(r"(bn\d|downsample\.1)\.", name)}
+    assert {name for name in of_trunk if torch.equal(old[name], new[name])} == norms
+    assert run.config().trunk_lr == 0.1 and run.config().freeze == "norms"
+    assert not verify(run.path, steps=1).wrong
+    assert train(lesson("on", init=begin, **small | {"steps": 1})).run.config().trunk_lr == 1.0
 
 
 # ---- images of several sizes ---------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ def torchs(make: Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler], st
     ("schedule", "make"),
     [
         ("constant", lambda o: lr_scheduler.ConstantLR(o, factor=1.0)),
+        ("linear", lambda o: lr_scheduler.PolynomialLR(o, total_iters=50, power=1.0)),
         ("poly", lambda o: lr_scheduler.PolynomialLR(o, total_iters=50, power=0.9)),
         ("cosine", lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=50)),
     ],

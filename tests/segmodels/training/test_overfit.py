@@ -22,6 +22,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "pspnet": {"backbone_depth": 18},
     "clusternet": {"backbone_depth": 18, "clusters": 64, "assignment": "shared"},
     "clusternet_concat": {"backbone_depth": 18, "clusters": 64, "assignment": "shared"},
+    "ddrnet23_slim": {"width": 8, "pyramid_width": 16, "head_width": 16},
+    "segformer_b0": {"head_channels": 8, "decoder_channels": 32},
     "distill_x1": FAMILY,
     "distill_x2": FAMILY,
     "distill_x4": FAMILY,
@@ -31,7 +33,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 REPRESENTATIVES = {
     "percentile", "dilated_unet", "fcn_resnet_v2", "pspnet", "clusternet", "distill_x2", "iterative_v6",
-    "res_hourglass",
+    "res_hourglass", "segformer_b0",
 }  # fmt: skip
 
 
