@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from segmodels.adapters.library import Library, asking, said
 from segmodels.errors import SegmodelsError
 from segmodels.plugins.measure import SIDE, measured
-from segmodels.plugins.wrap import wrapped
+from segmodels.plugins.wrap import as_prediction, wrapped
 from segmodels.spec import Geometry, ModelSpec, Options, Size
 
 SMALLEST = 32  # pixels a side: most encoders halve the image five times
@@ -42,9 +43,13 @@ def _build(
     name: str, build: Build, rule: Callable[[Options], Geometry], classes: int, size: Size, **options: Any
 ) -> nn.Module:
     geometry = rule(options)
-    if geometry.fixed_size and not torch.empty(0).is_meta:
-        _try(name, build, size, tuple(sorted(options.items())))
-    return wrapped(_ask(name, build, geometry.fixed_size, classes, size, **options), geometry, classes, size)
+    network = _ask(name, build, geometry.fixed_size, classes, size, **options)
+    if not torch.empty(0).is_meta:
+        seen = size if geometry.fixed_size else (SIDE, SIDE)
+        unused = _unused(name, build, geometry.fixed_size, seen, tuple(sorted(options.items())))
+        for path, parameter in network.named_parameters():
+            parameter.requires_grad_(path not in unused)
+    return wrapped(network, geometry, classes, size)
 
 
 def _ask(name: str, build: Build, fixed_size: bool, classes: int, size: Size, **options: Any) -> nn.Module:
@@ -56,19 +61,38 @@ def _ask(name: str, build: Build, fixed_size: bool, classes: int, size: Size, **
         try:
             return asked()
         except (RuntimeError, NotImplementedError):
-            with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-                return asked().to("meta")
+            with _Readable():
+                return asked()
+
+
+class _Readable(TorchFunctionMode):
+    """Inside, a row of numbers such as the rates of stochastic depth can be read, though nothing has memory."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        here = {"device": "cpu"} if func is torch.linspace else {}
+        return func(*args, **here | dict(kwargs or {}))
 
 
 @lru_cache(maxsize=256)
-def _try(name: str, build: Build, size: Size, options: tuple[tuple[str, Any], ...]) -> None:
-    """Raise SegmodelsError where a network is built for a size that it does not take after all: not a square one."""
-    with torch.device("meta"), torch.no_grad():
-        network = _ask(name, build, True, 2, size, **dict(options)).eval()
+def _unused(
+    name: str, build: Build, fixed_size: bool, size: Size, options: tuple[tuple[str, Any], ...]
+) -> frozenset[str]:
+    """The parameters on which no output depends: a library builds more of an encoder than a decoder uses.
+
+    Raises SegmodelsError where the network does not take images of this size after all: some take only square ones.
+    """
+    with torch.device("meta"):
+        network = _ask(name, build, fixed_size, 2, size, **dict(options)).train()
         try:
-            network(torch.empty(1, 3, *size))
+            outputs = as_prediction(network(torch.empty(2, 3, *size))).steps
         except Exception as error:  # each library has its own kinds
             raise SegmodelsError(f"{name} takes no images of {size[0]}x{size[1]}: {said(error)}") from error
+        named = dict(network.named_parameters())
+        total = torch.stack([each.sum() for each in outputs]).sum()
+        gradients = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    return frozenset(path for path, each in zip(named, gradients, strict=True) if each is None)
 
 
 def _rule(name: str, build: Build, fixed_size: bool | None, options: Options) -> Geometry:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from segdata.base.canonical import canonical_json
@@ -24,7 +26,7 @@ from segmodels.adapters.library import Library, asking
 from segmodels.compute.deterministic import resize
 from segmodels.errors import SegmodelsError
 from segmodels.prediction import Prediction
-from segmodels.spec import Colours, ModelSpec, Option, Pretrained, Size, nearest
+from segmodels.spec import Colours, ModelSpec, Option, Size, nearest
 
 LIBRARY = Library("hf", ("transformers",))
 CONFIG, WEIGHTS, IMAGES = "config.json", "model.safetensors", "preprocessor_config.json"
@@ -113,7 +115,7 @@ def _of_folder(library: Any, folder: Path, types: Mapping[str, str]) -> ModelSpe
     if (folder / IMAGES).is_file():
         images = _images(_read(folder / IMAGES), folder / IMAGES, images)
     weights = folder / WEIGHTS
-    return _declare(kind, stated, images, Pretrained(weights, _classes(document)) if weights.is_file() else None)
+    return _declare(kind, stated, images, weights if weights.is_file() else None)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -138,14 +140,6 @@ def _type(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"model_type": document["model_type"]} if "model_type" in document else {}
 
 
-def _classes(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the classes that the weights know, by their numbers; none where they are not told."""
-    named = document.get("id2label")
-    if not isinstance(named, dict) or {*named} != {str(number) for number in range(len(named))}:
-        return ()
-    return tuple(str(named[str(number)]) for number in range(len(named)))
-
-
 def _images(document: Mapping[str, Any], path: Path, usual: Images) -> Images:
     """As `preprocessor_config.json` has it. Raises SegmodelsError where images are prepared in another way."""
     if not document.get("do_rescale", True) or abs(document.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
@@ -167,7 +161,7 @@ def _images(document: Mapping[str, Any], path: Path, usual: Images) -> Images:
 
 
 @lru_cache(maxsize=64)
-def _declare(kind: str, config: str, images: Images, weights: Pretrained | None) -> ModelSpec:
+def _declare(kind: str, config: str, images: Images, weights: Path | None) -> ModelSpec:
     name = f"hf:{kind}"
     library = LIBRARY.load(name)
     trunk = getattr(library, library.models.auto.modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES[kind])
@@ -185,6 +179,7 @@ def _declare(kind: str, config: str, images: Images, weights: Pretrained | None)
         step_weights=_weights,
         trunk=trunk.base_model_prefix or "backbone",
         colours=images.colours,
+        renamed=_renamed,
         pretrained=weights,
     )
 
@@ -201,6 +196,38 @@ def _build(library: Any, kind: str, classes: int, size: Size | None, *, config: 
         network.register_forward_pre_hook(_flipped)
     _Answer(network)
     return network
+
+
+def _renamed(network: Any, contents: Any, classes: int | None) -> Any:
+    """Tensors under the names that the library gives them in memory: in files many have those of its older versions.
+
+    `classes` of the file's classifier. What the library does not know stays as it is.
+    """
+    if not isinstance(contents, dict) or not all(isinstance(each, Tensor) for each in contents.values()):
+        return contents
+    kind = network.config.model_type
+    library, known = LIBRARY.load(f"hf:{kind}"), {"num_labels": classes or network.config.num_labels}
+    config = type(network.config).from_dict(_kept(network.config.to_dict()) | known)
+    with asking(f"hf:{kind}"), _quietly(library), torch.random.fork_rng(devices=[]):
+        read, told = type(network).from_pretrained(
+            *(None,), config=config, state_dict=dict(contents), output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    drawn = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
+    return {name: each for name, each in read.state_dict().items() if name not in drawn} or contents
+
+
+@contextmanager
+def _quietly(library: Any) -> Iterator[None]:
+    """What the library says about weights that do not fit is said by `pretrained`, and its bar shows nothing."""
+    told, level, bar = library.logging, library.logging.get_verbosity(), library.logging.is_progress_bar_enabled()
+    told.set_verbosity_error()
+    told.disable_progress_bar()
+    try:
+        yield
+    finally:
+        told.set_verbosity(level)
+        if bar:
+            told.enable_progress_bar()
 
 
 def _flipped(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
