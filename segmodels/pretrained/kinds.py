@@ -34,7 +34,7 @@ def kind_of(trunk: nn.Module) -> Kind:
     if isinstance(trunk, InvertedResiduals):
         title = "MobileNetV2 or EfficientNet-lite"
         return Kind(title, tuple(_inverted(trunk)), INVERTED_BLOCK, stem=re.compile(r"conv_stem\."))
-    return Kind(type(trunk).__name__, (AS_HERE,))
+    return Kind("trunk", (AS_HERE,))
 
 
 def foreign(found: Found, kind: Kind) -> Iterator[str]:
