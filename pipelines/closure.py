@@ -1,6 +1,6 @@
 """What code a command is made of: a list of the files behind it, each with a digest of what it says.
 
-    python pipelines/closure.py data/code segdata/prepare segmodels/report --each segmodels/train
+    python pipelines/closure.py data/code segdata/prepare segmodels/report --each segmodels/train --runs runs.yaml
 
 writes `data/code/segdata/prepare.txt`, `data/code/segmodels/report.txt`, and for a command that runs one network a list
 for each: `data/code/segmodels/train/pspnet.txt`. The stages of dvc.yaml depend on these lists instead of on the
@@ -9,8 +9,9 @@ all networks again for a comment, and for a line of code that no training reache
 
 What counts: the file of the command but for the other commands in it, and from there every file of the two packages
 that is imported, wherever in a file the import is. Of the networks, only the one that is run: the registry reads all of
-them. Comments, docstrings and layout do not count. Files of data (taxonomies, lists of frames) are dependencies that
-dvc.yaml names itself.
+them. A network that is none of segmodels' own, which the runs name, counts with its own files, or with the version of
+its package. Comments, docstrings and layout do not count. Files of data (taxonomies, lists of frames) are dependencies
+that dvc.yaml names itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+import yaml
+
 from segdata.cli.script import Parser
 
 ROOT = Path(str(import_module("segdata").__file__)).parents[1]  # of the packages that the commands run
@@ -32,11 +35,15 @@ PACKAGES = frozenset({"segdata", "segmodels"})  # hand on what other files defin
 COMMAND_LINES = frozenset({"segdata.cli", "segmodels.cli"})  # import the files of all commands
 NAME = re.compile(r"(segdata|segmodels)(\.\w+)+")  # of a module
 NETWORKS = "segmodels.networks"
+ADAPTERS = "segmodels.adapters"
 Code = dict[Path, ast.Module]  # of each file what counts
 
 
-def main(out: Path, commands: Iterable[str], each: Iterable[str]) -> None:
-    """Write the lists of these commands, all given as package/command; of those in `each` a list a network."""
+def main(out: Path, commands: Iterable[str], each: Iterable[str], runs: Path | None) -> None:
+    """Write the lists of these commands, all given as package/command; of those in `each` a list a network.
+
+    These are ours, and those that the file `runs` names (pipelines/runs.yaml).
+    """
     modules = [f"{NETWORKS}.{file.name}" for file in iter_modules(import_module(NETWORKS).__path__)]
     networks = {spec.name: module for module in modules for spec in import_module(module).SPECS}
     for command in commands:
@@ -45,12 +52,29 @@ def main(out: Path, commands: Iterable[str], each: Iterable[str]) -> None:
     for command in each:
         for network, module in networks.items():
             write(out / command / f"{network}.txt", closure(command, {module}))
+        for network in sorted(networks_of(runs) - networks.keys()):
+            adapter = f"{ADAPTERS}.{network.partition(':')[0]}"
+            code = closure(command, {adapter} if file_of(adapter) else set())
+            write(out / command / f"{network}.txt", code, parts_of(network))
 
 
-def write(path: Path, code: Code) -> None:
-    """A line a file, with a digest that other layout, comments or docstrings do not change."""
+def networks_of(runs: Path | None) -> set[str]:
+    """The networks that a file of runs names."""
+    document = yaml.safe_load(runs.read_text(encoding="utf-8")) if runs else {}
+    return {row["network"] for name in ("runs", "sweeps") for row in document.get(name, {}).values()}
+
+
+@cache
+def parts_of(network: str) -> tuple[tuple[str, str], ...]:
+    """What the code of a network that is none of ours is: files and their digests, packages and their versions."""
+    return import_module("segmodels").spec(network).origin.parts
+
+
+def write(path: Path, code: Code, parts: Iterable[tuple[str, str]] = ()) -> None:
+    """A line a file, with a digest that other layout, comments or docstrings do not change; then a line a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{file} {digest(tree)}\n" for file, tree in sorted(code.items())))
+    lines = [f"{file} {digest(tree)}\n" for file, tree in sorted(code.items())]
+    path.write_text("".join([*lines, *(f"{name} {value}\n" for name, value in parts)]))
 
 
 @cache
@@ -129,5 +153,6 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("commands", nargs="*", metavar="package/command")
     parser.add_argument("--each", nargs="*", default=[], metavar="package/command", help="of these a list a network")
+    parser.add_argument("--runs", type=Path, metavar="FILE", help="which networks are run, besides ours")
     given = parser.parse_args()
-    main(given.out, given.commands, given.each)
+    main(given.out, given.commands, given.each, given.runs)

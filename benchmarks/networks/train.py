@@ -45,6 +45,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "pspnet": {"backbone_depth": 18},
     "clusternet": {"backbone_depth": 18},
     "clusternet_concat": {"backbone_depth": 18},
+    "ddrnet23_slim": {"width": 16, "pyramid_width": 32, "head_width": 32},
+    "segformer_b0": {"head_channels": 8, "decoder_channels": 64},
     **{f"distill_{scale}": {"width": 8, "depth": 2} for scale in ("x1", "x2", "x4", "x8")},
     **{f"iterative_v{version}": STEPS for version in range(1, 7)},
     **{f"{kind}hourglass{copy}": STEPS for kind in ("", "res_") for copy in ("", "_iter", "_iter_ex")},

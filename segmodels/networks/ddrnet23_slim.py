@@ -202,11 +202,9 @@ SPECS = (
             Published(classes=19, size=FRAME, parameters=20_148_947, options=DDRNET_23 | NO_AUX),
         ),
         options={
-            "width": Option(
-                32, "channels at full width are multiples of it; 64 with head_width=128 is DDRNet-23", low=1
-            ),
-            "pyramid_width": Option(128, "channels of each scale of the pyramid", low=1),
-            "head_width": Option(64, "channels inside the head, and inside the auxiliary head", low=1),
+            "width": Option(32, "channels of the stem; 64 with head_width=128 is DDRNet-23", low=1, high=1024),
+            "pyramid_width": Option(128, "channels of each scale of the pyramid", low=1, high=1024),
+            "head_width": Option(64, "channels inside the head, and inside the auxiliary head", low=1, high=1024),
             "aux": Option(True, "auxiliary head behind the first exchange, in training"),
         },
         step_weights=auxiliary_weights,

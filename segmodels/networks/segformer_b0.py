@@ -233,8 +233,8 @@ SPECS = (
             Published(classes=19, size=CROP, parameters=13_682_131, options=B1),
         ),
         options={
-            "head_channels": Option(32, "channels of a head of attention; 64 is SegFormer-B1", low=1),
-            "decoder_channels": Option(256, "channels inside the decoder", low=1),
+            "head_channels": Option(32, "channels of a head of attention; 64 is SegFormer-B1", low=1, high=1024),
+            "decoder_channels": Option(256, "channels inside the decoder", low=1, high=4096),
             "stochastic_depth": Option(
                 0.1, "probability with which the last block is left out in training", low=0, high=0.99
             ),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CLASSES = ("classes", "num_classes", "n_classes", "nclass", "num_class", "nb_classes", "n_class")
+SIZE = ("size", "image_size", "img_size")
 CHANNELS = ("in_channels", "n_channels", "in_chans", "channels_in", "in_ch", "input_channels", "num_channels")
 
 
@@ -38,15 +39,14 @@ def declare(
     it; `fixed_size`: it takes images of the size that it is built for, and no others. `others` are fields of ModelSpec,
     such as `family`, `citation`, `trunk` or `colours`. Raises SegmodelsError where the parameters do not fit.
     """
-    call = _Call(factory)
+    call = _Call(factory, frozenset(options or ()))
     found = dict(options) if options is not None else call.options
     if stride is None:
         rule: Callable[[Options], Geometry] = partial(_measure, call, size_multiple, fixed_size)
     else:
         given = Geometry(stride, max(size_multiple, stride), fixed_size, min_size=min_size)
         rule = partial(_as_given, given)
-    name = getattr(factory, "__name__", type(factory).__name__)
-    fields: dict[str, Any] = {"name": name} | others
+    fields: dict[str, Any] = {"name": call.name} | others
     return ModelSpec(factory=partial(_build, call, rule), rule=rule, options=found, **fields)
 
 
@@ -69,30 +69,22 @@ def _build(call: _Call, rule: Callable[[Options], Geometry], classes: int, size:
 class _Call:
     """How a factory is called: which of its parameters are the classes and the size, and which are options."""
 
-    def __init__(self, factory: Callable[..., Any]) -> None:
+    def __init__(self, factory: Callable[..., Any], declared: frozenset[str]) -> None:
         self.factory = factory
-        name = getattr(factory, "__name__", "the factory")
-        try:
-            parameters = inspect.signature(factory).parameters
-        except (TypeError, ValueError):
-            raise SegmodelsError(f"{name} is no class of networks and no function that builds one") from None
-        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        plain = [each for each in parameters.values() if each.kind not in kinds]
-        self.classes = next((each for each in plain if each.name in CLASSES), plain[0] if plain else None)
-        if self.classes is None:
-            raise SegmodelsError(
-                f"{name}() takes no parameters, expected one for the number of classes: {name}(classes)"
-            )
-        self.size = next((each for each in plain if each.name in {"size", "image_size", "img_size"}), None)
+        self.name = getattr(factory, "__name__", type(factory).__name__)
+        plain = _parameters(factory, self.name)
+        self.classes = next((each for each in plain if each.name in CLASSES), plain[0])
+        self.size = next((each for each in plain if each.name in SIZE), None)
         self.channels = next((each for each in plain if each.name in CHANNELS), None)
         rest = [each for each in plain if each not in (self.classes, self.size, self.channels)]
-        if needed := [each.name for each in rest if each.default is inspect.Parameter.empty]:
+        needed = [each.name for each in rest if each.name not in declared and each.default is each.empty]
+        if needed:
             raise SegmodelsError(
-                f"{name}() needs {', '.join(needed)}, which nobody gives: give a default, or write a function of the "
-                "number of classes that builds it"
+                f"{self.name}() needs {', '.join(needed)}, which nobody gives: give a default, or write a function of "
+                "the number of classes that builds it"
             )
         self.options = {
-            each.name: Option(each.default, f"as {name}() takes it")
+            each.name: Option(each.default, f"as {self.name}() takes it")
             for each in rest
             if isinstance(each.default, bool | int | float | str)
         }
@@ -102,15 +94,26 @@ class _Call:
 
         positional: list[Any] = []
         named = dict(options)
-        assert self.classes is not None
         for parameter, value in ((self.classes, classes), (self.size, size), (self.channels, 3)):
             if parameter is None:
                 continue
-            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            if parameter.kind is parameter.POSITIONAL_ONLY:
                 positional.append(value)
             else:
                 named[parameter.name] = value
         network = self.factory(*positional, **named)
         if not isinstance(network, nn.Module):
-            raise SegmodelsError(f"{self.factory} built {type(network).__name__}, expected a torch.nn.Module")
+            raise SegmodelsError(f"{self.name}() built {type(network).__name__}, expected a torch.nn.Module")
         return network
+
+
+def _parameters(factory: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    """Those that can be given by name or place, at least one. Raises SegmodelsError."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        raise SegmodelsError(f"{name} is no class of networks and no function that builds one") from None
+    plain = [each for each in parameters if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}]
+    if not plain:
+        raise SegmodelsError(f"{name}() takes no parameters, expected one for the number of classes: {name}(classes)")
+    return plain

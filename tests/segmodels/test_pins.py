@@ -182,6 +182,20 @@ def test_the_weights_that_a_network_starts_with() -> None:
     check("start", digest(*found), ADVICE, libraries(*KIND))
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ddrnet23_slim", {"width": 4, "pyramid_width": 8, "head_width": 4}),
+        ("segformer_b0", {"head_channels": 4, "decoder_channels": 8}),
+    ],
+)
+def test_the_weights_that_a_network_of_the_field_starts_with(name: str, options: dict[str, int]) -> None:
+    """Each by itself, so that another network changes no pin."""
+    torch.manual_seed(5)
+    weights = segmodels.build(name, 5, CROP, **options).state_dict()
+    check(f"start {name}", weights_digest(weights), ADVICE, libraries(*KIND))
+
+
 def test_the_weights_after_two_steps(shards: Path, tmp_path: Path) -> None:
     """Of a small network with dropout, running statistics and an average: after each step, and as published."""
     config = replace(CONFIG, shards=shards, out=tmp_path / "run", steps=2, epochs=None, crop=CROP, batch_size=4, seed=3)

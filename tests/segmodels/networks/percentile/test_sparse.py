@@ -101,7 +101,7 @@ def test_prices_are_those_that_were_measured(kind: str, precision: str, monkeypa
     """What `auto` weighs on CUDA is, rounded, what follows from an H100's times for tiles of today's size."""
     from benchmarks.networks import sparse as script
 
-    results = Path(__file__).parents[3] / "benchmarks/results/cuda/nvidia-h100-80gb-hbm3/sparse.json"
+    results = Path(__file__).parents[4] / "benchmarks/results/cuda/nvidia-h100-80gb-hbm3/sparse.json"
     rows = json.loads(results.read_text())["rows"]
     (row,) = (row for row in rows if row["precision"] == precision and row["side"] == SIDE["cuda"])
     times = {f"{each['active']:g}": each["ratio_of_stages_2_and_3"] for each in row["rows"]}
