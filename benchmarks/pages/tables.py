@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages.contract import CONTRACT
 from benchmarks.pages.device import DEVICE
 from benchmarks.pages.evidence import EVIDENCE, README
 from benchmarks.pages.scale import SCALE
@@ -19,6 +20,7 @@ PAGES: dict[str, Tables] = {
     "docs/evidence.md": EVIDENCE | SMOKE,
     "docs/speed.md": SPEED | DEVICE,
     "docs/bench.md": FOUND,
+    "docs/networks.md": CONTRACT,
     "docs/scale.md": SCALE,
 }
 
