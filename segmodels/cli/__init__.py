@@ -16,6 +16,7 @@ from segmodels.cli.report import report
 from segmodels.cli.sweep import sweep
 from segmodels.cli.train import train, verify
 from segmodels.cli.use import evaluate, export, predict
+from segmodels.cli.weights import weights
 from segmodels.compute.processors import wait_passively
 
 
@@ -31,6 +32,6 @@ def cli() -> None:
     """Train, evaluate and run segmentation networks from the shards that segdata writes."""
 
 
-NETWORKS, RUNS = (list_networks, summary, check), (train, verify, evaluate, predict, export)
+NETWORKS, RUNS = (list_networks, summary, check, weights), (train, verify, evaluate, predict, export)
 for command in (*NETWORKS, *RUNS, bench, sweep, calibrate, report):
     cli.add_command(command)

@@ -75,13 +75,15 @@ class Line:
     scale: float | None = None  # where it was given instead of a size, positions follow it and not the sizes' ratio
 
     def __call__(self, old: int, new: int) -> Tensor:
-        pixels = torch.eye(old, dtype=torch.float64)[None, ..., None]  # (1, old, old, 1): a channel for each pixel
-        size: dict[str, Any] = {"size": (new, 1)} if self.scale is None else {"scale_factor": (self.scale, 1.0)}
+        # (1, old, 1, old): a channel for each pixel, along the width. Along the height of an image one pixel wide,
+        # antialiasing is wrong in torch 2.13.
+        pixels = torch.eye(old, dtype=torch.float64)[None, :, None, :]
         if self.mode == "area":
-            return F.adaptive_avg_pool2d(pixels, (new, 1))[0, :, :, 0].T
+            return F.adaptive_avg_pool2d(pixels, (1, new))[0, :, 0, :].T
+        size: dict[str, Any] = {"size": (1, new)} if self.scale is None else {"scale_factor": (1.0, self.scale)}
         corners, smooth = self.align_corners, self.antialias
         answer = F.interpolate(pixels, mode=self.mode, align_corners=corners, antialias=smooth, **size)
-        return answer[0, :, :, 0].T
+        return answer[0, :, 0, :].T
 
 
 def _interpolate(

@@ -40,12 +40,12 @@ def published(case: Case) -> Found:
 def shapes(case: Case) -> Found:
     """Logits and all supervised outputs are (B, K, H/stride, W/stride), in training, evaluation, at another size."""
     network = case.build()
-    _check_shapes(case, network(case.images()), case.size, "in training")
-    _check_shapes(case, network.eval()(case.images(1)), case.size, "in evaluation")
+    _check_shapes(case, network, 2, case.size)
+    _check_shapes(case, network.eval(), 1, case.size)
     geometry = case.geometry
     if not geometry.fixed_size:
         height, width = (geometry.neighbours(side + 1)[1] for side in case.size)
-        _check_shapes(case, network(case.images(1, (height, width))), (height, width), "in evaluation")
+        _check_shapes(case, network, 3, (height, width))
     stride = geometry.stride
     return Found(
         f"logits (B, {case.classes}, H/{stride}, W/{stride})" if stride > 1 else "logits as large as the image"
@@ -141,15 +141,17 @@ def _within(limit: float, found: float, what: str) -> Found:
     return Found(f"{found:.1e} of the largest logit", found)
 
 
-def _check_shapes(case: Case, prediction: object, size: Size, when: str) -> None:
+def _check_shapes(case: Case, network: nn.Module, images: int, size: Size) -> None:
+    prediction, when = network(case.images(images, size)), "in training" if network.training else "in evaluation"
     if not isinstance(prediction, Prediction):
         raise BrokenError(f"it returns {type(prediction).__name__} {when}, expected a Prediction or a tensor of logits")
     stride = case.geometry.stride
-    expected = (case.classes, size[0] // stride, size[1] // stride)
-    for name, each in (("logits", prediction.logits), *((f"output {i}", s) for i, s in enumerate(prediction.steps))):
-        if tuple(each.shape[1:]) != expected:
+    expected = (images, case.classes, size[0] // stride, size[1] // stride)
+    for number, each in enumerate((prediction.logits, *prediction.steps)):
+        if tuple(each.shape) != expected:
+            name = f"supervised output {number}" if number else "the logits"
             raise BrokenError(
-                f"{name} of an image of {_text(size)} are {_text(each.shape[1:])} {when}, "
+                f"{name} of {images} images of {_text(size)} have the shape {_text(each.shape)} {when}, "
                 f"expected {_text(expected)}: {case.classes} classes, stride {stride}"
             )
 

@@ -44,7 +44,7 @@ def kind_of(trunk: nn.Module) -> Kind:
         return Kind("DDRNet", (AS_HERE, *branched_namings()))
     if isinstance(trunk, segformer_b0.Trunk):
         return Kind("mix transformer", (AS_HERE, *transformer_namings()))
-    return Kind(type(trunk).__name__, (AS_HERE,))
+    return Kind("trunk", (AS_HERE,))
 
 
 def foreign(found: Found, kind: Kind) -> Iterator[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from segmodels.errors import SegmodelsError
-from segmodels.pretrained.kinds import foreign, kind_of
-from segmodels.pretrained.naming import Found, Wanted, best, candidates, learnt
+from segmodels.pretrained.kinds import Kind, foreign, kind_of
+from segmodels.pretrained.naming import Found, Wanted, best, candidates, learnt, tensors_in
 from segmodels.trunks.resnet import ResNet
 from segmodels.trunks.trunk import BACKBONE, every_trunk
 
@@ -28,13 +32,26 @@ def recognise(content: Any, path: Path) -> Known | None:
 
     Statistics may be missing, as of group norms.
     """
-    for options, trunk in every_trunk():
-        kind, wanted = kind_of(trunk), Wanted.of(trunk)
+    there = shapes(tensors_in(content).values())
+    for options, title, kind, wanted in _trunks():
         parts = learnt(wanted.tensors)
+        if not shapes(wanted.tensors[name] for name in parts) <= there:  # which leaves one or two to look for by name
+            continue
         found = [each for each in candidates(content, wanted, kind.namings) if each.taken >= parts]
         if whole := [each for each in found if not any(foreign(each, kind))]:
-            return Known(options, _title(options, trunk), best(whole, path))
+            return Known(options, title, best(whole, path))
     return None
+
+
+@cache
+def _trunks() -> tuple[tuple[Mapping[str, Any], str, Kind, Wanted], ...]:
+    """Options, title, kind and tensors of every trunk, which take a second to make."""
+    return tuple((options, _title(options, each), kind_of(each), Wanted.of(each)) for options, each in every_trunk())
+
+
+def shapes(tensors: Iterable[Tensor]) -> Counter[tuple[int, ...]]:
+    """How many tensors have each shape."""
+    return Counter(tuple(each.shape) for each in tensors)
 
 
 def options_that_fit(content: Any, path: Path) -> str:

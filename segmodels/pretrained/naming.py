@@ -85,8 +85,7 @@ def find(content: Any, wanted: Wanted, path: Path, namings: Sequence[Naming] = (
     """Where in the content of file `path` most of what is wanted lies. Raises SegmodelsError where two fit alike."""
     found = candidates(content, wanted, namings)
     if not found:
-        tensors = {name: tensor for _, each in _containers(content) for name, tensor in each.items()}
-        return Found("", {}, tensors, frozenset())
+        return Found("", {}, tensors_in(content), frozenset())
     return best(found, path)
 
 
@@ -94,6 +93,11 @@ def candidates(content: Any, wanted: Wanted, namings: Sequence[Naming] = (AS_HER
     """Every place in the content of a file with at least one of the names that are wanted."""
     containers = [*_containers(content)]
     return [found for at, each in containers for naming in namings for found in _named(at, each, naming, wanted)]
+
+
+def tensors_in(content: Any) -> dict[str, Tensor]:
+    """All tensors in the content of a file, by their whole names."""
+    return {f"{at}{name}": tensor for at, each in _containers(content) for name, tensor in each.items()}
 
 
 def best(found: Sequence[Found], path: Path) -> Found:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import segmodels
-from segmodels import Prediction, SegmodelsError
+from segmodels import SegmodelsError
 from segmodels.bench.summary import count_macs, count_parameters
 from segmodels.cli.sweep import KNOBS as COMMAND_KNOBS
+from segmodels.contract.check import CHECKS, check
+from segmodels.contract.result import Report
 
 # Small versions, so that all of this fits into seconds: size and options.
 FAMILY = {"width": 4, "depth": 2}
@@ -98,26 +98,6 @@ def images(name: str, batch: int = 2) -> Tensor:
     return torch.randn(batch, 3, *SMALL[name][0], generator=torch.Generator().manual_seed(1))
 
 
-def loss_of(name: str, prediction: Prediction) -> Tensor:
-    """Cross entropy of all supervised outputs against fixed random labels, weighted as the spec says."""
-    weights = segmodels.spec(name).step_weights(len(prediction.steps))
-    generator = torch.Generator().manual_seed(2)
-    total = prediction.logits.new_zeros(())
-    for weight, step in zip(weights, prediction.steps, strict=True):
-        labels = torch.randint(CLASSES, (len(step), *step.shape[2:]), generator=generator).to(step.device)
-        total = total + weight * F.cross_entropy(step.float(), labels, reduction="none").mean()
-    return total
-
-
-@pytest.fixture
-def deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """torch raises where an operation has no deterministic implementation."""
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
 def test_every_name_is_registered() -> None:
     """The registry holds the specified names and no other, so that no network escapes these tests."""
     assert sorted(segmodels.names()) == sorted(NAMES)
@@ -152,60 +132,27 @@ def test_a_spec_cites_and_gives_its_own_setting(name: str) -> None:
     assert all(option.check(option.default) == option.default for option in spec.options.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_prediction(name: str, deterministic: None) -> None:
-    """Logits at the spec's stride; every step has their shape; nothing raises in deterministic mode."""
+def asked(name: str, *checks: str) -> Report:
+    """What the contract says of a small version. (`check` demands deterministic algorithms.)"""
     size, options = SMALL[name]
-    stride = segmodels.spec(name).geometry(options).stride
-    for network in (small(name).train(), small(name).eval()):
-        prediction = network(images(name))
-        assert isinstance(prediction, Prediction)
-        assert prediction.logits.shape == (2, CLASSES, size[0] // stride, size[1] // stride)
-        assert all(step.shape == prediction.logits.shape for step in prediction.steps)
-        assert name == "percentile" or prediction.steps[-1] is prediction.logits
+    return check(segmodels.spec(name), CLASSES, size, options, checks)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_parameter_is_dead(name: str, deterministic: None) -> None:
-    """Every parameter gets a gradient; all but biases, which a norm may cancel, one that is not zero."""
-    network = small(name).train()
-    loss_of(name, network(images(name))).backward()
-    for path, parameter in network.named_parameters():
-        assert parameter.grad is not None, path
-        assert parameter.grad.isfinite().all(), path
-        assert path.endswith("bias") or parameter.grad.any(), path
+def test_the_contract(name: str) -> None:
+    """Every check that `segmodels check` does is `ok`. Counts are compared above; for files see `test_export`."""
+    results = asked(name, *(CHECKS.keys() - {"count", "pt2", "onnx"})).results
+    assert {each: result.detail for each, result in results.items() if result.state != "ok"} == {}
+    assert len(results) == 8
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_seed_decides_the_weights(name: str) -> None:
-    """Two builds with one seed give the same bytes, another seed gives others."""
-    first, second, other = (small(name, seed=seed).state_dict() for seed in (3, 3, 4))
-    assert all(torch.equal(first[path], second[path]) for path in first)
-    assert any(not torch.equal(first[path], other[path]) for path in first)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@torch.no_grad()
-def test_evaluation_is_a_function_of_the_image(name: str) -> None:
-    """The same image gives the same bytes twice, and alone what it gives in a batch (1e-5 of the largest)."""
-    network, batch = small(name).eval(), images(name, batch=3)
-    together = network(batch).logits
-    assert torch.equal(network(batch).logits, together)
-    alone = torch.cat([network(image[None]).logits for image in batch])
-    torch.testing.assert_close(alone, together, rtol=0, atol=1e-5 * float(together.abs().max()))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_bfloat16_autocast(name: str) -> None:
-    """Forward and backward under bfloat16 autocast stay finite and leave the weights in float32."""
-    network = small(name).train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        prediction = network(images(name))
-        loss = loss_of(name, prediction)
-    loss.backward()
-    assert prediction.logits.isfinite().all()
-    assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
-    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+def test_ours_learn_everywhere(name: str) -> None:
+    """No parameter is frozen; the last output is the answer, except of `percentile`, whose outputs are stages."""
+    network = small(name)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    prediction = network(images(name))
+    assert name == "percentile" or prediction.steps[-1] is prediction.logits
 
 
 # Per-image clustering unrolls into thousands of nodes.
@@ -215,16 +162,11 @@ UNROLLED = {"clusternet_concat"}
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in UNROLLED else ()) for name in NAMES]
 )
-@torch.no_grad()
 def test_export(name: str) -> None:
-    """torch.export gives the same logits for another image, or the spec says why it cannot."""
-    network, batch = small(name).eval(), images(name)
-    if segmodels.spec(name).not_exportable:
-        with pytest.raises(Exception, match=r"."):
-            torch.export.export(network, (batch,))
-        return
-    exported = torch.export.export(network, (batch,)).module()
-    torch.testing.assert_close(exported(batch.flip(3)).logits, network(batch.flip(3)).logits)
+    """torch.export gives the same logits for another image (1e-5 of the largest), or the spec says why it cannot."""
+    result = asked(name, "pt2").results["pt2"]
+    assert result.state == ("not asked" if segmodels.spec(name).not_exportable else "ok"), result.detail
+    assert result.figure <= 1e-5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -314,14 +256,7 @@ def test_the_stages_of_a_network(name: str) -> None:
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", NAMES)
-def test_deterministic_on_cuda(name: str, deterministic: None) -> None:
+def test_deterministic_on_cuda(name: str) -> None:
     """No operation raises in deterministic mode, and two runs give the same bytes of gradient."""
-
-    def gradients() -> list[Tensor]:
-        network = small(name).train().cuda()
-        torch.manual_seed(5)
-        loss_of(name, network(images(name).cuda())).backward()
-        return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-
-    first, second = gradients(), gradients()
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    result = asked(name, "cuda").results["cuda"]
+    assert result.state == "ok" and torch.cuda.get_device_name() in result.detail, result.detail
