@@ -31,6 +31,7 @@ class Kind:
     entrance: re.Pattern[str] = NEVER  # of these blocks what is as wide as the stem, or absent
     stem: re.Pattern[str] = NEVER  # begins the names here of the stem's convolutions
     stem_names: str = ""  # what they may be called, in words
+    network: str | None = ""  # the one that has such a trunk; empty: those with the option backbone; None: not known
 
 
 def kind_of(trunk: nn.Module) -> Kind:
@@ -41,10 +42,10 @@ def kind_of(trunk: nn.Module) -> Kind:
         title = "MobileNetV2 or EfficientNet-lite"
         return Kind(title, tuple(_inverted(trunk)), INVERTED_BLOCK, stem=re.compile(r"conv_stem\."))
     if isinstance(trunk, ddrnet23_slim.Trunk):
-        return Kind("DDRNet", (AS_HERE, *branched_namings()))
+        return Kind("DDRNet", (AS_HERE, *branched_namings()), network="ddrnet23_slim")
     if isinstance(trunk, segformer_b0.Trunk):
-        return Kind("mix transformer", (AS_HERE, *transformer_namings()))
-    return Kind("trunk", (AS_HERE,))
+        return Kind("mix transformer", (AS_HERE, *transformer_namings()), network="segformer_b0")
+    return Kind("trunk", (AS_HERE,), network=None)
 
 
 def foreign(found: Found, kind: Kind) -> Iterator[str]:

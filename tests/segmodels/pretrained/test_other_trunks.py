@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import segmodels
 from segmodels import SegmodelsError
+from segmodels.pretrained.holding import inspect
 from segmodels.pretrained.kinds import kind_of
 from segmodels.pretrained.pretrained import load_trunk
 
@@ -61,6 +63,31 @@ def test_a_file_of_somebody_fills_the_trunk(name: str, whose: str, tmp_path: Pat
     assert not report.random and report.unused == ("fc.bias",)
     for path, each in theirs.state_dict().items():
         assert torch.equal(ours.state_dict()[path], each), path
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "holds", "fits"),
+    [
+        ("ddrnet23_slim", {}, "DDRNet-23-slim; names as of the authors", ""),
+        ("segformer_b0", {"head_channels": 64}, "mix transformer B1; names as of transformers", "head_channels=64"),
+    ],
+)
+def test_which_network_such_a_file_fits(
+    name: str, options: dict[str, Any], holds: str, fits: str, tmp_path: Path
+) -> None:
+    """`segmodels weights` names it with its options; a network with another trunk is told of it."""
+    path, trunk = tmp_path / "weights.pth", segmodels.build(name, 3, (64, 64), **options).get_submodule("trunk")
+    naming = kind_of(trunk).namings[1]
+    there = {path: path.rpartition(".") for path in trunk.state_dict()}
+    torch.save(
+        {f"{naming.layers[layer]}{dot}{leaf}": trunk.state_dict()[path] for path, (layer, dot, leaf) in there.items()},
+        path,
+    )
+    found = inspect(path)
+    assert found.holds == holds
+    assert found.fits == (f"segmodels train {name} --init {path} --option {fits}".removesuffix(" --option "),)
+    with pytest.raises(SegmodelsError, match=rf"Use the network {name}.*, or name another --init"):
+        load_trunk(segmodels.build("clusternet", 3, (64, 64), backbone="mobilenet_v2"), path)
 
 
 @pytest.mark.parametrize("name", SMALL)
