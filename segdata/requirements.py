@@ -24,6 +24,10 @@ EXTRAS = {  # the modules that each extra of pyproject.toml brings; a test compa
     "report": ("altair", "vl_convert", "jinja2"),
     "ray": ("ray",),
     "pipeline": ("dvc",),
+    "smp": ("segmentation_models_pytorch",),
+    "timm": ("timm",),
+    "torchvision": ("torchvision",),
+    "hf": ("transformers",),
 }
 WINDOWS = (
     "this system lacks what segdata needs to lock files and to read them safely: Windows is not supported. "

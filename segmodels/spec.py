@@ -180,6 +180,11 @@ def equal_weights(outputs: int) -> tuple[float, ...]:
     return (1.0 / outputs,) * outputs
 
 
+def as_named(network: Any, contents: Any, classes: int | None) -> Any:
+    """The tensors of a file, under the names that they have there."""
+    return contents
+
+
 def any_size(options: Options) -> Geometry:
     """Logits for every pixel, of images of any size."""
     return Geometry()
@@ -190,7 +195,7 @@ class ModelSpec:
     """A network's declaration."""
 
     name: str = ""  # of a plug-in: the reference by which it is typed
-    family: str = "plug-in"
+    family: str = ""  # of a plug-in: its name, unless it says another
     factory: Callable[..., nn.Module]  # factory(classes, size, **options), every option given
     source: str = ""  # where the original is
     citation: str = ""  # the paper behind it
@@ -200,6 +205,8 @@ class ModelSpec:
     origin: Origin = OURS
     trunk: str = "trunk"  # dotted name of the part that others train beforehand, where the network has one
     colours: Colours | None = None  # that its weights expect; None: ImageNet's, as TrainConfig has them
+    renamed: Callable[[Any, Any, int | None], Any] = as_named  # (network, a file's tensors, its classes): as named here
+    pretrained: Path | None = None  # weights beside its declaration: what --init is where nobody says otherwise
     recipe: Mapping[str, Any] = field(default_factory=dict)  # of a plug-in; ours stand in config/recipes.py
     step_weights: Callable[[int], tuple[float, ...]] = equal_weights  # of the number of supervised outputs
     not_exportable: str = ""  # why torch.export fails; empty: it works

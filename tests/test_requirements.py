@@ -112,7 +112,11 @@ def test_windows_is_refused_in_one_line(program: str, tmp_path: Path) -> None:
 
 # ---- extras -------------------------------------------------------------------------------------------------
 
-MODULES = {"vl-convert-python": "vl_convert", "nvidia-ml-py": "pynvml"}  # where the distribution has another name
+MODULES = {  # where the distribution has another name
+    "vl-convert-python": "vl_convert",
+    "nvidia-ml-py": "pynvml",
+    "segmentation-models-pytorch": "segmentation_models_pytorch",
+}
 
 
 def test_the_extras_are_those_of_the_project() -> None:

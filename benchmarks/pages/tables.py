@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.pages.contract import CONTRACT
 from benchmarks.pages.device import DEVICE
 from benchmarks.pages.evidence import EVIDENCE, README
+from benchmarks.pages.networks import NETWORKS
 from benchmarks.pages.scale import SCALE
 from benchmarks.pages.scores import SCORES, SMOKE
 from benchmarks.pages.speed import FOUND, SPEED
@@ -20,7 +21,7 @@ PAGES: dict[str, Tables] = {
     "docs/evidence.md": EVIDENCE | SMOKE,
     "docs/speed.md": SPEED | DEVICE,
     "docs/bench.md": FOUND,
-    "docs/networks.md": CONTRACT,
+    "docs/networks.md": CONTRACT | NETWORKS,
     "docs/scale.md": SCALE,
 }
 

@@ -121,6 +121,7 @@ DDRNET = PLAIN | {
     "loss": "ohem",
     "optimizer": "sgd",
     "lr": 1e-2,
+    "trunk_lr": 1.0,
     "weight_decay": 5e-4,
     "decay": "all",
     "schedule": "poly",
@@ -206,6 +207,10 @@ def make_config(
     values = recipe_values(recipe, network, declared)
     options = dict(values.get("options", ())) | dict(given.get("options") or ())  # each one overridden by itself
     values |= {name: value for name, value in given.items() if value is not None}
+    if (
+        declared is not None and declared.origin.parts
+    ):  # its defaults may be those of a folder, which a run does without
+        options = declared.resolve(options)
     values["options"] = tuple(sorted(options.items()))
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if given.get(one) is not None and given.get(other) is None:
@@ -223,6 +228,8 @@ def make_config(
     _check_of_use(values, given)
     if declared is not None:
         values |= {"plugin": declared.origin.parts, "plugin_file": declared.origin.path}
+        if declared.pretrained and not no_init:
+            values.setdefault("init", declared.pretrained)
     return TrainConfig(network=network, recipe=recipe, **values)
 
 

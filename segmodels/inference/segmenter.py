@@ -28,6 +28,8 @@ from segmodels.runs.document import AboutWeights
 from segmodels.runs.origin import origin_of
 from segmodels.spec import Geometry, ModelSpec, Size
 
+MEASURED = 20  # times at most that a network is built to see which sizes it takes
+
 
 @dataclass(frozen=True)
 class Segmenter:
@@ -76,7 +78,8 @@ def load_segmenter(path: Path, device: torch.device, precision: str = "fp32") ->
         if not all(map(isfinite, (*about["mean"], *about["std"]))):
             raise ValueError(f"mean and std are {colours}, expected finite numbers")
         taxonomy = read_taxonomy(canonical_json(about["taxonomy"]), str(path))
-        geometry = declared.geometry(options)
+        with _at_most(MEASURED * 2 * len(weights)):
+            geometry = declared.geometry(options)
     with (
         parsing(f"{path} does not hold the weights of {declared.name}", SegmodelsError, "Train again."),
         torch.device("meta"),

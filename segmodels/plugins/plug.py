@@ -34,7 +34,7 @@ def plug_in(text: str, recorded: Origin = OURS) -> ModelSpec:
             module = load_module(reference.where)
         declared = take(module, reference)
         name = text if text in installed() else reference.name
-        _LOADED[text, origin] = replace(declared, name=name, origin=origin)
+        _LOADED[text, origin] = replace(declared, name=name, family=declared.family or name, origin=origin)
     return _LOADED[text, origin]
 
 

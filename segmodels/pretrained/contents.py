@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from segdata.base.canonical import canonical_json
-from segdata.base.files import parsing, regular
+from segdata.base.files import parsing, read_file, regular
 from segdata.labels.taxonomy import Taxonomy, read_taxonomy
 from segmodels.documents import check_types
 from segmodels.errors import SegmodelsError
@@ -18,6 +19,8 @@ AS_TENSORS = (
     "Name another --init, or have this one written as tensors alone where it was made: "
     "torch.save(model.state_dict(), 'weights.pth')"
 )
+
+LARGEST_CONFIG = 1 << 24  # bytes
 
 
 def read_contents(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -44,6 +47,18 @@ def classes_of(about: dict[str, Any], path: Path) -> Taxonomy:
     """The classes that a run's weights were trained for. Raises SegmodelsError."""
     with parsing(f"what {path} says about its network", SegmodelsError, ANOTHER):
         return read_taxonomy(canonical_json(about["taxonomy"]), str(path))
+
+
+def classes_beside(path: Path) -> tuple[str, ...] | None:
+    """The classes, by their numbers, that a `config.json` of Hugging Face beside the weights names (`id2label`)."""
+    try:
+        document = json.loads(read_file(path.with_name("config.json"), LARGEST_CONFIG, SegmodelsError))
+    except (OSError, ValueError, RecursionError, SegmodelsError):
+        return None  # it is about something else, and the weights are still weights
+    named = document.get("id2label") if isinstance(document, dict) else None
+    if not isinstance(named, dict) or {*named} != {str(number) for number in range(len(named))}:
+        return None
+    return tuple(str(named[str(number)]) for number in range(len(named)))
 
 
 def _is_safetensors(path: Path) -> bool:

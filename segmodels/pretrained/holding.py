@@ -102,7 +102,7 @@ def _described(about: Mapping[str, Any], known: Known | None, whole: list[str], 
         chosen = f" with {options}" if options else ""
         return f"{about['network']}{chosen}, built for {size}, of run {run} after step {about.get('step', 'unknown')}"
     if known:
-        return f"{known.title}, named as by {known.found.naming.whose}"
+        return f"{known.title}; names as of {known.found.naming.whose}"
     if whole:
         return f"{whole[0]}, without its classes and options"
     first = next(iter(tensors), "")

@@ -1,4 +1,7 @@
-"""The kinds of trunk that other people publish, and how their files name them."""
+"""The kinds of trunk that other people publish, and how their files name them.
+
+Those of single networks stand in `branched` and `transformer`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from segmodels.networks import ddrnet23_slim, segformer_b0
+from segmodels.pretrained.branched import branched_namings
 from segmodels.pretrained.naming import AS_HERE, Found, Naming
+from segmodels.pretrained.transformer import transformer_namings
 from segmodels.trunks.inverted import InvertedResiduals
 from segmodels.trunks.resnet import ResNet
 
@@ -34,6 +40,10 @@ def kind_of(trunk: nn.Module) -> Kind:
     if isinstance(trunk, InvertedResiduals):
         title = "MobileNetV2 or EfficientNet-lite"
         return Kind(title, tuple(_inverted(trunk)), INVERTED_BLOCK, stem=re.compile(r"conv_stem\."))
+    if isinstance(trunk, ddrnet23_slim.Trunk):
+        return Kind("DDRNet", (AS_HERE, *branched_namings()))
+    if isinstance(trunk, segformer_b0.Trunk):
+        return Kind("mix transformer", (AS_HERE, *transformer_namings()))
     return Kind("trunk", (AS_HERE,))
 
 

@@ -18,7 +18,7 @@ from segdata.base.files import parsing
 from segdata.labels.taxonomy import Taxonomy
 from segmodels.errors import SegmodelsError
 from segmodels.pretrained.classrows import Classes, class_axes, names_of
-from segmodels.pretrained.contents import classes_of, read_contents
+from segmodels.pretrained.contents import classes_beside, classes_of, read_contents
 from segmodels.pretrained.trunk import ANOTHER, TrunkReport, fill_trunk
 from segmodels.pretrained.whole import changes, find_whole, load_whole
 from segmodels.spec import Colours, ModelSpec, Size, Value
@@ -53,13 +53,18 @@ def load_init(
 ) -> Start:
     """Start from the weights of a file: a run's of the same network, a file that holds this network, or its trunk.
 
-    `colours`: how images are normalised here. `learnt`: the classes of the file by their numbers, where it does not
-    name them itself, as a run's does. Raises SegmodelsError where nothing fits, or less than half does.
+    `colours`: how images are normalised here. `learnt`: the classes of the file by their numbers, where neither it
+    names them, as a run's does, nor a `config.json` of Hugging Face beside it. Raises SegmodelsError where nothing
+    fits, or less than half does.
     """
     content, about = read_contents(path)
     warning = _other_colours(about, colours) if about else ""
     if about:
         learnt = names_of(classes_of(about, path))
+    elif learnt is None:
+        learnt = classes_beside(path)
+    if not about:
+        content = declared.renamed(network, content, len(learnt) if learnt else None)
     classes = Classes(class_axes(declared, options, size), learnt, names_of(taxonomy))
     changed: list[str] = []
     if about.get("network") == declared.name:

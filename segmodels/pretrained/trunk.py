@@ -137,7 +137,8 @@ def _check_kind(found: Found, wanted: Wanted, kind: Kind, content: Any, path: Pa
         check_depth([*tensors, *others], ours, path, content)
     unfit = [_misfit(name, tensors, wanted) for name in tensors if kind.block.match(name) and name not in found.taken]
     more = [f"{name}: in the file, not here" for name in foreign(found, kind)]
-    if wrong := [line for line in (*unfit, *more) if not kind.entrance.match(line)]:
+    less = [f"{block}: here, not in the file" for block in _absent(found, ours, kind)]
+    if wrong := [line for line in (*unfit, *more, *less) if not kind.entrance.match(line)]:
         raise SegmodelsError(
             f"{path} holds a {kind.title} of another kind, whose blocks compute something else: {some(wrong, 2)}. "
             f"{_do(content, path)}"
@@ -147,6 +148,19 @@ def _check_kind(found: Found, wanted: Wanted, kind: Kind, content: Any, path: Pa
             f"{path}: the stem would stay random, as its names are not known: {some(stem)}. "
             f"Expected {kind.stem_names}: rename them, or name another --init"
         )
+
+
+def _absent(found: Found, ours: Tensors, kind: Kind) -> list[str]:
+    """Blocks of which nothing is in the file, in stages that are there: the file's network is less deep."""
+    here, there = (
+        list(dict.fromkeys(each[0] for each in map(kind.block.match, names) if each)) for names in (ours, found.names)
+    )
+    stages = {_stage(block) for block in there}
+    return [block.rstrip(".") for block in here if block not in there and _stage(block) in stages]
+
+
+def _stage(block: str) -> str:
+    return block.rstrip(".").rpartition(".")[0]
 
 
 def _do(content: Any, path: Path) -> str:

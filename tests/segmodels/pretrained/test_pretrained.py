@@ -4,9 +4,9 @@ import argparse
 import re
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from segmodels.pretrained.trunk import TrunkReport
 from segmodels.runs.checkpoint import save_weights
 from segmodels.spec import Colours
 from segmodels.trunks.resnet import ResNet
+from segmodels.trunks.trunk import BACKBONE, make_trunk
 
 STEM = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
 SEQUENCE = dict(zip(STEM, (0, 1, 3, 4, 6, 7), strict=True))
@@ -114,6 +115,125 @@ def test_every_tensor_arrives(tmp_path: Path, naming: str) -> None:
     weights = trunk_weights()
     torch.save({NAMINGS[naming](name): each for name, each in weights.items()}, tmp_path / "weights.pth")
     assert not arrives(tmp_path / "weights.pth", weights).unused
+
+
+def of_kind(**options: object) -> nn.Module:
+    """A network that is a trunk with these options, without memory of its own numbers."""
+    chosen: dict[str, Any] = {name: each.default for name, each in BACKBONE.items()} | options
+    torch.manual_seed(2)
+    return nn.ModuleDict({"trunk": make_trunk(**chosen)})
+
+
+def numbered(trunk: nn.Module) -> dict[str, Tensor]:
+    """Weights as `trunk_weights` has them, in the order of the trunk's layers."""
+    state = {name: each for name, each in trunk.state_dict().items() if "num_batches" not in name}
+    return {name: torch.full((1,), 0.5 + i).expand(each.shape) for i, (name, each) in enumerate(state.items())}
+
+
+def in_order(layers: Iterable[str], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under the names of these layers, of which there is one for each layer here."""
+    here = list(dict.fromkeys(name.rpartition(".")[0] for name in weights))
+    there = dict(zip(here, layers, strict=True))
+    return {f"{there[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": each for name, each in weights.items()}
+
+
+def inverted(trunk: nn.Module, stem: str, block: str, thin: str, wide: str) -> list[str]:
+    """Layers of a public naming: of the stem, then of each block, without and with the first 1x1 convolution."""
+    layers, number = stem.split(), 0
+    for stage, blocks in enumerate(trunk.get_submodule("blocks").children()):
+        for place, _ in enumerate(blocks.children()):
+            begin = block.format(s=stage, S=stage + 1, b=place, n=number, N=number + 1)
+            layers += [begin + each for each in (wide if stage else thin).split()]
+            number += 1
+    return layers
+
+
+TENSORFLOW = "depthwise_conv bn1 project_conv bn2", "expand_conv bn0 depthwise_conv bn1 project_conv bn2"
+PUBLIC = {  # the stem, what begins a block, and its layers, as each source's files have them
+    "torchvision": ("features.0.0 features.0.1", "features.{N}.conv.", "0.0 0.1 1 2", "0.0 0.1 1.0 1.1 2 3"),
+    "tonylins": ("features.0.0 features.0.1", "features.{N}.conv.", "0 1 3 4", "0 1 3 4 6 7"),
+    "timm": ("conv_stem bn1", "blocks.{s}.{b}.", "conv_dw bn1 conv_pw bn2", "conv_pw bn1 conv_dw bn2 conv_pwl bn3"),
+    "mmpretrain": (
+        *("conv1.conv conv1.bn", "layer{S}.{b}.conv."),
+        *("0.conv 0.bn 1.conv 1.bn", "0.conv 0.bn 1.conv 1.bn 2.conv 2.bn"),
+    ),
+    "RangiLyu": ("stem.0 stem.1", "blocks.{s}.{b}._", *TENSORFLOW),
+    "lukemelas": ("_conv_stem _bn0", "_blocks.{n}._", *TENSORFLOW),
+}
+KINDS = [("mobilenet_v2", each) for each in ("torchvision", "tonylins", "timm", "mmpretrain")]
+KINDS += [("efficientnet_lite0", each) for each in ("timm", "RangiLyu", "lukemelas")]
+
+
+@pytest.mark.parametrize(("backbone", "naming"), KINDS)
+def test_a_trunk_of_inverted_residuals(tmp_path: Path, backbone: str, naming: str) -> None:
+    """Under each public naming every tensor arrives; the classifier behind it is told, and the other kind refused."""
+    network = of_kind(backbone=backbone)
+    weights = numbered(network.get_submodule("trunk"))
+    there = in_order(inverted(network.get_submodule("trunk"), *PUBLIC[naming]), weights)
+    torch.save({"state_dict": there | {"classifier.weight": torch.zeros(9, 320)}}, tmp_path / "w.pth")
+    report = load_trunk(network, tmp_path / "w.pth")
+    state = network.get_submodule("trunk").state_dict()
+    assert all(torch.equal(state[name], each) for name, each in weights.items()) and not report.random
+    assert report.unused == ("classifier.weight",)
+    other = "efficientnet_lite1" if backbone == "efficientnet_lite0" else "efficientnet_lite0"
+    with pytest.raises(SegmodelsError, match=rf"of another kind, .*\. Use --option backbone={backbone}, or name"):
+        load_trunk(of_kind(backbone=other), tmp_path / "w.pth")
+    if naming == "timm":
+        gated = {f"blocks.{place}.0.se.conv_reduce.weight": STRANGE for place in (1, 2)}
+        torch.save(there | gated, tmp_path / "w.pth")
+        with pytest.raises(SegmodelsError, match=r"blocks\.1\.0\.se\.conv_reduce\.weight: in the file, not here"):
+            load_trunk(network, tmp_path / "w.pth")
+
+
+NARROW, POOLED = {"stem": "narrow"}, {"stem": "narrow", "projection": "pooled"}
+UNPOOLED = {"layer1.0.downsample.1": "layer1.0.downsample.0", "layer1.0.downsample.2": "layer1.0.downsample.1"}
+MMPRETRAIN = {layer: f"stem.{i // 2}.{'bn' if i % 2 else 'conv'}" for i, layer in enumerate(STEM)}
+STEMS: dict[str, tuple[dict[str, object], dict[str, str]]] = {
+    "torchvision": ({"stem": "plain"}, {}),
+    "a U-Net's": ({"stem": "plain"}, {"conv1": "layer0.0", "bn1": "layer0.1"}),
+    "mmsegmentation V1c": (NARROW, sequential("stem")),
+    "mmpretrain V1c": (NARROW, MMPRETRAIN),
+    "timm's resnet50c": (NARROW, TIMM),
+    "mmsegmentation V1d": (POOLED, sequential("stem")),
+    "timm's resnet50d": (POOLED, TIMM),
+    "mmpretrain V1d": (POOLED, MMPRETRAIN | UNPOOLED),
+}
+
+
+@pytest.mark.parametrize("naming", STEMS)
+def test_every_stem_and_shortcut(tmp_path: Path, naming: str) -> None:
+    """A ResNet-50 of each public kind loads without a random tensor; into our default trunk it does not, and the
+    options are told with which it would."""
+    options, layers = STEMS[naming]
+    network = of_kind(**options)
+    weights = numbered(network.get_submodule("trunk"))
+
+    def rename(name: str) -> str:
+        layer, _, leaf = name.rpartition(".")
+        return f"backbone.{layers.get(layer, layer)}.{leaf}"
+
+    torch.save({rename(name): each for name, each in weights.items()}, tmp_path / "w.pth")
+    report = load_trunk(network, tmp_path / "w.pth")
+    state = network.get_submodule("trunk").state_dict()
+    assert all(torch.equal(state[name], each) for name, each in weights.items())
+    assert not report.random and not report.unused
+    flags = " ".join(f"--option {name}={value}" for name, value in options.items())
+    if "projection" in options:
+        with pytest.raises(SegmodelsError, match=rf"of another kind, .*\. Use {flags}, or name another"):
+            load_trunk(of_kind(), tmp_path / "w.pth")
+    else:
+        told = str(load_trunk(of_kind(), tmp_path / "w.pth"))
+        assert "warning: the stem stays random" in told and told.endswith(f". With {flags} the whole trunk is loaded")
+
+
+def test_options_of_another_trunk() -> None:
+    """What a trunk does not read is refused by name, and does not make another run of the same network."""
+    with pytest.raises(
+        SegmodelsError, match=r"option stem is 'plain', and backbone is mobilenet_v2: stem is an option"
+    ):
+        segmodels.build("pspnet", 3, (32, 32), backbone="mobilenet_v2", stem="plain")
+    declared = segmodels.spec("pspnet")
+    assert dict(declared.noted(declared.resolve({}))) == {"aux": True, "backbone_depth": 50}
 
 
 def test_every_format(tmp_path: Path) -> None:
