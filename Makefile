@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test test-all test-lowest lint lock repro clean
+.PHONY: test test-all test-lowest test-adapters lint lock repro clean
 
 # Two processes of one thread each: small networks gain nothing from more threads, and lose much by sharing cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile
@@ -53,6 +53,22 @@ test-lowest:
 	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/constraints.txt '.[remote]' \
 		pytest pytest-timeout hypothesis 'moto[s3]' flask flask-cors jsonschema scikit-learn
 	PYTHONPATH=. build/lowest/bin/python -m pytest -q -m "not slow" tests/segdata
+
+# Networks of other libraries, in an environment of its own: torchvision runs beside the very build of torch that it was
+# made for, which is the package index's, with gigabytes of CUDA on Linux. The tests run on the CPU.
+ADAPTERS := build/adapters
+
+test-adapters: $(ADAPTERS)/.ready
+	OMP_NUM_THREADS=1 $(ADAPTERS)/bin/python -m pytest -q --numprocesses=2 tests/adapters
+
+$(ADAPTERS)/.ready: pyproject.toml constraints-adapters.txt requirements.lock
+	$(PYTHON) -m venv --clear $(ADAPTERS)
+	$(ADAPTERS)/bin/python -m pip install --quiet --upgrade pip
+	$(ADAPTERS)/bin/python -m pip install --quiet --constraint constraints-adapters.txt torch torchvision
+	$(ADAPTERS)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(ADAPTERS)/bin/python -m pip install --quiet --constraint constraints-adapters.txt \
+		--editable '.[models,smp,timm,torchvision,hf,onnx]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages.contract import CONTRACT
 from benchmarks.pages.device import DEVICE
 from benchmarks.pages.evidence import EVIDENCE, README
+from benchmarks.pages.networks import NETWORKS
 from benchmarks.pages.scale import SCALE
 from benchmarks.pages.scores import SCORES, SMOKE
 from benchmarks.pages.speed import FOUND, SPEED
@@ -19,6 +21,7 @@ PAGES: dict[str, Tables] = {
     "docs/evidence.md": EVIDENCE | SMOKE,
     "docs/speed.md": SPEED | DEVICE,
     "docs/bench.md": FOUND,
+    "docs/networks.md": CONTRACT | NETWORKS,
     "docs/scale.md": SCALE,
 }
 

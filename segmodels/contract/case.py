@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from segmodels.compute.replaced import Replaced
 from segmodels.prediction import Prediction
@@ -43,6 +44,19 @@ class Case:
                 if not path.endswith("bias") and not parameter.any():
                     parameter.fill_(0.5)
         return network
+
+    def settled(self) -> nn.Module:
+        """The network in evaluation mode, its norms with the statistics of what they see.
+
+        With those that they begin with, the image may fade away layer by layer, and noise is compared with noise.
+        """
+        network = self.build()
+        for module in network.modules():
+            if isinstance(module, _BatchNorm):
+                module.momentum = 1.0
+        with torch.no_grad():
+            network(self.images(4))
+        return network.eval()
 
     def images(self, count: int = 2, size: Size | None = None) -> Tensor:
         """Normal noise (count, 3, H, W), always the same."""

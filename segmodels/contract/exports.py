@@ -34,7 +34,7 @@ def exported_onnx(case: Case) -> Found:
 
 
 def _written(case: Case, suffix: str) -> Found:
-    network = Exported(case.build(), MEAN, STD).eval()
+    network = Exported(case.settled(), MEAN, STD).eval()
     _, parity = written(network, case.declared.name, suffix, case.size, "{}")
     if not parity.close:
         raise BrokenError(f"the {suffix} file computes something else: {describe(parity)}")

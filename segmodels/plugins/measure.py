@@ -79,8 +79,9 @@ def _takes(build: Build, options: dict[str, Any], multiple: int, stride: int) ->
 
 
 def _sizes(multiple: int) -> Iterator[Size]:
-    yield SIDE + multiple, SIDE + 3 * multiple
-    yield SIDE - multiple, SIDE - 5 * multiple if 5 * multiple < SIDE else SIDE - multiple
+    """Far from square: some networks take a row of patches for a square of them."""
+    yield SIDE + multiple, SIDE + 64 + 3 * multiple
+    yield SIDE - multiple, SIDE - 64 - 5 * multiple if 5 * multiple < 128 else SIDE - multiple
 
 
 def _shape(build: Build, options: dict[str, Any], built_for: Size, size: Size) -> Size:

@@ -121,8 +121,9 @@ def _of_run(about: Mapping[str, Any], path: Path) -> Iterator[str]:
 def _on_trunk(known: Known | None, about: Mapping[str, Any], path: Path) -> Iterator[str]:
     """Other networks begin with its trunk."""
     if known:
-        for name in names():
-            if TRUNK_OPTION in spec(name).options and name != about.get("network"):
+        alone = known.kind.network
+        for name in [alone] if alone else [each for each in names() if TRUNK_OPTION in spec(each).options]:
+            if name != about.get("network"):
                 yield _command(name, path, as_options(known.options))
 
 

@@ -301,7 +301,7 @@ def test_published_recipes_say_what_their_sources_say() -> None:
     ddrnet, segformer = made["ddrnet23_slim"], made["segformer_b0"]
     assert (ddrnet.epochs, ddrnet.batch_size, ddrnet.crop, ddrnet.loss) == (484, 12, (1024, 1024), "ohem")
     assert (ddrnet.optimizer, ddrnet.lr, ddrnet.momentum, ddrnet.weight_decay) == ("sgd", 0.01, 0.9, 5e-4)
-    assert (ddrnet.schedule, ddrnet.warmup, ddrnet.decay) == ("poly", 0.0, "all")
+    assert (ddrnet.schedule, ddrnet.warmup, ddrnet.decay, ddrnet.trunk_lr) == ("poly", 0.0, "all", 1.0)
     assert (segformer.steps, segformer.batch_size, segformer.optimizer) == (160_000, 8, "adamw")
     assert (segformer.lr * segformer.trunk_lr, segformer.lr) == pytest.approx((6e-5, 6e-4))
     assert round(segformer.warmup * 160_000) == 1_500
