@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from segdata.base.canonical import digest_file, pretty_json
 from segdata.base.ownership import json_kind, write_result
+from segmodels.compute.shapes import without_memory
 from segmodels.inference.trained import weights_file
 from segmodels.networks import names, spec
 from segmodels.pretrained.classrows import Classes, names_of
@@ -131,7 +131,7 @@ def _whole_networks(content: Any, path: Path) -> Iterator[str]:
     """Our networks, with their default options, of which the file holds at least half by name and shape."""
     for name in names():
         declared = spec(name)
-        with torch.device("meta"):
+        with without_memory():
             network = declared.build(*declared.example, {})
         if find_whole(content, network, Classes({}, None, ()), declared.trunk, path) is not None:
             yield name
