@@ -240,6 +240,7 @@ def acme(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "acme_nets-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: acme-nets\nVersion: 1.2\n",
         "acme_nets-1.2.dist-info/top_level.txt": "acme\n",
         "acme_nets-1.2.dist-info/entry_points.txt": "[segmodels.networks]\nacme_net = acme.nets:Plain\n"
+        "acme_half = acme.nets\nacme_inner = acme.nets:Plain.forward\n"
         "[segdata.sources]\nacme_set = acme.data:SOURCE\n",
     }.items():
         (site / name).parent.mkdir(parents=True, exist_ok=True)
@@ -270,6 +271,9 @@ def test_a_package_registers_what_it_brings(acme: Path) -> None:
     assert segmodels.spec("acme.nets:Plain").name == "acme.nets:Plain"
     assert "acme_net: of an installed package, acme.nets:Plain" in run("list")
     assert source("acme_set").name == "acme_set"
+    for name, value in (("acme_half", "acme.nets"), ("acme_inner", "acme.nets:Plain.forward")):
+        with pytest.raises(SegmodelsError, match=f"registers '{name}' as '{value}', expected package.module:NAME"):
+            segmodels.spec(name)
     recorded = declared.origin
     (acme / "acme" / "layers.py").write_text(BESIDE + "\n# other\n")
     with pytest.raises(CodeError, match=r"acme.nets is [0-9a-f]{12}… there, [0-9a-f]{12}… here"):
