@@ -40,6 +40,7 @@ LINES = {
     "segmodels list": "",
     "segmodels summary": "dilated_unet --classes 20 --size 32x32",
     "segmodels check": "percentile --size 8x8 --json new.json",
+    "segmodels weights": "run --json new.json",
     "segmodels train": "dilated_unet --shards shards --out new --steps 1 --crop 32x32 --device cpu",
     "segmodels verify": "run --shards shards --device cpu",
     "segmodels evaluate": "run --shards shards --out new --workers 0 --device cpu",

@@ -121,6 +121,7 @@ DDRNET = PLAIN | {
     "loss": "ohem",
     "optimizer": "sgd",
     "lr": 1e-2,
+    "trunk_lr": 1.0,
     "weight_decay": 5e-4,
     "decay": "all",
     "schedule": "poly",

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from segdata.base.canonical import digest_file, pretty_json
 from segdata.base.ownership import json_kind, write_result
+from segmodels.compute.shapes import without_memory
 from segmodels.inference.trained import weights_file
 from segmodels.networks import names, spec
 from segmodels.pretrained.classrows import Classes, names_of
@@ -121,8 +121,9 @@ def _of_run(about: Mapping[str, Any], path: Path) -> Iterator[str]:
 def _on_trunk(known: Known | None, about: Mapping[str, Any], path: Path) -> Iterator[str]:
     """Other networks begin with its trunk."""
     if known:
-        for name in names():
-            if TRUNK_OPTION in spec(name).options and name != about.get("network"):
+        alone = known.kind.network
+        for name in [alone] if alone else [each for each in names() if TRUNK_OPTION in spec(each).options]:
+            if name != about.get("network"):
                 yield _command(name, path, as_options(known.options))
 
 
@@ -130,7 +131,7 @@ def _whole_networks(content: Any, path: Path) -> Iterator[str]:
     """Our networks, with their default options, of which the file holds at least half by name and shape."""
     for name in names():
         declared = spec(name)
-        with torch.device("meta"):
+        with without_memory():
             network = declared.build(*declared.example, {})
         if find_whole(content, network, Classes({}, None, ()), declared.trunk, path) is not None:
             yield name

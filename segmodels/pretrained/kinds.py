@@ -1,4 +1,7 @@
-"""The kinds of trunk that other people publish, and how their files name them."""
+"""The kinds of trunk that other people publish, and how their files name them.
+
+Those of single networks stand in `branched` and `transformer`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from segmodels.networks import ddrnet23_slim, segformer_b0
+from segmodels.pretrained.branched import branched_namings
 from segmodels.pretrained.naming import AS_HERE, Found, Naming
+from segmodels.pretrained.transformer import transformer_namings
 from segmodels.trunks.inverted import InvertedResiduals
 from segmodels.trunks.resnet import ResNet
 
@@ -25,6 +31,7 @@ class Kind:
     entrance: re.Pattern[str] = NEVER  # of these blocks what is as wide as the stem, or absent
     stem: re.Pattern[str] = NEVER  # begins the names here of the stem's convolutions
     stem_names: str = ""  # what they may be called, in words
+    network: str | None = ""  # the one that has such a trunk; empty: those with the option backbone; None: not known
 
 
 def kind_of(trunk: nn.Module) -> Kind:
@@ -34,7 +41,11 @@ def kind_of(trunk: nn.Module) -> Kind:
     if isinstance(trunk, InvertedResiduals):
         title = "MobileNetV2 or EfficientNet-lite"
         return Kind(title, tuple(_inverted(trunk)), INVERTED_BLOCK, stem=re.compile(r"conv_stem\."))
-    return Kind("trunk", (AS_HERE,))
+    if isinstance(trunk, ddrnet23_slim.Trunk):
+        return Kind("DDRNet", (AS_HERE, *branched_namings()), network="ddrnet23_slim")
+    if isinstance(trunk, segformer_b0.Trunk):
+        return Kind("mix transformer", (AS_HERE, *transformer_namings()), network="segformer_b0")
+    return Kind("trunk", (AS_HERE,), network=None)
 
 
 def foreign(found: Found, kind: Kind) -> Iterator[str]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segdata.base.files import parsing
 from segmodels.errors import SegmodelsError
-from segmodels.pretrained.kinds import NEVER, Kind, foreign, kind_of
+from segmodels.pretrained.kinds import NEVER, RESNET, Kind, foreign, kind_of
 from segmodels.pretrained.known import options_that_fit
 from segmodels.pretrained.naming import Found, Tensors, Wanted, find, is_statistic, layers, learnt, same_kind, some
 from segmodels.trunks.resnet import BLOCKS
@@ -99,7 +99,7 @@ def fill_trunk(network: nn.Module, content: Any, path: Path, name: str = "trunk"
         place=found.place,
         passed_over=found.passed_over,
         stem=kind.stem,
-        options=options_that_fit(content, path) if taken.keys() != ours.keys() else "",
+        options=options_that_fit(content, path, kind) if taken.keys() != ours.keys() else "",
     )
 
 
@@ -131,7 +131,7 @@ def _check_kind(found: Found, wanted: Wanted, kind: Kind, content: Any, path: Pa
         holds = some([f"{found.place}{name}" for name in tensors] or sorted(others), 3) or "no tensors"
         raise SegmodelsError(
             f"nothing in {path} fits the trunk: it holds {holds}, "
-            f"expected names of a {kind.title} such as {', '.join(list(ours)[:3])}. {_do(content, path)}"
+            f"expected names of a {kind.title} such as {', '.join(list(ours)[:3])}. {_do(content, path, kind)}"
         )
     if kind.title == "ResNet":
         check_depth([*tensors, *others], ours, path, content)
@@ -141,7 +141,7 @@ def _check_kind(found: Found, wanted: Wanted, kind: Kind, content: Any, path: Pa
     if wrong := [line for line in (*unfit, *more, *less) if not kind.entrance.match(line)]:
         raise SegmodelsError(
             f"{path} holds a {kind.title} of another kind, whose blocks compute something else: {some(wrong, 2)}. "
-            f"{_do(content, path)}"
+            f"{_do(content, path, kind)}"
         )
     if kind.stem_names and next(iter(ours)) not in tensors and (stem := _unread_stem(others)):
         raise SegmodelsError(
@@ -163,9 +163,9 @@ def _stage(block: str) -> str:
     return block.rstrip(".").rpartition(".")[0]
 
 
-def _do(content: Any, path: Path) -> str:
+def _do(content: Any, path: Path, kind: Kind) -> str:
     """What to do about a file that is refused."""
-    options = options_that_fit(content, path)
+    options = options_that_fit(content, path, kind)
     return f"Use {options}, or name another --init" if options else ANOTHER
 
 
@@ -178,7 +178,7 @@ def check_depth(there: Iterable[str], here: Iterable[str], path: Path, content: 
     if any(count and count != wanted for count, wanted in zip(theirs, ours, strict=True)):
         depth = KINDS.get(theirs)
         what = f"a ResNet-{depth}" if depth else f"a ResNet of {', '.join(map(str, theirs[:4]))} blocks"
-        use = options_that_fit(content, path) or (f"--option backbone_depth={depth}" if depth else "")
+        use = options_that_fit(content, path, RESNET) or (f"--option backbone_depth={depth}" if depth else "")
         do = f"Use {use}, or name" if use else "Name"
         raise SegmodelsError(f"{path} holds {what}, the trunk is a ResNet-{KINDS[ours]}. {do} another --init")
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import init
-from torch.overrides import TorchFunctionMode
-
+from segmodels.compute.shapes import without_memory
 from segmodels.errors import SegmodelsError
 from segmodels.spec import Option
 from segmodels.trunks.inverted import TABLES, InvertedResiduals
@@ -72,16 +68,6 @@ def every_trunk() -> Iterator[tuple[dict[str, Any], Trunk]]:
     defaults: dict[str, Any] = {name: each.default for name, each in BACKBONE.items()}
     others: list[dict[str, Any]] = [{"backbone": name} for name in TABLES]
     for options in (*resnets, *others):
-        with torch.device("meta"), _Unfilled():
+        with without_memory():
             trunk = make_trunk(**defaults | options)
         yield options, trunk
-
-
-class _Unfilled(TorchFunctionMode):
-    """Nothing is drawn for tensors without memory, which takes most of the time that they take to make."""
-
-    FILLED = frozenset({init.kaiming_uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_})
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        return next(iter((*args, *kwargs.values()))) if func in self.FILLED else func(*args, **kwargs)

@@ -64,7 +64,7 @@ def test_one_dataset_after_the_other(
             assert f"--root {tmp_path}" in command or " prepare " not in command
             parse(command)
     published = {config.network for config in trained if config.recipe == "published"}
-    assert len(published) == 22
+    assert len(published) == 24
     assert {config.recipe for config in trained if "camvid" in config.out.name} == {"default"}
     sets_of = {config.out.name: config.shards.name for config in trained}
     assert (sets_of["percentile"], sets_of["clusternet"]) == ("cityscapes-10-quarter", "cityscapes-34")

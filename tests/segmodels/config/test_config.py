@@ -301,7 +301,7 @@ def test_published_recipes_say_what_their_sources_say() -> None:
     ddrnet, segformer = made["ddrnet23_slim"], made["segformer_b0"]
     assert (ddrnet.epochs, ddrnet.batch_size, ddrnet.crop, ddrnet.loss) == (484, 12, (1024, 1024), "ohem")
     assert (ddrnet.optimizer, ddrnet.lr, ddrnet.momentum, ddrnet.weight_decay) == ("sgd", 0.01, 0.9, 5e-4)
-    assert (ddrnet.schedule, ddrnet.warmup, ddrnet.decay) == ("poly", 0.0, "all")
+    assert (ddrnet.schedule, ddrnet.warmup, ddrnet.decay, ddrnet.trunk_lr) == ("poly", 0.0, "all", 1.0)
     assert (segformer.steps, segformer.batch_size, segformer.optimizer) == (160_000, 8, "adamw")
     assert (segformer.lr * segformer.trunk_lr, segformer.lr) == pytest.approx((6e-5, 6e-4))
     assert round(segformer.warmup * 160_000) == 1_500
@@ -316,7 +316,8 @@ def test_a_recipe_that_starts_from_a_trained_trunk(network: str) -> None:
         make_config(network, "published", PLACES)
     assert make_config(network, "published", PLACES, no_init=True).init is None
     given = PLACES | {"init": Path("resnet50.pth")}
-    assert make_config(network, "published", given).init == Path("resnet50.pth")
+    published = make_config(network, "published", given)
+    assert published.init == Path("resnet50.pth") and published.trunk_lr in {0.1, 1.0}  # the source's, never ours
     assert make_config(network, "default", PLACES) == make_config(network, None, PLACES, no_init=True)
     with pytest.raises(SegmodelsError, match=r"--init resnet50\.pth and --no-init are two starts"):
         make_config(network, "published", given, no_init=True)

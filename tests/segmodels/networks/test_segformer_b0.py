@@ -94,3 +94,14 @@ def test_sizes() -> None:
         network(torch.zeros(1, 3, 31, 64))
     with pytest.raises(SegmodelsError, match=r"31x64 does not fit: H and W must be at least 32.*: 32x64"):
         segmodels.build("segformer_b0", 3, (31, 64))
+
+
+def test_the_start_of_the_authors() -> None:
+    """Linear layers of the trunk narrow around 0, its convolutions by what they feed, no bias."""
+    torch.manual_seed(0)
+    trunk = segmodels.build("segformer_b0", 2, (32, 32)).get_submodule("trunk").requires_grad_(False)
+    weights = trunk.state_dict()
+    assert float(weights["stages.3.1.perceptron.widen.weight"].std()) == pytest.approx(0.02, rel=0.02)
+    assert float(weights["stages.3.1.perceptron.mix.weight"].std()) == pytest.approx((2 / 9) ** 0.5, rel=0.05)
+    assert float(weights["stages.0.0.conv.weight"].std()) == pytest.approx((2 / (32 * 49)) ** 0.5, rel=0.05)
+    assert not any(each.any() for name, each in weights.items() if name.endswith("bias"))

@@ -288,6 +288,7 @@ def test_init_from_a_run(lesson: Lesson) -> None:
     assert again.document()["init"] is not None
     of_folder = train(lesson("of folder", init=first.path, **values)).run
     assert of_folder.weights.read_bytes() == again.weights.read_bytes()
+    assert of_folder.config().trunk_lr == 1.0  # the file holds the whole network
     assert not verify(of_folder.path, steps=1).wrong
     with pytest.raises(SegmodelsError, match=r"run .*unfinished.* name a weights file"):
         train(lesson("half"), until=1)
