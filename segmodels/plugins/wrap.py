@@ -5,6 +5,7 @@ By hooks, so that the names of its tensors stay its own, and its weights load wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,9 @@ def wrapped(network: nn.Module, geometry: Geometry, classes: int, size: Size) ->
     """The same network, which returns a Prediction, or raises SegmodelsError where its logits have another shape."""
     network.register_forward_pre_hook(partial(_check, geometry=geometry, size=size))
     network.register_forward_hook(partial(_answer, stride=geometry.stride, classes=classes))
+    for module in network.modules():
+        if isinstance(module, nn.MaxUnpool2d):
+            module.forward = partial(_unpool, module)  # type: ignore[method-assign]
     return network
 
 
@@ -50,3 +54,18 @@ def _answer(network: nn.Module, inputs: tuple[Any, ...], output: Any, stride: in
                 f"expected {wanted}: {classes} classes at stride {stride}"
             )
     return prediction
+
+
+def _unpool(module: nn.MaxUnpool2d, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    """What SegNet does instead of enlarging: each of (B, C, h, w) goes where max pooling found it: (B, C, H, W).
+
+    torch's own has no deterministic version, on no device.
+    """
+    sides = zip(x.shape[2:], *map(_pair, (module.kernel_size, module.stride, module.padding)), strict=True)
+    height, width = output_size[-2:] if output_size else [(h - 1) * s - 2 * p + k for h, k, s, p in sides]
+    empty = x.new_zeros(*x.shape[:2], height * width)
+    return empty.scatter(2, indices.flatten(2), x.flatten(2)).view(*x.shape[:2], height, width)
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)

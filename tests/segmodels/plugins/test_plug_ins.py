@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import segmodels
 from segmodels import SegmodelsError
 from segmodels.config.config import TrainConfig
+from segmodels.contract.check import check
 from segmodels.errors import CodeError
 from segmodels.plugins import plug
 from segmodels.plugins.code import origin_of_file, origin_of_module
@@ -194,6 +196,34 @@ def test_a_declared_stride_is_held(home: Path) -> None:
     network = segmodels.spec("my.py:LIE").build(5, (32, 64), {})
     with pytest.raises(SegmodelsError, match=r"Plain: logits of shape \(1, 5, 8, 16\) .*expected \(1, 5, 16, 32\)"):
         network(torch.zeros(1, 3, 32, 64))
+
+
+def test_a_segnet_is_deterministic(home: Path) -> None:
+    """Unpooling, which torch refuses under deterministic algorithms on every device, has the values of torch's own."""
+    (home / "segnet.py").write_text(
+        dedent(
+            """
+            from torch import nn
+
+            class SegNet(nn.Module):
+                def __init__(self, classes):
+                    super().__init__()
+                    self.enter, self.out = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, classes, 1)
+                    self.pool, self.unpool = nn.MaxPool2d(2, return_indices=True), nn.MaxUnpool2d(2)
+
+                def forward(self, x):
+                    maps, places = self.pool(self.enter(x))
+                    return self.out(self.unpool(maps, places))
+            """
+        )
+    )
+    declared = segmodels.spec("segnet.py:SegNet")
+    assert declared.geometry({}) == Geometry(1, 2)
+    network = declared.build(3, (32, 64), {}).eval()
+    maps, places = network.pool(network.enter(torch.rand(2, 3, 32, 64)))
+    assert torch.equal(network.unpool(maps, places), F.max_unpool2d(maps, places, 2))
+    report = check(declared, only=("gradients", "batch", "cpu", "cuda", "pt2"))
+    assert not report.wrong, report.lines
 
 
 # ---- what its code is ------------------------------------------------------------------------------------------
