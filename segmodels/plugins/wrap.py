@@ -47,11 +47,15 @@ def _answer(network: nn.Module, inputs: tuple[Any, ...], output: Any, stride: in
     prediction = as_prediction(output)
     batch, _, height, width = inputs[0].shape
     wanted = (batch, classes, height // stride, width // stride)
-    for logits in dict.fromkeys((prediction.logits, *prediction.steps)):
-        if tuple(logits.shape) != wanted:
+    outputs = {"logits": prediction.logits} | {f"steps[{i}]": each for i, each in enumerate(prediction.steps)}
+    for name, each in outputs.items():
+        if tuple(each.shape) != wanted:
+            also = (
+                "" if name == "logits" else ". All outputs in `steps` have the shape of the logits: resize it to them"
+            )
             raise SegmodelsError(
-                f"{type(network).__name__}: logits of shape {tuple(logits.shape)} for an image of {height}x{width}, "
-                f"expected {wanted}: {classes} classes at stride {stride}"
+                f"{type(network).__name__}: {name} of shape {tuple(each.shape)} for an image of {height}x{width}, "
+                f"expected {wanted}: {classes} classes at stride {stride}{also}"
             )
     return prediction
 

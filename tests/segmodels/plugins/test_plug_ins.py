@@ -89,6 +89,11 @@ CODE = dedent(
             return self.out(x)[:, :, ::2]
 
 
+    class Coarse(Pair):
+        def forward(self, x):
+            return segmodels.Prediction(self.out(x), (self.out(x)[:, :, ::2, ::2], self.out(x)), {})
+
+
     class Looks(Pair):
         def forward(self, x):
             return self.out(x) if x.sum() > 0 else self.out(-x)
@@ -192,9 +197,14 @@ def test_what_is_none_is_refused(home: Path, reference: str, said: str) -> None:
 
 
 def test_a_declared_stride_is_held(home: Path) -> None:
-    """Where the logits lie elsewhere, the first forward says so."""
+    """Where the logits lie elsewhere, or an auxiliary output does, the first forward says so."""
     network = segmodels.spec("my.py:LIE").build(5, (32, 64), {})
     with pytest.raises(SegmodelsError, match=r"Plain: logits of shape \(1, 5, 8, 16\) .*expected \(1, 5, 16, 32\)"):
+        network(torch.zeros(1, 3, 32, 64))
+    network = segmodels.spec("my.py:Coarse").build(5, (32, 64), {})
+    with pytest.raises(
+        SegmodelsError, match=r"Coarse: steps\[0\] of shape \(1, 5, 16, 32\) .*\. All outputs .* resize"
+    ):
         network(torch.zeros(1, 3, 32, 64))
 
 
@@ -342,16 +352,24 @@ def test_a_run_of_a_plug_in(trained: TrainConfig, home: Path, lesson: Lesson, mo
     run("evaluate", trained.out, "--shards", trained.shards, "--out", scores)
     assert not verify(trained.out).wrong
 
+    assert f"segmodels train my.py:Plain --init {trained.out}" in run("weights", trained.out)
+    with monkeypatch.context() as patch:
+        patch.chdir(home.parent)  # from there, the name of the file alone is none
+        assert f"segmodels train {home.name}/my.py:Plain --init" in run("weights", trained.out)
+
     (home / "my.py").rename(home / "kept.py")
     missing = rf"the code of my\.py:Plain is missing: {home}/my\.py is not there\. Put the file back"
     for command in (("evaluate", "--shards", trained.shards, "--out", scores), ("export", "--out", home / "net.pt2")):
         with pytest.raises(CodeError, match=missing):
             run(command[0], trained.out, *command[1:])
     (home / "my.py").write_text(CODE + "\n")
-    with pytest.raises(CodeError, match=r"my\.py is another one \(my\.py is [0-9a-f]{12}… there, [0-9a-f]{12}… here\)"):
+    another = (
+        r"my\.py is another one \(my\.py \(or a file that it imports\) is [0-9a-f]{12}… there, [0-9a-f]{12}… here\)"
+    )
+    with pytest.raises(CodeError, match=another):
         segmodels.spec("my.py:Plain", trained_origin(document))
     said = refused("train", "my.py:Plain", "--shards", trained.shards, "--out", trained.out, *typed(trained))
-    assert "holds another run: plugin.my.py is " in said
+    assert "holds another run: plugin.my.py (or a file that it imports) is " in said
 
     (home / "code").mkdir()
     (home / "kept.py").rename(home / "code" / "my.py")
