@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -15,8 +16,11 @@ from segdata.errors import PlaceWarning, SegdataError
 from segdata.requirements import check_system, explained
 
 
-def run(group: click.Group, program: str) -> NoReturn:
-    """Run the command line: status 1 for an error of ours or of the system's, 2 for wrong usage, 130 for Ctrl-C."""
+def run(group: click.Group, program: str, told: Callable[[Exception], str | None] = lambda error: None) -> NoReturn:
+    """Run the command line: status 1 for an error of ours or of the system's, 2 for wrong usage, 130 for Ctrl-C.
+
+    `told` says in one line what any other error means, or None where it is a fault of ours: that one is shown whole.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of fewer letters still shows every line
     warnings.showwarning = partial(_show_warning, program, warnings.showwarning)
@@ -42,6 +46,11 @@ def run(group: click.Group, program: str) -> NoReturn:
         code = 1 if _read_no_more() else _fail(program, refusal(error), 1)
     except OSError as error:
         code = _fail(program, refusal(error), 1)
+    except Exception as error:
+        meaning = told(error)
+        if meaning is None:
+            raise
+        code = _fail(program, meaning, 1)
     sys.exit(code or 0)
 
 

@@ -3,6 +3,7 @@
 torch is imported inside the commands, so that `--help` is instant.
 """
 
+import sys
 from typing import NoReturn
 
 import click
@@ -23,7 +24,14 @@ from segmodels.compute.processors import wait_passively
 def main() -> NoReturn:
     """Entry point."""
     wait_passively()
-    run(cli, "segmodels")
+    run(cli, "segmodels", _of_a_plug_in)
+
+
+def _of_a_plug_in(error: Exception) -> str | None:
+    """An error in the file of a user's own network, in one line: it is theirs to read, and no fault of segmodels."""
+    plugins = sys.modules.get("segmodels.plugins.run")
+    said = plugins.own_error(error) if plugins else None
+    return said and f"the network's own code ends with {said}"
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -51,15 +51,20 @@ def _names(path: Path) -> Iterator[str]:
     """The modules that a file imports by their full names, or from its own folder. Raises SegmodelsError."""
     try:
         tree = ast.parse(read_file(path, LARGEST, SegmodelsError))
-    except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise SegmodelsError(f"{path}{line} is no Python: {getattr(error, 'msg', error)}") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        why = getattr(error, "msg", None) or str(error) or "it is nested too deeply"
+        raise SegmodelsError(f"{path}{line} is no Python: {why}") from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (
+                each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            )
 
 
 def origin_of_module(module: str) -> Origin:

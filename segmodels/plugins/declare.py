@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from segmodels.errors import SegmodelsError
-from segmodels.spec import Geometry, ModelSpec, Option, Options, Size
+from segmodels.spec import Geometry, ModelSpec, Option, Options, Size, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,6 +40,12 @@ def declare(
     it; `fixed_size`: it takes images of the size that it is built for, and no others. `others` are fields of ModelSpec,
     such as `family`, `citation`, `trunk` or `colours`. Raises SegmodelsError where the parameters do not fit.
     """
+    for field, value in {"stride": stride, "size_multiple": size_multiple, "min_size": min_size}.items():
+        if not (field == "stride" and value is None) and (type(value) is not int or value < 1):
+            raise SegmodelsError(f"declare: {field} is {value!r}, expected a whole number from 1")
+    known = {each.name for each in fields(ModelSpec)} - {"factory", "rule", "options", "origin"}
+    for field in others.keys() - known:
+        raise SegmodelsError(f"declare has no {field!r}{nearest(field, known)}. It takes {', '.join(sorted(known))}")
     call = _Call(factory, frozenset(options or ()))
     found = dict(options) if options is not None else call.options
     if stride is None:
@@ -46,8 +53,8 @@ def declare(
     else:
         given = Geometry(stride, max(size_multiple, stride), fixed_size, min_size=min_size)
         rule = partial(_as_given, given)
-    fields: dict[str, Any] = {"name": call.name} | others
-    return ModelSpec(factory=partial(_build, call, rule), rule=rule, options=found, **fields)
+    named: dict[str, Any] = {"name": call.name} | others
+    return ModelSpec(factory=partial(_build, call, rule), rule=rule, options=found, **named)
 
 
 def _as_given(geometry: Geometry, options: Options) -> Geometry:
@@ -60,7 +67,7 @@ def _measure(call: _Call, size_multiple: int, fixed_size: bool, options: Options
     return measured(call, size_multiple, fixed_size, options)
 
 
-def _build(call: _Call, rule: Callable[[Options], Geometry], classes: int, size: Size, **options: Any) -> nn.Module:
+def _build(call: _Call, rule: Callable[[Options], Geometry], classes: int, size: Size, /, **options: Any) -> nn.Module:
     from segmodels.plugins.wrap import wrapped
 
     return wrapped(call(classes, size, **options), rule(options), classes, size)
@@ -89,8 +96,10 @@ class _Call:
             if isinstance(each.default, bool | int | float | str)
         }
 
-    def __call__(self, classes: int, size: Size, **options: Any) -> nn.Module:
+    def __call__(self, classes: int, size: Size, /, **options: Any) -> nn.Module:
         from torch import nn
+
+        from segmodels.plugins.run import running
 
         positional: list[Any] = []
         named = dict(options)
@@ -101,7 +110,8 @@ class _Call:
                 positional.append(value)
             else:
                 named[parameter.name] = value
-        network = self.factory(*positional, **named)
+        with running(f"{self.name}() cannot be built"):
+            network = self.factory(*positional, **named)
         if not isinstance(network, nn.Module):
             raise SegmodelsError(f"{self.name}() built {type(network).__name__}, expected a torch.nn.Module")
         return network

@@ -15,6 +15,7 @@ from segmodels.plugins.reference import Reference, installed, parse, registered
 from segmodels.spec import OURS, ModelSpec, Origin
 
 PLACES = "SEGMODELS_PLUGINS"  # folders in which the files of plug-ins are looked for, as in PATH
+BROUGHT = ("run.json", "model.safetensors")  # a folder that has these may be of anybody
 _LOADED: dict[tuple[str, Origin], ModelSpec] = {}
 
 
@@ -42,6 +43,11 @@ def _reference(text: str) -> Reference:
     if text not in installed():
         return parse(text)
     point = registered(text)
+    if not (point.attr or "").isidentifier():
+        raise SegmodelsError(
+            f"an installed package registers {text!r} as {point.value!r}, expected package.module:NAME. Ask its authors "
+            "to mend it, or name the network package.module:NAME yourself"
+        )
     return Reference(point.module, point.attr)
 
 
@@ -79,11 +85,18 @@ def _same_file(reference: Reference, recorded: Origin) -> Origin:
 
 
 def _places(reference: Reference, recorded: Origin) -> Iterator[Path]:
-    """Where the training found it, this folder, and the folders that the user names: nothing that a run brings."""
-    if recorded.path is not None:
+    """Where the training found it, this folder, and the folders that the user names: nothing that a run brings.
+
+    So no path from here or through a link, as whoever packs a file with a run could write it (a training notes the
+    real path), and not this folder where it is itself a run.
+    """
+    name = Path(reference.where).name
+    if recorded.path is not None and recorded.path == recorded.path.resolve():
         yield recorded.path
-    for folder in (".", *filter(None, os.environ.get(PLACES, "").split(os.pathsep))):
-        yield Path(folder) / Path(reference.where).name
+    if not any(Path(each).exists() for each in BROUGHT):
+        yield Path(name)
+    for folder in filter(None, os.environ.get(PLACES, "").split(os.pathsep)):
+        yield Path(folder) / name
 
 
 def _differences(there: Origin, here: Origin) -> str:
