@@ -45,8 +45,8 @@ def _reference(text: str) -> Reference:
     point = registered(text)
     if not (point.attr or "").isidentifier():
         raise SegmodelsError(
-            f"an installed package registers {text!r} as {point.value!r}, expected package.module:NAME. Ask its authors "
-            "to mend it, or name the network package.module:NAME yourself"
+            f"an installed package registers {text!r} as {point.value!r}, expected package.module:NAME. Ask its "
+            "authors to mend it, or name the network package.module:NAME yourself"
         )
     return Reference(point.module, point.attr)
 
