@@ -129,6 +129,11 @@ class Origin(NamedTuple):
     parts: tuple[tuple[str, str], ...] = ()  # (package, version), (file or module, SHA-256): they make another run
     path: Path | None = None  # where the file of a plug-in lies; it may move
 
+    @property
+    def named(self) -> dict[str, str]:
+        """`parts` as messages name them: the digest of a file is also that of its imports."""
+        return {name + " (or a file that it imports)" * name.endswith(".py"): value for name, value in self.parts}
+
 
 OURS = Origin()
 

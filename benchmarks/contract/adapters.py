@@ -7,6 +7,7 @@ in the environment of `make test-adapters`, writes benchmarks/results/cpu/adapte
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,29 @@ NETWORKS: dict[str, dict[str, str]] = {  # with the options that are asked about
     "hf:mobilevit": {},  # sees blue first
     "hf:data2vec-vision": {"config": SMALL_VIT},  # one size, an auxiliary head
 }
+SIZES = {"hf:data2vec-vision": (64, 64)}  # it takes squares alone
 
 
 def row(network: str) -> dict[str, Any]:
     """The report of one network, as JSON has it, with the versions of its library."""
     declared = spec(network)
-    report = check(declared, options=declared.parse(NETWORKS[network]))
+    report = check(declared, size=SIZES.get(network), options=declared.parse(NETWORKS[network]))
     return report.document() | {"origin": [list(each) for each in declared.origin.parts]}
 
 
 def main() -> None:
+    """Ask all, or some anew."""
     parser = Parser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
-    out = parser.parse_args().out
-    found = {"torch": torch.__version__, "rows": [row(network) for network in NETWORKS]}
-    out.write_bytes(pretty_json(found))
+    parser.add_argument("--only", nargs="+", default=[], choices=list(NETWORKS))
+    options = parser.parse_args()
+    there = json.loads(options.out.read_text())["rows"] if options.only else []
+    rows = {each["network"]: each for each in there}
+    for network in options.only or NETWORKS:
+        rows[network] = row(network)
+        print(network, *(f"{name}: {each['state']}" for name, each in rows[network]["checks"].items()), flush=True)
+    found = {"torch": torch.__version__, "rows": [rows[network] for network in NETWORKS if network in rows]}
+    options.out.write_bytes(pretty_json(found))
 
 
 if __name__ == "__main__":

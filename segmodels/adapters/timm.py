@@ -99,10 +99,16 @@ def _build(library: Any, model: str, head: str, classes: int, size: Size | None,
 
 def _fixed(library: Any, model: str, options: Options) -> Geometry:
     """The size rule of an encoder that is built for one size: whole patches, and whole cells of the logits."""
+    return Geometry(STRIDE, lcm(STRIDE, _coarsest(library, model)), fixed_size=True)
+
+
+@lru_cache(maxsize=64)
+def _coarsest(library: Any, model: str) -> int:
+    """The largest stride of an encoder's maps."""
     with asking(f"timm:{model}"), torch.device("meta"):
         trunk = library.create_model(model, pretrained=False)
-    largest = max(each["reduction"] for each in trunk.feature_info)
-    return Geometry(STRIDE, lcm(STRIDE, largest), fixed_size=True)
+    coarsest: int = max(each["reduction"] for each in trunk.feature_info)
+    return coarsest
 
 
 def _levels(info: Sequence[dict[str, Any]]) -> list[int]:

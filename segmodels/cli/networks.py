@@ -131,7 +131,7 @@ def check(network: str, classes: int, size: Size | None, options: dict[str, str]
 def _sizes(geometry: Geometry) -> str:
     if geometry.fixed_size:
         return f"multiples of {geometry.size_multiple}, fixed at build"
-    return geometry.constraint.removeprefix("H and W must be ") or "any"
+    return geometry.constraint.replace("H and W must be ", "") or "any"
 
 
 def _text(value: object) -> str:

@@ -240,7 +240,7 @@ def _check_start(network: str, recipe: str, init: Path | None, *, no_init: bool)
     if recipe == "published" and network in TRUNK_FROM_IMAGENET and init is None and not no_init:
         raise SegmodelsError(
             f"--recipe published of {network} starts from a trunk trained on ImageNet, and no --init is given: give "
-            "the file of such a ResNet (docs/pretrained.md), or --no-init to start from random weights"
+            "the file of such a trunk (docs/pretrained.md), or --no-init to start from random weights"
         )
 
 

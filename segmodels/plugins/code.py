@@ -21,7 +21,7 @@ MOST_FILES = 1 << 14
 def origin_of_file(path: Path) -> Origin:
     """A file, and what it imports from its own folder. Raises SegmodelsError."""
     if not path.is_file():
-        raise SegmodelsError(f"no file {path}")
+        raise SegmodelsError(f"no file {path}: FILE.py:NAME begins with the path of the file, as seen from this folder")
     path = path.resolve()
     return Origin(((path.name, digest(siblings(path), path.parent)),), path)
 

@@ -100,7 +100,7 @@ def _places(reference: Reference, recorded: Origin) -> Iterator[Path]:
 
 
 def _differences(there: Origin, here: Origin) -> str:
-    before, now = dict(there.parts), dict(here.parts)
+    before, now = there.named, here.named
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return "; ".join(f"{name} is {_short(before.get(name))} there, {_short(now.get(name))} here" for name in changed)
 

@@ -5,6 +5,7 @@ By hooks, so that the names of its tensors stay its own, and its weights load wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,9 @@ def wrapped(network: nn.Module, geometry: Geometry, classes: int, size: Size) ->
     _check_network(network)
     network.register_forward_pre_hook(partial(_check, geometry=geometry, size=size))
     network.register_forward_hook(partial(_answer, stride=geometry.stride, classes=classes))
+    for module in network.modules():
+        if isinstance(module, nn.MaxUnpool2d):
+            module.forward = partial(_unpool, module)  # type: ignore[method-assign]
     return network
 
 
@@ -89,11 +93,15 @@ def _answer(network: nn.Module, inputs: tuple[Any, ...], output: Any, stride: in
     prediction = as_prediction(output)
     batch, _, height, width = inputs[0].shape
     wanted = (batch, classes, height // stride, width // stride)
-    for logits in dict.fromkeys((prediction.logits, *prediction.steps)):
-        if tuple(logits.shape) != wanted:
+    outputs = {"logits": prediction.logits} | {f"steps[{i}]": each for i, each in enumerate(prediction.steps)}
+    for name, each in outputs.items():
+        if tuple(each.shape) != wanted:
+            also = (
+                "" if name == "logits" else ". All outputs in `steps` have the shape of the logits: resize it to them"
+            )
             raise SegmodelsError(
-                f"{type(network).__name__}: logits of shape {tuple(logits.shape)} for an image of {height}x{width}, "
-                f"expected {wanted}: {classes} classes at stride {stride}"
+                f"{type(network).__name__}: {name} of shape {tuple(each.shape)} for an image of {height}x{width}, "
+                f"expected {wanted}: {classes} classes at stride {stride}{also}"
             )
     if network.training and torch.is_grad_enabled() and not all(each.requires_grad for each in prediction.steps):
         raise SegmodelsError(
@@ -101,3 +109,18 @@ def _answer(network: nn.Module, inputs: tuple[Any, ...], output: Any, stride: in
             "detach() and no_grad(), and for parameters that do not require one"
         )
     return prediction
+
+
+def _unpool(module: nn.MaxUnpool2d, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    """What SegNet does instead of enlarging: each of (B, C, h, w) goes where max pooling found it: (B, C, H, W).
+
+    torch's own has no deterministic version, on no device.
+    """
+    sides = zip(x.shape[2:], *map(_pair, (module.kernel_size, module.stride, module.padding)), strict=True)
+    height, width = output_size[-2:] if output_size else [(h - 1) * s - 2 * p + k for h, k, s, p in sides]
+    empty = x.new_zeros(*x.shape[:2], height * width)
+    return empty.scatter(2, indices.flatten(2), x.flatten(2)).view(*x.shape[:2], height, width)
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)

@@ -16,7 +16,7 @@ from segmodels.runs.checkpoint import LARGEST, METADATA_KEY, load_torch, load_we
 from segmodels.runs.document import AboutWeights
 
 AS_TENSORS = (
-    "Name another --init, or have this one written as tensors alone where it was made: "
+    "Name another file, or have this one written as tensors alone where it was made: "
     "torch.save(model.state_dict(), 'weights.pth')"
 )
 

@@ -11,15 +11,19 @@ from typing import Any
 from torch import Tensor
 
 from segdata.base.canonical import digest_file, pretty_json
+from segdata.base.files import parsing
 from segdata.base.ownership import json_kind, write_result
 from segmodels.compute.shapes import without_memory
+from segmodels.errors import SegmodelsError
 from segmodels.inference.trained import weights_file
 from segmodels.networks import names, spec
 from segmodels.pretrained.classrows import Classes, names_of
 from segmodels.pretrained.contents import classes_of, read_contents
 from segmodels.pretrained.known import Known, as_options, recognise
 from segmodels.pretrained.naming import is_counter, is_statistic, some, tensors_in
+from segmodels.pretrained.trunk import ANOTHER
 from segmodels.pretrained.whole import find_whole
+from segmodels.runs.origin import origin_of
 
 JSON = json_kind("an answer of `weights`", "file", "holds", "tensors")
 TRUNK_OPTION = "backbone"  # which the networks have that take any of our trunks
@@ -113,9 +117,21 @@ def _of_run(about: Mapping[str, Any], path: Path) -> Iterator[str]:
     """The same network goes on."""
     if about:
         name = about["network"]
+        with parsing(f"what {path} says about its network", SegmodelsError, ANOTHER):
+            code = origin_of(about.get("training", {}), weights_file(path)).path
         defaults = {key: each.default for key, each in spec(name).options.items()} if name in names() else {}
         chosen = {key: value for key, value in about["options"].items() if defaults.get(key, ...) != value}
-        yield _command(name, path, " ".join(f"--option {key}={_typed(value)}" for key, value in sorted(chosen.items())))
+        typed = " ".join(f"--option {key}={_typed(value)}" for key, value in sorted(chosen.items()))
+        yield _command(_as_typed(name, code), path, typed)
+
+
+def _as_typed(name: str, code: Path | None) -> str:
+    """A network as `train` takes it: a plug-in's file with its path, for the name alone may lie elsewhere."""
+    if code is None or not code.is_file():
+        return name
+    here = Path.cwd()
+    place = code.relative_to(here) if code.is_relative_to(here) else code
+    return f"{place}:{name.rpartition(':')[2]}"
 
 
 def _on_trunk(known: Known | None, about: Mapping[str, Any], path: Path) -> Iterator[str]:

@@ -17,7 +17,7 @@ from segmodels.pretrained.known import options_that_fit
 from segmodels.pretrained.naming import Found, Tensors, Wanted, find, is_statistic, layers, learnt, same_kind, some
 from segmodels.trunks.resnet import BLOCKS
 
-ANOTHER = "Name another --init."
+ANOTHER = "Name another file."
 
 BLOCK = re.compile(r"layer([1-4])\.(\d+)\.")
 KINDS: dict[tuple[int, ...], int] = {

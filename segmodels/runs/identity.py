@@ -16,7 +16,7 @@ from segmodels.errors import SegmodelsError
 from segmodels.runs.checkpoint import LARGEST
 from segmodels.runs.environment import describe_environment
 from segmodels.runs.run import FORMAT, Document
-from segmodels.spec import Size
+from segmodels.spec import Origin, Size
 
 
 def describe(
@@ -64,15 +64,15 @@ def digest_init(path: Path) -> str:
         return digest_file(regular(path, LARGEST, SegmodelsError))
     except OSError as error:
         raise SegmodelsError(
-            f"--init {path}: {error.strerror}. The run begins with this file, and is another one with other weights: "
-            "put it back"
+            f"--init {path}: {error.strerror}. Name a weights file or the folder of a finished run. A run that began "
+            "with this file needs it to go on: put it back"
         ) from None
 
 
 def identity(document: Document) -> dict[str, Any]:
     """The part of run.json that decides the result."""
     found = decisive(document["config"]) | {"shards": document["shards"]["digest"], "init": document["init"]}
-    return found | ({"plugin": dict(found["plugin"])} if "plugin" in found else {})
+    return found | ({"plugin": Origin(found["plugin"]).named} if "plugin" in found else {})
 
 
 def check_identity(document: Document, where: Path) -> None:

@@ -17,7 +17,7 @@ def start_learning(network: nn.Module, config: TrainConfig, trunk: str) -> None:
     """
     network.train()
     if config.trunk_lr == 0:
-        freeze(_part(network, trunk, "--trunk-lr is 0"))
+        freeze(_part(network, trunk, "--freeze is trunk (or --trunk-lr 0)"))
     if config.freeze == "norms":
         part = _part(network, trunk, "--freeze is norms")
         norms = [each for each in part.modules() if isinstance(each, _BatchNorm)]

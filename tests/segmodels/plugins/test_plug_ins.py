@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import segmodels
 from segmodels import SegmodelsError
 from segmodels.config.config import TrainConfig
+from segmodels.contract.check import check
 from segmodels.errors import CodeError
 from segmodels.plugins import plug
 from segmodels.plugins.code import origin_of_file, origin_of_module
@@ -85,6 +87,11 @@ CODE = dedent(
     class Wrong(Pair):
         def forward(self, x):
             return self.out(x)[:, :, ::2]
+
+
+    class Coarse(Pair):
+        def forward(self, x):
+            return segmodels.Prediction(self.out(x), (self.out(x)[:, :, ::2, ::2], self.out(x)), {})
 
 
     class Looks(Pair):
@@ -190,10 +197,43 @@ def test_what_is_none_is_refused(home: Path, reference: str, said: str) -> None:
 
 
 def test_a_declared_stride_is_held(home: Path) -> None:
-    """Where the logits lie elsewhere, the first forward says so."""
+    """Where the logits lie elsewhere, or an auxiliary output does, the first forward says so."""
     network = segmodels.spec("my.py:LIE").build(5, (32, 64), {})
     with pytest.raises(SegmodelsError, match=r"Plain: logits of shape \(1, 5, 8, 16\) .*expected \(1, 5, 16, 32\)"):
         network(torch.zeros(1, 3, 32, 64))
+    network = segmodels.spec("my.py:Coarse").build(5, (32, 64), {})
+    with pytest.raises(
+        SegmodelsError, match=r"Coarse: steps\[0\] of shape \(1, 5, 16, 32\) .*\. All outputs .* resize"
+    ):
+        network(torch.zeros(1, 3, 32, 64))
+
+
+def test_a_segnet_is_deterministic(home: Path) -> None:
+    """Unpooling, which torch refuses under deterministic algorithms on every device, has the values of torch's own."""
+    (home / "segnet.py").write_text(
+        dedent(
+            """
+            from torch import nn
+
+            class SegNet(nn.Module):
+                def __init__(self, classes):
+                    super().__init__()
+                    self.enter, self.out = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, classes, 1)
+                    self.pool, self.unpool = nn.MaxPool2d(2, return_indices=True), nn.MaxUnpool2d(2)
+
+                def forward(self, x):
+                    maps, places = self.pool(self.enter(x))
+                    return self.out(self.unpool(maps, places))
+            """
+        )
+    )
+    declared = segmodels.spec("segnet.py:SegNet")
+    assert declared.geometry({}) == Geometry(1, 2)
+    network = declared.build(3, (32, 64), {}).eval()
+    maps, places = network.pool(network.enter(torch.rand(2, 3, 32, 64)))
+    assert torch.equal(network.unpool(maps, places), F.max_unpool2d(maps, places, 2))
+    report = check(declared, only=("gradients", "batch", "cpu", "cuda", "pt2"))
+    assert not report.wrong, report.lines
 
 
 # ---- what its code is ------------------------------------------------------------------------------------------
@@ -316,16 +356,24 @@ def test_a_run_of_a_plug_in(trained: TrainConfig, home: Path, lesson: Lesson, mo
     run("evaluate", trained.out, "--shards", trained.shards, "--out", scores)
     assert not verify(trained.out).wrong
 
+    assert f"segmodels train my.py:Plain --init {trained.out}" in run("weights", trained.out)
+    with monkeypatch.context() as patch:
+        patch.chdir(home.parent)  # from there, the name of the file alone is none
+        assert f"segmodels train {home.name}/my.py:Plain --init" in run("weights", trained.out)
+
     (home / "my.py").rename(home / "kept.py")
     missing = rf"the code of my\.py:Plain is missing: {home}/my\.py is not there\. Put the file back"
     for command in (("evaluate", "--shards", trained.shards, "--out", scores), ("export", "--out", home / "net.pt2")):
         with pytest.raises(CodeError, match=missing):
             run(command[0], trained.out, *command[1:])
     (home / "my.py").write_text(CODE + "\n")
-    with pytest.raises(CodeError, match=r"my\.py is another one \(my\.py is [0-9a-f]{12}… there, [0-9a-f]{12}… here\)"):
+    another = (
+        r"my\.py is another one \(my\.py \(or a file that it imports\) is [0-9a-f]{12}… there, [0-9a-f]{12}… here\)"
+    )
+    with pytest.raises(CodeError, match=another):
         segmodels.spec("my.py:Plain", trained_origin(document))
     said = refused("train", "my.py:Plain", "--shards", trained.shards, "--out", trained.out, *typed(trained))
-    assert "holds another run: plugin.my.py is " in said
+    assert "holds another run: plugin.my.py (or a file that it imports) is " in said
 
     (home / "code").mkdir()
     (home / "kept.py").rename(home / "code" / "my.py")

@@ -101,7 +101,9 @@ def test_a_frozen_trunk(make_run: Callable[..., Path], lesson: Lesson) -> None:
     assert {name for name in old if name.startswith("trunk.")} <= same
     assert not {name for name in same if name.startswith("head.") and name.endswith("running_mean")}
     config, other = lesson(init=begin, trunk_lr=0.0), torch.nn.ModuleDict({"trunk": torch.nn.Conv2d(1, 1, 1)})
-    with pytest.raises(SegmodelsError, match="--trunk-lr is 0, but this network has no part named `trunk` to freeze"):
+    with pytest.raises(
+        SegmodelsError, match=r"--freeze is trunk \(or --trunk-lr 0\), but this network has no part named `trunk` to"
+    ):
         start_learning(torch.nn.Conv2d(1, 1, 1), config, "trunk")
     with pytest.raises(SegmodelsError, match="--freeze is norms, but the part `trunk` of this network has no batch"):
         start_learning(other, lesson(init=begin, freeze="norms"), "trunk")
