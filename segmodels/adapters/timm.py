@@ -107,7 +107,7 @@ def _coarsest(library: Any, model: str) -> int:
     """The largest stride of an encoder's maps."""
     with asking(f"timm:{model}"), torch.device("meta"):
         trunk = library.create_model(model, pretrained=False)
-    return max(each["reduction"] for each in trunk.feature_info)
+    return max(int(each["reduction"]) for each in trunk.feature_info)
 
 
 def _levels(info: Sequence[dict[str, Any]]) -> list[int]:
