@@ -83,7 +83,7 @@ def _unused(
 
     Raises SegmodelsError where the network does not take images of this size after all: some take only square ones.
     """
-    with torch.device("meta"):
+    with torch.inference_mode(False), torch.enable_grad(), torch.device("meta"):  # whoever builds it, wherever
         network = _ask(name, build, fixed_size, 2, size, **dict(options)).train()
         try:
             outputs = as_prediction(network(torch.empty(2, 3, *size))).steps

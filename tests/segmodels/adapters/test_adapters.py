@@ -127,7 +127,8 @@ def test_what_a_library_builds() -> None:
     geometry = THEIRS.geometry({})
     assert (geometry.stride, geometry.size_multiple, geometry.fixed_size, geometry.min_size) == (4, 16, False, 32)
     assert dict(THEIRS.origin.parts) == {"torch": torch.__version__}
-    network = THEIRS.build(3, (32, 48), {})
+    with torch.no_grad():
+        network = THEIRS.build(3, (32, 48), {})
     trained = {name for name, each in network.named_parameters() if each.requires_grad}
     assert trained == {"down.weight", "down.bias", "out.weight", "out.bias"}
     assert network(torch.zeros(1, 3, 32, 48)).logits.shape == (1, 3, 8, 12)
