@@ -141,6 +141,8 @@ for line in sys.argv[1].strip().splitlines():
 """
 USES = """
 summary dilated_unet --classes 20 --size 64x128
+check dilated_unet
+weights {0}
 train dilated_unet --shards {0} --out run
 verify {0}
 evaluate {0} --shards {0}
