@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-import torch
-
 from segmodels.errors import SegmodelsError
 from segmodels.plugins.beside import FromSource
 
@@ -18,6 +16,8 @@ SAID = 300  # characters of an error of others that are told
 @contextmanager
 def running(what: str) -> Iterator[None]:
     """Raise SegmodelsError, `what` and why, where the code inside ends in any error; torch's settings stay."""
+    import torch
+
     dtype, threads, grad = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
     exact, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
