@@ -56,7 +56,7 @@ def test_an_experiment(workspace: Workspace) -> None:
     """`dvc exp run -S` with another value runs the stages of that run; params and metrics diff tell what it did."""
     workspace.commit("reproduced")
     said = workspace.run("dvc", "exp", "run", "--set-param", f"pipelines/runs.yaml:{STEPS}=3", "evaluate@percentile")
-    assert set(stages_run(said)) == {"train@percentile", "evaluate@percentile"}
+    assert set(stages_run(said)) == {"code", "train@percentile", "evaluate@percentile"}  # the runs name the networks
     assert document(workspace, "params", "diff") == {"pipelines/runs.yaml": {STEPS: {"old": 2, "new": 3, "diff": 1}}}
     changed = document(workspace, "metrics", "diff")
     assert {path.split("/")[-2] for path in changed} == {"percentile"}

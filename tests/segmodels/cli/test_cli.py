@@ -29,9 +29,10 @@ def run(*arguments: str) -> str:
 
 def test_list_shows_each_networks_facts() -> None:
     """One line for each registered name: parameters, GMAC, stride and constraint."""
-    header, *lines = run("list").splitlines()
+    header, *lines, others = run("list").splitlines()
     assert header.split() == ["name", "family", "parameters", "GMAC", "stride", "at", "sizes"]
     assert [line.split()[0] for line in lines] == list(segmodels.names())
+    assert others.startswith("Others: FILE.py:NAME, package.module:NAME, ")
     unet, percentile, distill = (lines[segmodels.names().index(each)] for each in FIGURES)
     assert re.search(r"887,840 +9\.98 +1 +512x1024, 20 +multiples of 16$", unet)
     assert re.search(r"5,736,952 +751\.\d\d +1 +256x512, 10 +any$", percentile)
