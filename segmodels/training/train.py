@@ -140,6 +140,8 @@ def train(  # noqa: PLR0912, PLR0915  (one straight story: cut into pieces it wo
         # ---- the network ------------------------------------------------------------------------------------
         if start.told:
             show(start.told)
+        if start.trunk_alone and trunk_lr not in {0.0, 1.0}:
+            show(f"the trunk learns at {trunk_lr:g} times the learning rate (--trunk-lr)")
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         network.to(device, memory_format=layout)  # type: ignore[call-overload]  # stubs know no memory_format
         forward = compiled(network) if config.compile else network
