@@ -1,4 +1,5 @@
-"""What segdata and segmodels need of a machine: a system like Unix, and for some commands the packages of an extra.
+"""What other packages must or may be here: those of an extra, which some commands need, and those that register
+something of their own; and a system like Unix.
 
 An extra is a group of optional packages in pyproject.toml. One function, `advice`, says how an extra is installed here.
 """
@@ -8,7 +9,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, distribution
+from functools import cache
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
@@ -43,6 +45,18 @@ def check_system() -> None:
     """Raise RequirementError on Windows."""
     if find_spec("fcntl") is None:
         raise RequirementError(WINDOWS)
+
+
+@cache
+def registered(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+    """What installed packages register in a group of entry points, by name, which several of them may have taken.
+
+    None of them is imported.
+    """
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for each in entry_points(group=group):
+        found[each.name] = (*found.get(each.name, ()), each)
+    return found
 
 
 def need(what: str, extra: str, modules: Iterable[str] = (), error: type[SegdataError] | None = None) -> None:

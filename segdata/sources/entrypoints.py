@@ -1,23 +1,19 @@
 """Sources that installed packages bring: entry points of the group `segdata.sources`, each a path of a source file."""
 
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from segdata.errors import SourceError
+from segdata.requirements import registered
 from segdata.sources.file import load_source
 from segdata.sources.source import Source
 
 GROUP = "segdata.sources"
 
 
-@cache
 def installed() -> dict[str, tuple[EntryPoint, ...]]:
     """What is registered, by name. None of the packages is imported."""
-    found: dict[str, tuple[EntryPoint, ...]] = {}
-    for each in entry_points(group=GROUP):
-        found[each.name] = (*found.get(each.name, ()), each)
-    return found
+    return registered(GROUP)
 
 
 def load_installed(name: str) -> Source:

@@ -36,9 +36,13 @@ def specs_of(family: str) -> tuple[ModelSpec, ...]:
 
 
 def digest_family(family: str) -> str:
-    """SHA-256 of the text of a file, or of all files of a folder: another one says that somebody changed them."""
-    place = Path(__path__[0]) / family
+    """SHA-256 of the text of a file, or of all files of a folder, and of what families share (`blocks`, `trunks`).
+
+    Another one says that somebody changed them.
+    """
+    place, package = Path(__path__[0]) / family, Path(__path__[0]).parent
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    files += [package / "blocks.py", *sorted((package / "trunks").glob("*.py"))]
     texts = (file.read_text(encoding="utf-8") for file in files if file.is_file())
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import NamedTuple
 
+from segdata import requirements
 from segmodels.errors import SegmodelsError
 
 GROUP = "segmodels.networks"  # of entry points
@@ -28,13 +28,9 @@ class Reference(NamedTuple):
         return f"{Path(self.where).name if self.is_file else self.where}:{self.attribute}"
 
 
-@cache
 def installed() -> dict[str, tuple[EntryPoint, ...]]:
     """What installed packages register, by name. None of them is imported."""
-    found: dict[str, tuple[EntryPoint, ...]] = {}
-    for each in entry_points(group=GROUP):
-        found[each.name] = (*found.get(each.name, ()), each)
-    return found
+    return requirements.registered(GROUP)
 
 
 def is_reference(text: str) -> bool:

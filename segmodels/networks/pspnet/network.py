@@ -24,6 +24,7 @@ and the trunks of `backbone`, keep the proportions of the heads: classifiers of 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -155,20 +156,10 @@ def build_pspnet(
     classes: int,
     size: Size,
     *,
-    backbone: str,
-    backbone_depth: int,
-    stem: str,
-    projection: str,
-    contract_dilation: bool,
     aux: bool,
+    **backbone: Any,  # the options of BACKBONE
 ) -> SceneParser:
-    trunk = make_trunk(
-        backbone=backbone,
-        backbone_depth=backbone_depth,
-        stem=stem,
-        projection=projection,
-        contract_dilation=contract_dilation,
-    )
+    trunk = make_trunk(**backbone)
     return SceneParser(classes, size, trunk, PspHead(trunk.channels4, classes), aux=aux)
 
 
@@ -177,23 +168,13 @@ def build_clusternet(
     classes: int,
     size: Size,
     *,
-    backbone: str,
-    backbone_depth: int,
-    stem: str,
-    projection: str,
-    contract_dilation: bool,
     aux: bool,
     clusters: int,
     sigma: float,
     assignment: str,
+    **backbone: Any,  # the options of BACKBONE
 ) -> SceneParser:
-    trunk = make_trunk(
-        backbone=backbone,
-        backbone_depth=backbone_depth,
-        stem=stem,
-        projection=projection,
-        contract_dilation=contract_dilation,
-    )
+    trunk = make_trunk(**backbone)
     groups = ChannelGroups(trunk.channels4, clusters, sigma, shared=assignment == "shared")
     return SceneParser(classes, size, trunk, head(trunk.channels4, classes, groups), aux=aux)
 

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 
 import segmodels
+from segdata.requirements import registered
 from segmodels import SegmodelsError
 from segmodels.config.config import TrainConfig
 from segmodels.contract.check import check
 from segmodels.errors import CodeError
 from segmodels.plugins import plug
 from segmodels.plugins.code import origin_of_file, origin_of_module
-from segmodels.plugins.reference import installed
 from segmodels.runs.run import Run
 from segmodels.spec import Geometry, Origin
 from segmodels.training.train import train
@@ -285,17 +285,14 @@ def acme(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     }.items():
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text(text)
-    from segdata.sources.entrypoints import installed as sources
     from segdata.sources.file import shipped
 
     text = shipped("camvid").read_text().replace("name: camvid", "name: acme_set", 1)
     (site / "acme" / "acme.yaml").write_text(text)
     monkeypatch.syspath_prepend(site)
-    for each in (installed, sources):
-        each.cache_clear()
+    registered.cache_clear()
     yield site
-    for each in (installed, sources):
-        each.cache_clear()
+    registered.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "acme"]:
         del sys.modules[name]
 
