@@ -36,9 +36,10 @@ def declare(
     `--option NAME=VALUE` sets: they need a default that is a number, a text, True or False; `options` declares them in
     more detail. The network maps images (B, 3, H, W) to logits (B, classes, H/stride, W/stride), or to a Prediction.
 
-    Without `stride`, the stride and the sizes that fit are measured. `size_multiple`: H and W have to be multiples of
-    it; `fixed_size`: it takes images of the size that it is built for, and no others. `others` are fields of ModelSpec,
-    such as `family`, `citation`, `trunk` or `colours`. Raises SegmodelsError where the parameters do not fit.
+    Without `stride`, the stride and the multiple that sizes have to be are measured. `size_multiple`: H and W have to
+    be multiples of it; `min_size`: they are at least so large; `fixed_size`: it takes images of the size that it is
+    built for, and no others. `others` are fields of ModelSpec, such as `family`, `citation`, `trunk` or `colours`.
+    Raises SegmodelsError where the parameters do not fit.
     """
     for field, value in {"stride": stride, "size_multiple": size_multiple, "min_size": min_size}.items():
         if not (field == "stride" and value is None) and (type(value) is not int or value < 1):
@@ -49,7 +50,7 @@ def declare(
     call = _Call(factory, frozenset(options or ()))
     found = dict(options) if options is not None else call.options
     if stride is None:
-        rule: Callable[[Options], Geometry] = partial(_measure, call, size_multiple, fixed_size)
+        rule: Callable[[Options], Geometry] = partial(_measure, call, size_multiple, min_size, fixed_size)
     else:
         given = Geometry(stride, max(size_multiple, stride), fixed_size, min_size=min_size)
         rule = partial(_as_given, given)
@@ -61,10 +62,10 @@ def _as_given(geometry: Geometry, options: Options) -> Geometry:
     return geometry
 
 
-def _measure(call: _Call, size_multiple: int, fixed_size: bool, options: Options) -> Geometry:
+def _measure(call: _Call, size_multiple: int, min_size: int, fixed_size: bool, options: Options) -> Geometry:
     from segmodels.plugins.measure import measured
 
-    return measured(call, size_multiple, fixed_size, options)
+    return measured(call, size_multiple, fixed_size, options)._replace(min_size=min_size)
 
 
 def _build(call: _Call, rule: Callable[[Options], Geometry], classes: int, size: Size, /, **options: Any) -> nn.Module:

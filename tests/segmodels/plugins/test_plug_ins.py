@@ -110,6 +110,7 @@ CODE = dedent(
 
     FIXED = segmodels.declare(Sized, stride=1, fixed_size=True, family="sized")
     LIE = segmodels.declare(Plain, stride=2)
+    LARGE = segmodels.declare(Plain, min_size=64)
     NUMBER = 7
     '''
 )
@@ -138,6 +139,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("built", Geometry(4, 4)),
         ("FIXED", Geometry(1, 1, fixed_size=True)),
         ("LIE", Geometry(2, 2)),
+        ("LARGE", Geometry(4, 4, min_size=64)),
     ],
 )
 def test_stride_and_sizes(home: Path, name: str, geometry: Geometry) -> None:
